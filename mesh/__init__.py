@@ -1,0 +1,66 @@
+"""Your whole topology, one process, real sockets.
+
+What a service says to mesh: `Peer` and `proxy` call other services, `current_service` tells a service where it runs and
+`current_call` for whom, `state` is a dict that outlives its reloads, `StatusError` and `Code` are the answers that are
+no answers, `parse_json` and `exception_handlers` help hand-written HTTP. What a project says: `Topology`, `Service`,
+`Http`, `Grpc`; and what a program does that runs one: `Supervisor`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mesh.context import Call, current_call
+from mesh.errors import Code, MeshError, StatusError, UsageError
+from mesh.hosting.current import ServiceContext, current_service, state
+from mesh.topology.model import Address, Grpc, Http, Service, Topology
+
+if TYPE_CHECKING:
+    from mesh.calling.peer import Peer
+    from mesh.calling.proxy import proxy
+    from mesh.contract.json_body import parse_json
+    from mesh.runtime.options import Options
+    from mesh.runtime.supervisor import Supervisor
+    from mesh.serving.exception_handlers import exception_handlers
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Address",
+    "Call",
+    "Code",
+    "Grpc",
+    "Http",
+    "MeshError",
+    "Options",
+    "Peer",
+    "Service",
+    "ServiceContext",
+    "StatusError",
+    "Supervisor",
+    "Topology",
+    "UsageError",
+    "current_call",
+    "current_service",
+    "exception_handlers",
+    "parse_json",
+    "proxy",
+    "state",
+]
+
+#: Imported when asked for: `mesh --help` and a pytest run without the fixture need none of them.
+_LATE = {
+    "Options": "mesh.runtime.options",
+    "Peer": "mesh.calling.peer",
+    "Supervisor": "mesh.runtime.supervisor",
+    "exception_handlers": "mesh.serving.exception_handlers",
+    "parse_json": "mesh.contract.json_body",
+    "proxy": "mesh.calling.proxy",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'mesh' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATE[name]), name)

@@ -1,0 +1,90 @@
+"""The call in hand, and its way into and out of HTTP headers and gRPC metadata.
+
+Headers and metadata share their names, all of them lower-case: `traceparent` (W3C Trace Context), `idempotency-key`,
+and on HTTP `grpc-timeout` (gRPC over HTTP/2 writes its own).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+@dataclass(slots=True)
+class Timing:
+    """One answered call out of the call in hand: whom it asked, over which way, for how many milliseconds."""
+
+    service: str
+    way: str
+    milliseconds: float
+
+    def __str__(self) -> str:
+        return f'{self.service};desc="{self.way}";dur={self.milliseconds:.1f}'
+
+
+@dataclass(slots=True)
+class Call:
+    """The call that the running code answers.
+
+    deadline: on the clock of `time.monotonic()`, in seconds; None where the caller set none.
+    timings: the calls made on its behalf so far, for the Server-Timing header.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    deadline: float | None = None
+    idempotency_key: str | None = None
+    timings: list[Timing] = field(default_factory=list)
+
+    @property
+    def request_id(self) -> str:
+        """What an error shown to the caller and the log have in common."""
+        return self.trace_id[:16]
+
+    def remaining(self) -> float | None:
+        """Seconds left, never negative; None without a deadline."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
+
+
+def call_from(carrier: Mapping[str, str], remaining: float | None = None) -> Call:
+    """The call that arrives with these headers or metadata; a broken traceparent starts a new trace.
+
+    remaining: seconds until the deadline where the transport knows it; else a `grpc-timeout` header is read.
+    """
+    if remaining is None and (text := carrier.get("grpc-timeout")):
+        remaining = timeout_seconds(text)
+    deadline = None if remaining is None else time.monotonic() + remaining
+    key = carrier.get("idempotency-key") or None
+    matched = _TRACEPARENT.fullmatch(carrier.get("traceparent", ""))
+    trace_id, parent_id = matched.groups() if matched else (os.urandom(16).hex(), None)
+    return Call(trace_id, os.urandom(8).hex(), parent_id, deadline, key)
+
+
+def headers_of(call: Call | None) -> dict[str, str]:
+    """What a call made on behalf of `call` carries."""
+    trace_id, span_id = (call.trace_id, call.span_id) if call else (os.urandom(16).hex(), os.urandom(8).hex())
+    return {"traceparent": f"00-{trace_id}-{span_id}-01"}
+
+
+def timeout_seconds(text: str) -> float:
+    """Reads a grpc-timeout such as `250m`; raises ValueError for anything else."""
+    digits, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not digits.isascii() or not digits.isdecimal() or len(digits) > 8:
+        raise ValueError(f"grpc-timeout {text!r} is not up to eight digits and one of H M S m u n")
+    return int(digits) * _UNITS[unit]
+
+
+def timeout_text(seconds: float) -> str:
+    """Writes a grpc-timeout, in milliseconds rounded up."""
+    return f"{min(99_999_999, max(0, -int(-seconds * 1000 // 1)))}m"

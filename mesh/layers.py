@@ -1,0 +1,96 @@
+"""The one order of layers around every call that comes in.
+
+From the outside in: the service and the call in hand are set (so that everything below knows whose code runs, its trace
+and its deadline), the call is counted among those in flight (so that a stop or a reload can wait for it and name it),
+its end is recorded, and then the handler runs.
+Recording is outside the handler's errors, so that a call is recorded with what its caller was told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mesh.context import Call, current_call
+from mesh.errors import Code, StatusError
+from mesh.hosting.current import ServiceContext, service_in_hand
+from mesh.hosting.tracebacks import own_traceback
+from mesh.observing.journal import InFlight, Line, Span
+from mesh.topology.model import Kind
+
+
+class Answer:
+    """What the caller was told: an HTTP status or the name of a gRPC code."""
+
+    __slots__ = ("status",)
+
+    def __init__(self) -> None:
+        self.status = ""
+
+
+@contextmanager
+def inbound(service: ServiceContext, kind: Kind, name: str, call: Call) -> Iterator[Answer]:
+    """Runs the block as the service's answer to `call`; the block sets the status before it ends."""
+    journal = service.journal
+    before = current_call.get(), service_in_hand.get()
+    current_call.set(call)
+    service_in_hand.set(service)
+    is_root = call.parent_id is None or call.parent_id not in journal.in_flight
+    journal.in_flight[call.span_id] = InFlight(service, name, threading.get_ident(), _task())
+    answer = Answer()
+    at, started = time.time(), time.perf_counter()
+    try:
+        yield answer
+    finally:
+        milliseconds = (time.perf_counter() - started) * 1000
+        journal.in_flight.pop(call.span_id, None)
+        # Set, not reset with a token: a generator's block can end in another context than it began in.
+        current_call.set(before[0])
+        service_in_hand.set(before[1])
+        span = Span(
+            service.name,
+            kind,
+            name,
+            call.trace_id,
+            call.span_id,
+            call.parent_id,
+            at,
+            milliseconds,
+            answer.status,
+            is_root,
+        )
+        journal.append(span)
+
+
+def _task() -> asyncio.Task[object] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None  # a worker thread of a synchronous servicer
+
+
+def in_time(call: Call) -> None:
+    """Raises DEADLINE_EXCEEDED where the caller has stopped waiting, so that no handler runs for nobody."""
+    if call.remaining() == 0:
+        raise StatusError(Code.DEADLINE_EXCEEDED, "the deadline had passed before the handler ran")
+
+
+def status_of(error: BaseException, service: ServiceContext, call: Call) -> StatusError:
+    """What the caller is told of an exception that left a handler.
+
+    A StatusError is the handler's answer. Anything else, SystemExit among it, is a bug of the handler's: the caller
+    learns a request id and no more, the traceback is written under the service's name with the same id.
+    """
+    if isinstance(error, StatusError):
+        return error
+    trace = own_traceback(error)
+    service.journal.append(Line(service.name, f"request {call.request_id} failed\n{trace}", "stderr"))
+    return bug_in(service, call)
+
+
+def bug_in(service: ServiceContext, call: Call) -> StatusError:
+    """What a caller learns of a bug: where its traceback is to be looked for."""
+    return StatusError(Code.INTERNAL, f"internal error in {service.name} (request {call.request_id})")

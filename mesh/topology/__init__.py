@@ -1,0 +1,1 @@
+"""What should run: frozen descriptions, and how they are read."""

@@ -1,0 +1,93 @@
+"""Where each listener is found: where it runs here, else where the environment or the declaration says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mesh.errors import UsageError
+from mesh.topology.model import Address, Kind, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """What a caller needs to know of the services it may call.
+
+    addresses: of each listener, by service and kind. services: full names of the protobuf services behind each
+    service's gRPC listener, where they are declared. descriptors: files with a serialized FileDescriptorSet in which
+    those are described, by service. contracts: of services that run here, as their servicers say; grows as they come.
+    """
+
+    addresses: Mapping[tuple[str, Kind], Address] = field(default_factory=dict)
+    services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    descriptors: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    contracts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        declared: Topology,
+        running: Mapping[tuple[str, Kind], Address],
+        compiled: Mapping[str, tuple[Path, ...]] | None = None,
+        contracts: dict[str, Any] | None = None,
+    ) -> Directory:
+        """The directory of a topology of which `running` runs here; what does not is expected on loopback."""
+        expected = {
+            (service.name, listener.kind): address_from_environment(service.name, listener.kind)
+            or Address("127.0.0.1", listener.ports[0])
+            for service in declared
+            for listener in service.listeners
+        }
+        services = {service.name: service.grpc.services for service in declared if service.grpc}
+        descriptors = {
+            service.name: ((compiled or {}).get(service.name, ()) + declared.descriptors) for service in declared
+        }
+        return cls({**expected, **running}, services, descriptors, {} if contracts is None else contracts)
+
+    def names(self, declared: Topology) -> dict[tuple[str, int], Address]:
+        """Under which hosts and ports services' code may know each listener: as under Compose, and by its aliases."""
+        known: dict[tuple[str, int], Address] = {}
+        for service in declared:
+            for listener in service.listeners:
+                found = self.addresses[service.name, listener.kind]
+                known |= {(service.name, port): found for port in listener.ports if port}
+                for alias in map(Address.parse, listener.aliases):
+                    known[alias.host, alias.port] = found
+        return known
+
+    def described(self, *services: str) -> bytes:
+        """One serialized FileDescriptorSet of all that describes these services; empty where nothing does."""
+        files = dict.fromkeys(path for service in services for path in self.descriptors.get(service, ()))
+        # Serialized messages one behind the other are one message with the fields of all.
+        return b"".join(path.read_bytes() for path in files)
+
+    def address(self, service: str, kind: Kind) -> Address:
+        """Where the listener is found; UsageError for one that is neither declared nor named by the environment."""
+        found = self.addresses.get((service, kind)) or address_from_environment(service, kind)
+        if found is None:
+            raise UsageError(
+                f"{service}.{kind} is not a listener of this topology; declare it, or set {variable_of(service, kind)}"
+            )
+        return found
+
+    def has(self, service: str, kind: Kind) -> bool:
+        return (service, kind) in self.addresses or variable_of(service, kind) in os.environ
+
+
+def variable_of(service: str, kind: Kind) -> str:
+    """The environment variable that says where a service that is not run here is found."""
+    return f"MESH_{service.upper().replace('-', '_')}_{kind.upper()}"
+
+
+def address_from_environment(service: str, kind: Kind) -> Address | None:
+    """The address the environment names; UsageError when it names none of the form host:port."""
+    variable = variable_of(service, kind)
+    if not (text := os.environ.get(variable)):
+        return None
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise UsageError(f"{variable}: {error}") from None

@@ -1,0 +1,78 @@
+"""A Topology out of a Python module: `module:attribute`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mesh.errors import MeshError, UsageError
+from mesh.topology.mistakes import nearest
+from mesh.topology.model import Topology
+
+
+def import_topology(target: str, folder: Path) -> Topology:
+    """The Topology that `module:attribute` is, or that the function of that name returns.
+
+    folder: where the module is looked for first; it leads sys.path for the time of the import.
+
+    Raises UsageError where there is no such module or attribute, or it is no Topology; MeshError, with the module's own
+    error as its cause, where that code fails.
+    """
+    name, _, path = target.partition(":")
+    with _leading(folder):
+        try:
+            found = _attribute(_module(name, folder), path, target)
+            made = found() if callable(found) else found
+        except MeshError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise MeshError(f"{target}: {_told(error)}") from error
+    if not isinstance(made, Topology):
+        raise UsageError(
+            f"{target} is of type {type(made).__name__}; expected a mesh.Topology, or a function returning one"
+        )
+    return made
+
+
+@contextmanager
+def _leading(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _module(name: str, folder: Path) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(f"there is no module {error.name!r}; looked in {folder} and in sys.path") from None
+        raise
+
+
+def _attribute(module: Any, path: str, target: str) -> Any:
+    found = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            near = nearest(name, [word for word in vars(module) if not word.startswith("_")])
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise UsageError(f"{target}: there is no {name!r} in {module.__name__}{hint}")
+        found = getattr(found, name)
+    return found
+
+
+def _told(error: BaseException) -> str:
+    """The error in one sentence, with the line of the user's code that it came from."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = [frame for frame in frames if not frame.filename.startswith("<frozen ")][-1]
+    return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {error}"

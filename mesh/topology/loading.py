@@ -1,0 +1,121 @@
+"""The topology to run: found, read, and checked; or every mistake in it at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mesh.errors import UsageError
+from mesh.topology.checking import check
+from mesh.topology.importing import import_topology
+from mesh.topology.mistakes import TopologyError
+from mesh.topology.model import Service, Topology
+from mesh.topology.reading import parse, read
+
+_NAMES = ("mesh.toml", "pyproject.toml")
+
+
+def load(target: str | None, folder: Path, default: Callable[[], Topology]) -> Topology:
+    """The topology that `target` names, or that is declared in `folder` or above it, or the default one.
+
+    target: `path/to/mesh.toml` or `module:attribute`, both relative to `folder`, as are the folders that such a module
+        names; a service that names no root has `folder`. Without one, the nearest folder from
+        `folder` up that holds a mesh.toml, or a pyproject.toml with [tool.mesh], declares it; mesh.toml goes first.
+    default: what runs where nothing is declared; its folder is then `folder`.
+
+    Raises UsageError for a target or a file that is not there or can not be read, TopologyError for one with mistakes,
+    and MeshError where the user's module fails.
+    """
+    folder = Path(os.path.abspath(folder))
+    if target is None:
+        return _declared(folder, default)
+    if target.endswith(".toml"):
+        return read_file(folder / target, folder)
+    if ":" not in target:
+        raise UsageError(f"{target!r} is neither a file such as path/to/mesh.toml nor a module:attribute")
+    topology = _anchored(import_topology(target, folder), folder)
+    if mistakes := check(topology):
+        raise TopologyError(mistakes)
+    return topology
+
+
+def read_file(file: Path, folder: Path, looked: Sequence[Path] = ()) -> Topology:
+    """The topology that a mesh.toml or pyproject.toml declares; raises as `load` does.
+
+    folder: messages name the file relative to it, where it lies below.
+    looked: where a topology was looked for, to be told if the file declares no service.
+    """
+    file = Path(os.path.abspath(file))
+    shown = file.relative_to(folder) if file.is_relative_to(folder) else file
+    text = _text(file, shown)
+    if file.name == "pyproject.toml" and not _declares(text, shown):
+        raise UsageError(f"{shown}: there is no [tool.mesh] table in it")
+    topology = read(text, file, shown)
+    if not topology.services:
+        where = ", ".join(str(place) for place in looked or [file])
+        raise UsageError(f"{shown}: no service is declared; write a [services.NAME] table (looked at {where})")
+    return topology
+
+
+def declares_itself(folder: Path) -> Path | None:
+    """The file in this very folder that declares a topology: mesh.toml, else a pyproject.toml with [tool.mesh]."""
+    for file in (folder / name for name in _NAMES):
+        if os.path.isfile(file) and (file.name == "mesh.toml" or _declares(_text(file, file), file)):
+            return file
+    return None
+
+
+def _declared(folder: Path, default: Callable[[], Topology]) -> Topology:
+    looked: list[Path] = []
+    for place in (folder, *folder.parents):
+        looked += [place / name for name in _NAMES]
+        if file := declares_itself(place):
+            return read_file(file, folder, looked[: looked.index(file) + 1])
+    found = default()
+    return _placed(found, found.services, folder, found.protos)
+
+
+def _anchored(topology: Topology, folder: Path) -> Topology:
+    """The topology of a Python module, its folders relative to `folder` as those of a mesh.toml are to its own."""
+    services = [
+        replace(
+            service,
+            root=_below(folder, service.root or folder),
+            protos=tuple(_below(folder, place) for place in service.protos),
+        )
+        for service in topology
+    ]
+    return _placed(topology, services, topology.folder, [_below(folder, place) for place in topology.protos])
+
+
+def _placed(topology: Topology, services: Sequence[Service], folder: Path, protos: Sequence[Path]) -> Topology:
+    name, source, descriptors = topology.name, topology.source, topology.descriptors
+    return Topology(name, *services, folder=folder, source=source, protos=protos, descriptors=descriptors)
+
+
+def _below(folder: Path, place: Path) -> Path:
+    return Path(os.path.abspath(folder / place))
+
+
+def _declares(text: str, shown: Path) -> bool:
+    """Whether a pyproject.toml has a [tool.mesh] table; one that does not speak of it is not even parsed."""
+    if "mesh" not in text:
+        return False
+    tool = parse(text, shown).get("tool")
+    return isinstance(tool, dict) and isinstance(tool.get("mesh"), dict)
+
+
+def _text(file: Path, shown: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {shown}; looked for {file}") from None
+    except OSError as error:
+        raise UsageError(f"{shown} can not be read: {error.strerror}") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{shown}:{line}: not UTF-8: {error.reason} 0x{data[error.start]:02x}") from None

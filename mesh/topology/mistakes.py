@@ -1,0 +1,53 @@
+"""What is wrong with a declaration: every mistake of it at once, each with its place and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from mesh.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing to put right.
+
+    key: its path, such as `services.user-service.grpc.port`.
+    problem: what was expected there and what was found.
+    nearest: the known word that was probably meant.
+    file, line: where it stands, as far as that can be known; lines count from 1.
+    """
+
+    key: str
+    problem: str
+    nearest: str | None = None
+    file: Path | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.file is None else f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        hint = f"; did you mean {self.nearest!r}?" if self.nearest else ""
+        return f"{place}{self.key}: {self.problem}{hint}"
+
+
+class TopologyError(UsageError):
+    """A declaration that can not run; `mistakes` holds all that is wrong with it, its text one a line."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        self.mistakes = list(mistakes)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, whole or in one of its parts (`usr` and `user-service`); None if none is."""
+    score, best = max(((_likeness(word.lower(), name), name) for name in known), default=(0.0, ""))
+    return best if score >= 0.6 else None
+
+
+def _likeness(word: str, name: str) -> float:
+    whole = SequenceMatcher(None, word, name).ratio()
+    parts = name.replace("_", "-").replace(".", "-").split("-")
+    # A part counts a little less than the whole, so that `user-servic` is no closer to `user` than to `user-service`.
+    return max(whole, *(0.9 * SequenceMatcher(None, word, part).ratio() for part in parts))

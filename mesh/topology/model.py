@@ -1,0 +1,168 @@
+"""A topology as declared: frozen, and free of anything that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["http", "grpc"]
+Isolation = Literal["thread", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port; port 0 asks for any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Reads `host:port` or `[v6]:port`; raises ValueError for anything else."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"{text!r} is not an address of the form host:port")
+        return cls(host.strip("[]"), int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """A service's HTTP listener.
+
+    ports: one server answers on all of them.
+    app: an ASGI or WSGI application or a factory of one, as an object or as `"module:attribute"`; without one the
+        listener serves the REST API of the service's own contract.
+    contracts: names of services whose contracts are mounted under `prefix`, beside the app, over their gRPC channels.
+    aliases: `host:port` pairs under which other services' code knows this listener.
+    unknown_fields: whether the contracts served here refuse a field they do not know, or ignore it as Envoy does.
+    """
+
+    kind: Kind = field(default="http", init=False)
+    ports: tuple[int, ...]
+    app: Any = None
+    contracts: tuple[str, ...] = ()
+    prefix: str = ""
+    aliases: tuple[str, ...] = ()
+    unknown_fields: Literal["reject", "ignore"] = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Grpc:
+    """A service's gRPC listener.
+
+    servicers: classes, objects, or functions that take the server; as objects or as `"module:attribute"`.
+    services: full names of the protobuf services behind it (`"user.UserService"`); callers and mounts find the contract
+        by them even where the service itself is not run. Without them they are found out from the servicers.
+    aliases: `host:port` pairs under which other services' code knows this listener.
+    """
+
+    kind: Kind = field(default="grpc", init=False)
+    port: int
+    servicers: tuple[Any, ...] = ()
+    services: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port,)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: what it listens on, what it needs, and where its code stands.
+
+    root: import root and working folder of its own; None where it has none.
+    env: environment variables that this service alone sees.
+    protos: folders of .proto files for this service alone.
+    command: a child process in place of Python code, as typed in a shell.
+    ready: when a command counts as ready: `"port"`, or an HTTP path such as `"/health"`.
+    watch: patterns of further files below `root` whose change reloads the service.
+    """
+
+    name: str
+    http: Http | None = None
+    grpc: Grpc | None = None
+    depends_on: tuple[str, ...] = ()
+    root: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    protos: tuple[Path, ...] = ()
+    command: str | None = None
+    ready: str = "port"
+    isolation: Isolation = "thread"
+    watch: tuple[str, ...] = ()
+
+    @property
+    def listeners(self) -> tuple[Http | Grpc, ...]:
+        return tuple(listener for listener in (self.http, self.grpc) if listener is not None)
+
+
+@dataclass(frozen=True, init=False)
+class Topology:
+    """A named set of services.
+
+    folder: the project's folder; `.mesh/` is kept there.
+    source: the file the topology was read from, None where it was built in Python.
+    protos: folders of .proto files for every service.
+    descriptors: files with a serialized FileDescriptorSet, for contracts whose protos are compiled already.
+    """
+
+    name: str
+    services: tuple[Service, ...]
+    folder: Path
+    source: Path | None
+    protos: tuple[Path, ...]
+    descriptors: tuple[Path, ...]
+
+    def __init__(
+        self,
+        name: str,
+        *services: Service,
+        folder: Path | None = None,
+        source: Path | None = None,
+        protos: Sequence[Path] = (),
+        descriptors: Sequence[Path] = (),
+    ) -> None:
+        for key, value in (
+            ("name", name),
+            ("services", services),
+            ("folder", folder or Path.cwd()),
+            ("source", source),
+            ("protos", tuple(protos)),
+            ("descriptors", tuple(descriptors)),
+        ):
+            object.__setattr__(self, key, value)
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter(self.services)
+
+    def __getitem__(self, name: str) -> Service:
+        """The service of that name; KeyError where there is none."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)
+
+    def listener_names(self) -> list[str]:
+        """`service.kind` of every listener, in declared order."""
+        return [f"{service.name}.{listener.kind}" for service in self for listener in service.listeners]
+
+    def with_services(self, services: Sequence[Service]) -> Topology:
+        """The same topology with other services."""
+        return Topology(
+            self.name,
+            *services,
+            folder=self.folder,
+            source=self.source,
+            protos=self.protos,
+            descriptors=self.descriptors,
+        )
+
+
+def without_listener(service: Service, kind: Kind) -> Service:
+    """The service with one listener left out; what stood behind it is still there for the others."""
+    return replace(service, http=None) if kind == "http" else replace(service, grpc=None)

@@ -1,0 +1,115 @@
+"""What a Python file offers to serve, told from its text: nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_APPS = {"FastAPI", "Flask", "Starlette", "Quart", "Litestar", "Bottle", "get_asgi_application", "get_wsgi_application"}
+_FACTORIES = ("create_app", "make_app", "build_app", "get_app")
+_CALLABLES = (["scope", "receive", "send"], ["environ", "start_response"])
+_LARGEST = 500_000
+#: What a file has to speak of to be worth parsing.
+_HINT = re.compile("|".join(["Servicer", "scope", "environ", *sorted(_APPS), *_FACTORIES]).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one module has: attributes that are an app or make one, names of servicers, ports it would bind itself.
+
+    tops: the first parts of its absolute imports; they say where its import root is.
+    """
+
+    file: Path
+    app: str | None
+    servicers: tuple[str, ...]
+    http_port: int | None
+    grpc_port: int | None
+    tops: frozenset[str]
+
+
+def offer_of(file: Path) -> Offer | None:
+    """What the file offers; None for one that offers nothing, or that can not be parsed."""
+    tree = _tree(file)
+    if tree is None:
+        return None
+    app = next(_apps(tree), None)
+    servicers = tuple(node.name for node in tree.body if isinstance(node, ast.ClassDef) and _is_servicer(node))
+    if app is None and not servicers:
+        return None
+    http_port = _bound_port(tree, {"run", "run_simple", "serve"})
+    grpc_port = _bound_port(tree, {"add_insecure_port", "add_secure_port"}, positional=True)
+    return Offer(file, app, servicers, http_port, grpc_port, frozenset(_tops(tree)))
+
+
+def _tree(file: Path) -> ast.Module | None:
+    try:
+        text = file.read_bytes()
+        if len(text) > _LARGEST or not _HINT.search(text):
+            return None
+        with warnings.catch_warnings(action="ignore"):  # their `"\d"` is not for us to complain about
+            return ast.parse(text)
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _apps(tree: ast.Module) -> Iterator[str]:
+    """Applications first, then factories."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name) and _last_name(node.value.func) in (_APPS | set(_FACTORIES)):
+                yield target.id
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_app(node):
+            yield node.name
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name in _FACTORIES and not _needed(node):
+            yield f"{node.name}()"
+
+
+def _is_app(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether it is a bare ASGI or WSGI application."""
+    return node.name in ("app", "application") and [argument.arg for argument in node.args.args] in _CALLABLES
+
+
+def _needed(node: ast.FunctionDef) -> int:
+    """How many arguments have to be given."""
+    return len(node.args.args) - len(node.args.defaults)
+
+
+def _is_servicer(node: ast.ClassDef) -> bool:
+    return any(_last_name(base).endswith("Servicer") for base in node.bases)
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _tops(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def _bound_port(tree: ast.Module, calls: set[str], *, positional: bool = False) -> int | None:
+    """The port given to the first of these calls, where it is written as a number or ends a text.
+
+    positional: the port may also be in an unnamed argument, as in `add_insecure_port("[::]:50051")`.
+    """
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and _last_name(call.func) in calls:
+            values = [keyword.value for keyword in call.keywords if keyword.arg == "port"]
+            values += call.args if positional else []
+            constants = [node for value in values for node in ast.walk(value) if isinstance(node, ast.Constant)]
+            for constant in constants:
+                if found := re.search(r"\b(\d{2,5})$", str(constant.value)):
+                    return int(found[1])
+    return None

@@ -1,0 +1,138 @@
+"""Which part of a topology runs here, on which ports, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from mesh.errors import UsageError
+from mesh.topology.checking import circle, port_mistakes
+from mesh.topology.mistakes import TopologyError, nearest
+from mesh.topology.model import Grpc, Http, Kind, Service, Topology, without_listener
+
+
+def select(topology: Topology, only: Sequence[str], without: Sequence[str], with_deps: bool = False) -> Topology:
+    """The topology with just the services and listeners of `only` (all where it is empty), less those of `without`.
+
+    A name is a service's (`user-service`) or a listener's (`user-service.grpc`): a listener in `only` runs its service
+    with this listener, in `without` it runs it with the others. with_deps adds what the services of `only` depend on,
+    whole, however deep. A service whose every listener is left out is left out.
+
+    Raises UsageError for a name that there is not, and for a selection that leaves nothing.
+    """
+    wanted = _listeners_by_service(topology, only or [service.name for service in topology])
+    unwanted = _listeners_by_service(topology, without)
+    if with_deps:
+        for name in _dependencies(topology, list(wanted)):
+            wanted.setdefault(name, _kinds(topology[name]))
+    picked = [
+        _with_only(topology[service.name], wanted[service.name] - unwanted.get(service.name, frozenset()))
+        for service in topology
+        if service.name in wanted and service.name not in without
+    ]
+    kept = [service for service in picked if service.listeners or not topology[service.name].listeners]
+    if not kept:
+        raise UsageError(f"nothing is left to run of {_listed([service.name for service in topology])}")
+    return topology.with_services(kept)
+
+
+def renumber(topology: Topology, port_base: int | None, free: bool) -> Topology:
+    """The topology on other ports, in declared order: from `port_base` up, or with `free` each on any free one (0).
+
+    The declared `service:port` becomes an alias of its listener, so that code which names it still arrives. Renumber
+    before selecting, for the numbers to be the same whatever is selected.
+
+    Raises UsageError for a base that leaves the ports 1 to 65535, and for a base together with `free`.
+    """
+    if port_base is None and not free:
+        return topology
+    if port_base is not None and free:
+        raise UsageError("a port base and free ports exclude each other; give one of them")
+    count = sum(len(listener.ports) for service in topology for listener in service.listeners)
+    first = port_base or 0
+    if port_base is not None and not 1 <= first <= 65536 - count:
+        raise UsageError(f"port base {first}: {count} ports are needed; give one from 1 to {65536 - count}")
+    ports = iter([0] * count if free else range(first, first + count))
+    return topology.with_services([_renumbered(service, ports) for service in topology])
+
+
+def start_order(topology: Topology) -> list[list[str]]:
+    """The names of the services in waves: those of a wave start together, once all waves before it are ready.
+
+    A dependency that is not run here is taken as there. Raises UsageError that shows the circle, if there is one.
+    """
+    if found := circle(topology):
+        raise UsageError(f"depends_on goes round in a circle: {' -> '.join(found)}")
+    waiting = {service.name: set(service.depends_on) for service in topology}
+    waves: list[list[str]] = []
+    while waiting:
+        wave = [name for name, needs in waiting.items() if not needs & waiting.keys()]
+        waves.append(wave)
+        waiting = {name: needs for name, needs in waiting.items() if name not in wave}
+    return waves
+
+
+def check_ports(topology: Topology) -> None:
+    """Raises TopologyError where two listeners have one port; both are named. Port 0 is never shared."""
+    if mistakes := port_mistakes(topology):
+        raise TopologyError(mistakes)
+
+
+def _listeners_by_service(topology: Topology, names: Sequence[str]) -> dict[str, frozenset[Kind]]:
+    """The listeners that the names mean, by service."""
+    found: dict[str, frozenset[Kind]] = {}
+    for name in names:
+        service, kinds = _named(topology, name)
+        found[service] = found.get(service, frozenset()) | kinds
+    return found
+
+
+def _named(topology: Topology, name: str) -> tuple[str, frozenset[Kind]]:
+    for service in topology:
+        if name == service.name:
+            return name, _kinds(service)
+        for listener in service.listeners:
+            if name == f"{service.name}.{listener.kind}":
+                return service.name, frozenset({listener.kind})
+    dotted = "." in name
+    names = topology.listener_names() if dotted else [service.name for service in topology]
+    near = nearest(name, names)
+    hint = f"; did you mean {near!r}?" if near else ";"
+    raise UsageError(f"there is no {'listener' if dotted else 'service'} {name!r}{hint} there are {_listed(names)}")
+
+
+def _kinds(service: Service) -> frozenset[Kind]:
+    return frozenset(listener.kind for listener in service.listeners)
+
+
+def _with_only(service: Service, kinds: frozenset[Kind]) -> Service:
+    for kind in _kinds(service) - kinds:
+        service = without_listener(service, kind)
+    return service
+
+
+def _dependencies(topology: Topology, names: list[str]) -> list[str]:
+    """What these services depend on, however deep."""
+    known = {service.name for service in topology}
+    seen = list(names)
+    for name in seen:
+        seen.extend(need for need in topology[name].depends_on if need in known and need not in seen)
+    return seen
+
+
+def _renumbered(service: Service, ports: Iterator[int]) -> Service:
+    http, grpc = service.http, service.grpc
+    if http:
+        http = replace(http, ports=tuple(next(ports) for _ in http.ports), aliases=_aliases(service.name, http))
+    if grpc:
+        grpc = replace(grpc, port=next(ports), aliases=_aliases(service.name, grpc))
+    return replace(service, http=http, grpc=grpc)
+
+
+def _aliases(name: str, listener: Http | Grpc) -> tuple[str, ...]:
+    declared = (f"{name}:{port}" for port in listener.ports if port)
+    return tuple(dict.fromkeys((*listener.aliases, *declared)))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

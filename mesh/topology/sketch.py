@@ -1,0 +1,138 @@
+"""What `mesh init` has learned of the services, and its mesh.toml."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+_WIDTH = 110
+
+
+@dataclass
+class Sketch:
+    """One service of a drafted mesh.toml; `remarks` are the comments above it, folders are relative to the file."""
+
+    name: str
+    root: str = "."
+    http_ports: list[int] = field(default_factory=list)
+    app: str | None = None
+    http_aliases: list[str] = field(default_factory=list)
+    grpc_port: int | None = None
+    servicers: list[str] = field(default_factory=list)
+    grpc_aliases: list[str] = field(default_factory=list)
+    command: str | None = None
+    depends_on: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    protos: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Ports:
+    """Ports given out so far, none of them twice; those reserved are for who claims them by number."""
+
+    reserved: frozenset[int] = frozenset()
+    taken: set[int] = field(default_factory=set)
+
+    def claim(self, port: int) -> int:
+        """The port itself, if it is the first claim on it; else another."""
+        if port in self.taken:
+            return self.take(port)
+        self.taken.add(port)
+        return port
+
+    def take(self, wanted: int) -> int:
+        """The wanted port, or the next one after it that is neither taken nor reserved."""
+        while wanted in self.taken or wanted in self.reserved:
+            wanted += 1
+        self.taken.add(wanted)
+        return wanted
+
+
+def service_name(text: str, taken: Iterable[str] = ()) -> str:
+    """A service's name made of any text, unlike those taken: `User_Service` becomes `user-service`."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "service"
+    name = name if name[0].isalpha() else f"service-{name}"
+    count = 2
+    first = name
+    while name in set(taken):
+        name = f"{first}-{count}"
+        count += 1
+    return name
+
+
+def mesh_toml(name: str, origin: str, sketches: Sequence[Sketch], protos: Sequence[str], remarks: Sequence[str]) -> str:
+    """The text of a mesh.toml; origin says what it was drafted from, remarks what was left out."""
+    lines = [
+        f"# Drafted by `mesh init` from {origin}.",
+        "# `mesh check` reads it, `mesh up` runs it, `mesh up --only NAME` runs a part.",
+        *(f"# {remark}" for remark in remarks),
+        "",
+        "[mesh]",
+        f"name = {_value(name)}",
+    ]
+    if protos:
+        lines.append(
+            f"protos = {_value(protos)}  # folders of .proto files: compiled at start, importable by every service"
+        )
+    for sketch in sketches:
+        lines += ["", *_service(sketch)]
+    return "\n".join(lines) + "\n"
+
+
+def _service(sketch: Sketch) -> list[str]:
+    lines = [f"# {remark}" for remark in sketch.remarks]
+    lines.append(f"[services.{sketch.name}]")
+    if sketch.root != ".":
+        lines.append(f"root = {_value(sketch.root)}")
+    for key, value in (("command", sketch.command), ("http", _http(sketch)), ("grpc", _grpc(sketch))):
+        if value:
+            lines.append(f"{key} = {_value(value)}")
+    for key, names in (("depends_on", sketch.depends_on), ("protos", sketch.protos)):
+        if names:
+            lines.append(f"{key} = {_value(names)}")
+    return lines + _environment(sketch)
+
+
+def _http(sketch: Sketch) -> dict[str, object]:
+    if not sketch.http_ports:
+        return {}
+    one = len(sketch.http_ports) == 1
+    ports: dict[str, object] = {"port": sketch.http_ports[0]} if one else {"ports": sketch.http_ports}
+    return ports | _given({"app": sketch.app, "aliases": sketch.http_aliases})
+
+
+def _grpc(sketch: Sketch) -> dict[str, object]:
+    if sketch.grpc_port is None:
+        return {}
+    return {"port": sketch.grpc_port} | _given({"servicers": sketch.servicers, "aliases": sketch.grpc_aliases})
+
+
+def _given(table: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in table.items() if value}
+
+
+def _environment(sketch: Sketch) -> list[str]:
+    """One line where it fits, else a table of its own, which has to come last."""
+    if not sketch.env:
+        return []
+    line = f"env = {_value(sketch.env)}"
+    if len(line) <= _WIDTH:
+        return [line]
+    lines = [f"{_key(name)} = {_value(value)}" for name, value in sketch.env.items()]
+    return ["", f"[services.{sketch.name}.env]", *lines]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    # A JSON string is a TOML string, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)

@@ -1,0 +1,415 @@
+"""Finding, reading and checking a declaration."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mesh.errors import MeshError, UsageError
+from mesh.topology.loading import load, read_file
+from mesh.topology.mistakes import TopologyError
+from mesh.topology.model import Grpc, Http, Service, Topology
+
+SHOP = """
+[mesh]
+name = "shop"
+protos = ["proto"]                    # folders; compiled at start when changed, importable by every service
+
+[services.gateway]
+root = "services/gateway"             # this service's private import root and working folder
+http = { ports = [5000, 8000], app = "app:app", contract = "user-service", prefix = "/api/grpc" }
+depends_on = ["user-service"]
+
+[services.user-service]
+root = "services/user-service"
+http = { port = 5001, app = "app:create_app()" }      # ASGI or WSGI, object or factory; found out, not declared
+grpc = { port = 50051, servicers = ["grpc_server:UserServicer"], aliases = ["users:50051"] }
+env  = { DATABASE_URL = "sqlite:///users.db", DEBUG = true, WORKERS = 4 }
+protos = ["services/user-service/proto"]   # for this service alone, beside or instead of [mesh] protos
+
+[services.web]
+command = "npm run dev"               # anything else: a child process, same logs, readiness, stop
+http = 3000
+ready = "/health"                     # an HTTP path, or "port" (default)
+isolation = "process"
+"""
+
+
+def store() -> Topology:
+    return Topology("store", Service("gateway", Http((5000,), app="app:app")), folder=Path("/"))
+
+
+def declare(folder: Path, text: str, name: str = "mesh.toml") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def mistakes_of(folder: Path, text: str, name: str = "mesh.toml") -> list[str]:
+    declare(folder, text, name)
+    with pytest.raises(TopologyError) as refused:
+        load(None, folder, store)
+    assert str(refused.value) == "\n".join(str(mistake) for mistake in refused.value.mistakes)
+    return [str(mistake) for mistake in refused.value.mistakes]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    for folder in ("proto", "services/gateway", "services/user-service/proto"):
+        (tmp_path / folder).mkdir(parents=True)
+    declare(tmp_path, SHOP)
+    return tmp_path
+
+
+def test_every_key_of_the_guide_is_read(shop: Path) -> None:
+    topology = load(None, shop, store)
+    assert (topology.name, topology.folder, topology.source) == ("shop", shop, shop / "mesh.toml")
+    assert topology.protos == (shop / "proto",)
+    assert topology.services == (
+        Service(
+            "gateway",
+            Http((5000, 8000), app="app:app", contracts=("user-service",), prefix="/api/grpc"),
+            depends_on=("user-service",),
+            root=shop / "services/gateway",
+        ),
+        Service(
+            "user-service",
+            Http((5001,), app="app:create_app()"),
+            Grpc(50051, ("grpc_server:UserServicer",), aliases=("users:50051",)),
+            root=shop / "services/user-service",
+            env={"DATABASE_URL": "sqlite:///users.db", "DEBUG": "true", "WORKERS": "4"},
+            protos=(shop / "services/user-service/proto",),
+        ),
+        Service("web", Http((3000,)), root=shop, command="npm run dev", ready="/health", isolation="process"),
+    )
+
+
+def test_the_source_read_again_is_the_same_topology(shop: Path) -> None:
+    topology = load(None, shop, store)
+    assert topology.source
+    assert read_file(topology.source, shop) == topology
+
+
+def test_a_parent_declares_for_its_sub_folders(shop: Path) -> None:
+    assert load(None, shop / "services" / "gateway", store).folder == shop
+
+
+def test_the_nearest_declaration_wins_and_mesh_toml_before_pyproject(tmp_path: Path) -> None:
+    near = tmp_path / "near"
+    declare(tmp_path, '[services.far]\ncommand = "x"')
+    declare(near, '[tool.mesh.services.near]\ncommand = "x"', "pyproject.toml")
+    assert [service.name for service in load(None, near, store)] == ["near"]
+    declare(near, '[services.nearest]\ncommand = "x"')
+    assert [service.name for service in load(None, near, store)] == ["nearest"]
+
+
+def test_a_pyproject_without_mesh_declares_nothing(tmp_path: Path) -> None:
+    declare(tmp_path, '[services.far]\ncommand = "x"')
+    declare(tmp_path / "near", '[project]\ndependencies = ["mesh-runner"]', "pyproject.toml")
+    assert [service.name for service in load(None, tmp_path / "near", store)] == ["far"]
+
+
+def test_where_nothing_is_declared_the_default_runs_in_the_current_folder(tmp_path: Path) -> None:
+    topology = load(None, tmp_path, store)
+    assert (topology.name, topology.folder, topology.source) == ("store", tmp_path, None)
+
+
+def test_the_default_keeps_all_that_it_has(tmp_path: Path) -> None:
+    full = Topology("store", source=Path("/s"), protos=[Path("/p")], descriptors=[Path("/d")], folder=tmp_path)
+    assert load(None, tmp_path, lambda: full) == full
+
+
+def test_a_file_can_be_named(shop: Path) -> None:
+    assert load(f"{shop.name}/mesh.toml", shop.parent, store).source == shop / "mesh.toml"
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").write_bytes(b'\xef\xbb\xbf[services.a]\r\ncommand = "x"\r\n')
+    assert load(None, tmp_path, store).listener_names() == []
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", '[mesh]\nname = "shop"\n', "[services]\n"])
+def test_an_empty_file_says_where_was_looked(tmp_path: Path, text: str) -> None:
+    """C02"""
+    file = declare(tmp_path, text)
+    below = tmp_path / "below"
+    with pytest.raises(UsageError) as refused:
+        load(None, below, store)
+    assert str(refused.value) == (
+        f"{file}: no service is declared; write a [services.NAME] table "
+        f"(looked at {below}/mesh.toml, {below}/pyproject.toml, {file})"
+    )
+    assert refused.value.exit_status == 2
+
+
+def test_a_named_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        load("shop/mesh.toml", tmp_path, store)
+    assert str(refused.value) == f"there is no file shop/mesh.toml; looked for {tmp_path}/shop/mesh.toml"
+
+
+def test_a_folder_in_the_files_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").mkdir()
+    with pytest.raises(UsageError, match=r"^mesh\.toml can not be read: Is a directory$"):
+        load("mesh.toml", tmp_path, store)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[mesh]\nname = shop\n", "mesh.toml:2:8: Invalid value"),
+        ('[mesh]\nname = "shop', "mesh.toml:2:1: Unterminated string"),
+        ("[mesh]\nname = 1\nname = 2\n", "mesh.toml:3:9: Cannot overwrite a value"),
+    ],
+)
+def test_a_syntax_error_has_file_line_and_column(tmp_path: Path, text: str, told: str) -> None:
+    """C03"""
+    declare(tmp_path, text)
+    with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
+        load(None, tmp_path, store)
+
+
+@pytest.mark.parametrize("value", ["[" * 5000 + "]" * 5000, "9" * 5000])
+def test_a_value_beyond_the_parser_is_refused(tmp_path: Path, value: str) -> None:
+    declare(tmp_path, f"a = {value}")
+    with pytest.raises(UsageError, match=r"^mesh\.toml: (maximum recursion depth|Exceeds the limit)"):
+        load(None, tmp_path, store)
+
+
+def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").write_bytes(b'[mesh]\nname = "caf\xe9"\n')
+    with pytest.raises(UsageError, match=r"^mesh\.toml:2: not UTF-8: .* 0xe9$"):
+        load(None, tmp_path, store)
+
+
+def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: Path) -> None:
+    text = """\
+[mesh]
+nam = "shop"
+
+[services.gateway]
+root = "gone"
+http = { ports = [5000, 5001], app = "app.app", prefix = "/api/" }
+depends_on = ["usr"]
+
+[services.user-service]
+http = { port = 5001, app = "app:app" }
+isolation = "processes"
+comand = "x"
+
+[services.user-service.grpc]
+port = "abc"
+servicers = ["grpc_server:UserServicer"]
+aliases = ["users"]
+
+[services.Web_]
+command = "npm run dev"
+http = { port = 3000, app = "app:app" }
+ready = "health"
+env = { A = ["1"] }
+
+[service.late]
+command = "x"
+"""
+    assert mistakes_of(tmp_path, text) == [
+        "mesh.toml:2: mesh.nam: there is no such key; known are name, protos; did you mean 'name'?",
+        f"mesh.toml:5: services.gateway.root: there is no folder {tmp_path}/gone",
+        'mesh.toml:6: services.gateway.http.app: expected "module:attribute" or "module:function()", not "app.app"',
+        'mesh.toml:6: services.gateway.http.prefix: expected a path such as "/api/grpc", with a slash before and none '
+        'after it, not "/api/"',
+        "mesh.toml:7: services.gateway.depends_on: there is no service 'usr'; there are gateway, user-service, Web_; "
+        "did you mean 'user-service'?",
+        "mesh.toml:10: services.user-service.http.port: 5001 is the port of gateway.http already; give "
+        "user-service.http another, or 0 for any free one",
+        'mesh.toml:11: services.user-service.isolation: expected "thread" or "process", not "processes"; '
+        "did you mean 'process'?",
+        "mesh.toml:12: services.user-service.comand: there is no such key; known are root, http, grpc, depends_on, "
+        "env, protos, command, ready, isolation, watch; did you mean 'command'?",
+        "mesh.toml:15: services.user-service.grpc.port: expected a whole number from 0 to 65535 (0 for any free port), "
+        'not "abc"',
+        'mesh.toml:17: services.user-service.grpc.aliases: expected a list, each item "host:port", not ["users"]',
+        "mesh.toml:21: services.Web_.http.app: not beside command, whose process serves its own app; leave one of "
+        "them out",
+        'mesh.toml:22: services.Web_.ready: expected "port", or a path such as "/health", not "health"',
+        'mesh.toml:23: services.Web_.env: expected a table of texts, numbers, true or false, not {"A": ["1"]}',
+        "mesh.toml:25: service: there is no such key; known are mesh, services; did you mean 'services'?",
+    ]
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", '"abc"', "true", "1.5"])
+def test_a_port_that_is_none_is_told_with_what_it_may_be(tmp_path: Path, port: str) -> None:
+    """C04"""
+    told = mistakes_of(tmp_path, f'[services.a]\nhttp = {{ port = {port}, app = "app:app" }}')
+    expected = f"expected a whole number from 0 to 65535 (0 for any free port), not {port}"
+    assert told == [f"mesh.toml:2: services.a.http.port: {expected}"]
+
+
+def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
+    declare(tmp_path, '[services.a]\nhttp = {port = 0, app = "a:a"}\n[services.b]\nhttp = {port = 0, app = "b:b"}')
+    assert load(None, tmp_path, store)["b"].http == Http((0,), app="b:b")
+
+
+@pytest.mark.parametrize(
+    ("service", "told"),
+    [
+        ("http = {app = 'a:a'}", "2: services.a.http: expected port, such as port = 5001 (0 for any free port)"),
+        (
+            "http = {port = 1, ports = [2], app = 'a:a'}",
+            "2: services.a.http.ports: expected either port or ports, not both",
+        ),
+        (
+            "http = 'x'",
+            "2: services.a.http: expected a table of port, ports, app, contract, prefix, unknown_fields, aliases, "
+            'not "x"',
+        ),
+        ("root = '.'", "1: services.a: nothing to run: expected http, grpc or command"),
+        ("grpc = 50051", '2: services.a.grpc: expected servicers, such as ["module:UserServicer"]'),
+        (
+            "http = 5001",
+            '2: services.a.http: expected app, such as "module:app", or servicers under grpc to serve over HTTP',
+        ),
+        (
+            "http = {port = 1, app = 'a:a', prefix = '/api'}",
+            "2: services.a.http.prefix: expected contract beside it: the services whose contracts it leads to",
+        ),
+        (
+            "http = {port = 1, contract = ['b']}",
+            "2: services.a.http.contract: there is no service 'b'; there are a",
+        ),
+        (
+            "http = {port = 1, app = 'a:a', contract = 'a'}",
+            "2: services.a.http.contract: a has no grpc listener, and so no contract to mount",
+        ),
+        (
+            "command = 'x'\ngrpc = {port = 1, servicers = ['a:A']}",
+            "3: services.a.grpc.servicers: not beside command, whose process brings its own; leave one of them out",
+        ),
+        ("command = 'x'\ndepends_on = ['a']", "3: services.a.depends_on: goes round in a circle: a -> a"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(tmp_path: Path, service: str, told: str) -> None:
+    assert mistakes_of(tmp_path, f"[services.a]\n{service}") == [f"mesh.toml:{told}"]
+
+
+@pytest.mark.parametrize("name", ["Users", "user_service", "users-", "-users", "user--x", "2users", "users.grpc"])
+def test_a_name_that_is_no_host_name_is_refused(tmp_path: Path, name: str) -> None:
+    told = mistakes_of(tmp_path, f'[services."{name}"]\ncommand = "x"')
+    sentence = "a service's name is lower-case letters, digits and single dashes, and starts with a letter"
+    assert [one.split(": ", 1)[1] for one in told] == [f"services.{name}: {sentence}"]
+
+
+def test_an_alias_leads_to_one_listener(tmp_path: Path) -> None:
+    text = """\
+[services.a]
+http = { port = 1, app = "a:a", aliases = ["users:80"] }
+[services.b]
+http = { port = 2, app = "b:b", aliases = ["users:80"] }
+"""
+    assert mistakes_of(tmp_path, text) == ["mesh.toml:4: services.b.http.aliases: 'users:80' leads to a.http already"]
+
+
+def test_a_mistake_in_pyproject_is_told_in_its_own_words(tmp_path: Path) -> None:
+    text = '[tool.mesh]\nprotos = ["gone"]\nservces = 1\n[tool.mesh.services.a]\nhttp = { port = 5001 }\n'
+    assert mistakes_of(tmp_path, text, "pyproject.toml") == [
+        f"pyproject.toml:2: tool.mesh.protos: there is no folder {tmp_path}/gone",
+        "pyproject.toml:3: tool.mesh.servces: there is no such key; known are name, protos, services; "
+        "did you mean 'services'?",
+        'pyproject.toml:5: tool.mesh.services.a.http: expected app, such as "module:app", or servicers under grpc to '
+        "serve over HTTP",
+    ]
+
+
+MODULE = """
+from mesh.topology.model import Http, Service, Topology
+
+shop = Topology("shop", Service("web", Http((5000,), app="app:app")))
+broken = Topology("shop", Service("web", Http((5000,)), depends_on=("usr",)))
+number = 5
+
+def make():
+    return shop
+
+def fails():
+    raise KeyError("DATABASE_URL")
+
+def leaves():
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("attribute", ["shop", "make"])
+def test_a_topology_comes_from_a_module(tmp_path: Path, attribute: str) -> None:
+    declare(tmp_path, MODULE, "mesh_shop_good.py")
+    assert load(f"mesh_shop_good:{attribute}", tmp_path, store).listener_names() == ["web.http"]
+    assert str(tmp_path) not in sys.path
+
+
+def test_the_folders_of_a_module_are_relative_to_the_folder(tmp_path: Path) -> None:
+    text = """
+from pathlib import Path
+from mesh.topology.model import Http, Service, Topology
+web, api = Service("web", Http((1,), app="a:a")), Service("api", Http((2,), app="a:a"), root="api", protos=("api",))
+shop = Topology("shop", web, api, protos=[Path("api")])
+"""
+    declare(tmp_path, text, "mesh_shop_rooted.py")
+    (tmp_path / "api").mkdir()
+    topology = load("mesh_shop_rooted:shop", tmp_path, store)
+    assert [service.root for service in topology] == [tmp_path, tmp_path / "api"]
+    assert topology["api"].protos == topology.protos == (tmp_path / "api",)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("mesh_shop_used:shp", "mesh_shop_used:shp: there is no 'shp' in mesh_shop_used; did you mean 'shop'?"),
+        (
+            "mesh_shop_used:number",
+            "mesh_shop_used:number is of type int; expected a mesh.Topology, or a function returning one",
+        ),
+        ("mesh_shop_gone:shop", "there is no module 'mesh_shop_gone'; looked in {folder} and in sys.path"),
+        ("shop", "'shop' is neither a file such as path/to/mesh.toml nor a module:attribute"),
+        (
+            "mesh_shop_used:broken",
+            'services.web.http: expected app, such as "module:app", or servicers under grpc to serve over HTTP\n'
+            "services.web.depends_on: there is no service 'usr'; there are web",
+        ),
+    ],
+)
+def test_a_wrong_target_is_the_users_mistake(tmp_path: Path, target: str, told: str) -> None:
+    declare(tmp_path, MODULE, "mesh_shop_used.py")
+    with pytest.raises(UsageError) as refused:
+        load(target, tmp_path, store)
+    assert str(refused.value) == told.format(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "line", "told", "cause"),
+    [("fails", 12, "KeyError: 'DATABASE_URL'", KeyError), ("leaves", 15, "SystemExit: 3", SystemExit)],
+)
+def test_a_module_that_fails_is_told_from_a_wrong_target(
+    tmp_path: Path, attribute: str, line: int, told: str, cause: type[BaseException]
+) -> None:
+    file = declare(tmp_path, MODULE, "mesh_shop_failing.py")
+    with pytest.raises(MeshError) as failed:
+        load(f"mesh_shop_failing:{attribute}", tmp_path, store)
+    sys.modules.pop("mesh_shop_failing")
+    assert str(failed.value) == f"mesh_shop_failing:{attribute}: {file}:{line}: {told}"
+    assert isinstance(failed.value.__cause__, cause)
+    assert failed.value.exit_status == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\nimport mesh_absent\n", "2: ModuleNotFoundError: No module named 'mesh_absent'"),
+        ("x = (\n", "1: SyntaxError: '(' was never closed"),
+    ],
+)
+def test_an_import_error_of_theirs_names_their_line(tmp_path: Path, text: str, told: str) -> None:
+    file = declare(tmp_path, text, "mesh_shop_importing.py")
+    with pytest.raises(MeshError) as failed:
+        load("mesh_shop_importing:shop", tmp_path, store)
+    assert str(failed.value) == f"mesh_shop_importing:shop: {file}:{told}"

@@ -1,0 +1,170 @@
+"""The methods of a contract and their google.api.http bindings, read from service descriptors of any pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from google.api import annotations_pb2, http_pb2
+from google.protobuf import descriptor_pb2, message_factory
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from mesh.contract.fields import resolve, text_of
+from mesh.contract.rules import Template, TemplateError
+from mesh.errors import UsageError
+
+_NO_SIDE_EFFECTS = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+_IDEMPOTENT = descriptor_pb2.MethodOptions.IDEMPOTENT
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One HTTP form of a method.
+
+    http_method: upper case; `*` for any.
+    body: `"*"`, the name of a field, or `""` for none. response_body: the name of a field, or `""` for the message.
+    """
+
+    http_method: str
+    template: Template
+    body: str = ""
+    response_body: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.http_method} {self.template.text}"
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """One rpc: `full_name` as in `user.UserService.GetUser`, `path` as in `/user.UserService/GetUser`.
+
+    idempotent: it may be asked twice, by its idempotency_level or by a GET binding.
+    """
+
+    descriptor: MethodDescriptor
+    full_name: str
+    path: str
+    name: str
+    service: str
+    request_class: type[Message]
+    response_class: type[Message]
+    client_streaming: bool
+    server_streaming: bool
+    bindings: tuple[Binding, ...]
+    idempotent: bool
+
+    def __str__(self) -> str:
+        return self.full_name
+
+    @property
+    def streaming(self) -> bool:
+        return self.client_streaming or self.server_streaming
+
+    @classmethod
+    def of(cls, descriptor: MethodDescriptor) -> Method:
+        """Raises UsageError, naming the method, for a binding that does not fit its messages."""
+        options = _options(descriptor)
+        bindings = tuple(_bindings(descriptor, options))
+        reads = any(binding.http_method == "GET" for binding in bindings)
+        service = descriptor.containing_service.full_name
+        return cls(
+            descriptor=descriptor,
+            full_name=descriptor.full_name,
+            path=f"/{service}/{descriptor.name}",
+            name=descriptor.name,
+            service=service,
+            request_class=message_factory.GetMessageClass(descriptor.input_type),
+            response_class=message_factory.GetMessageClass(descriptor.output_type),
+            client_streaming=descriptor.client_streaming,
+            server_streaming=descriptor.server_streaming,
+            bindings=bindings,
+            idempotent=reads or options.idempotency_level in (_NO_SIDE_EFFECTS, _IDEMPOTENT),
+        )
+
+
+class Contract:
+    """The methods of one or several services."""
+
+    def __init__(self, methods: Iterable[Method], services: Iterable[str] = ()) -> None:
+        self.methods = tuple(methods)
+        self.services = tuple(dict.fromkeys([*services, *(method.service for method in self.methods)]))
+
+    @classmethod
+    def of(cls, services: Iterable[ServiceDescriptor]) -> Contract:
+        services = list(services)
+        methods = [Method.of(method) for service in services for method in service.methods]
+        return cls(methods, (service.full_name for service in services))
+
+    def __iter__(self) -> Iterator[Method]:
+        return iter(self.methods)
+
+    def __getitem__(self, name: str) -> Method:
+        """The method of this name, full name or path; KeyError where there is none, or more than one."""
+        found = self._by_name.get(name, [])
+        if len(found) != 1:
+            raise KeyError(name)
+        return found[0]
+
+    def __contains__(self, name: str) -> bool:
+        return len(self._by_name.get(name, [])) == 1
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[Method]]:
+        names: dict[str, list[Method]] = {}
+        for method in self.methods:
+            for name in (method.name, method.full_name, method.path):
+                names.setdefault(name, []).append(method)
+        return names
+
+
+def _options(descriptor: MethodDescriptor) -> Any:
+    # The options of a private pool are of a class that does not know our extensions.
+    return descriptor_pb2.MethodOptions.FromString(descriptor.GetOptions().SerializeToString())
+
+
+def _bindings(descriptor: MethodDescriptor, options: Any) -> Iterator[Binding]:
+    if not options.HasExtension(annotations_pb2.http):
+        return
+    rule = options.Extensions[annotations_pb2.http]
+    for each in (rule, *rule.additional_bindings):
+        try:
+            binding = _binding(each)
+            _check(binding, descriptor)
+        except TemplateError as error:
+            raise UsageError(f"{descriptor.full_name}: {error}") from None
+        yield binding
+
+
+def _binding(rule: http_pb2.HttpRule) -> Binding:
+    pattern = rule.WhichOneof("pattern")
+    if pattern == "custom":
+        method, text = rule.custom.kind, rule.custom.path
+    else:
+        method, text = (pattern or "").upper(), getattr(rule, pattern) if pattern else ""
+    return Binding(method, Template.parse(text), rule.body, rule.response_body)
+
+
+def _check(binding: Binding, descriptor: MethodDescriptor) -> None:
+    """Raises UsageError where the rule names what its messages do not have."""
+    for variable in binding.template.variables:
+        field = _field(descriptor, binding, descriptor.input_type, variable.path)
+        if field.is_repeated or text_of(field) is None:
+            raise _misfit(descriptor, binding, f"{variable.name} cannot stand in a path")
+    if binding.body not in ("", "*"):
+        _field(descriptor, binding, descriptor.input_type, binding.body.split("."))
+    if binding.response_body:
+        _field(descriptor, binding, descriptor.output_type, [binding.response_body])
+
+
+def _field(method: MethodDescriptor, binding: Binding, scope: Descriptor, path: Iterable[str]) -> Any:
+    try:
+        return resolve(scope, list(path))[-1]
+    except KeyError as error:
+        raise _misfit(method, binding, f"{scope.full_name} has no field {'.'.join(path)}") from error
+
+
+def _misfit(method: MethodDescriptor, binding: Binding, reason: str) -> UsageError:
+    return UsageError(f"{method.full_name}: {binding}: {reason}")

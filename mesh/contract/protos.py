@@ -1,0 +1,89 @@
+"""Compiles .proto files in this process: at build for the store, at start for a user's own.
+
+Stands on nothing of mesh, so that the build hook can load it before the package is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+class ProtoError(Exception):
+    """protoc refused a file; the text is protoc's own, `file:line:column: reason` a line."""
+
+
+def compile_protos(folder: Path, out: Path, *, prefix: str = "", stubs: bool = False) -> list[Path]:
+    """Compiles every .proto file below `folder` into `out`; returns the sources.
+
+    prefix: a virtual folder put before each file's name, so that `prefix="mesh/store/pb"` yields modules that import
+        each other as `mesh.store.pb.…`; `out` is then the folder above the prefix.
+    stubs: write .pyi files for type checkers as well.
+
+    Raises ProtoError with protoc's message for a file that does not compile.
+    """
+    sources = sorted(folder.rglob("*.proto"))
+    if not sources:
+        return []
+    virtual = f"{prefix}={folder}" if prefix else str(folder)
+    names = [str(Path(prefix) / source.relative_to(folder)) for source in sources]
+    out.mkdir(parents=True, exist_ok=True)
+    kinds = ["--python_out", "--grpc_python_out", *(["--pyi_out"] if stubs else [])]
+    run_protoc([f"-I{virtual}", *(f"{kind}={out}" for kind in kinds), *names])
+    return sources
+
+
+def describe_protos(folder: Path) -> bytes:
+    """A serialized FileDescriptorSet of every .proto file below `folder` and of what they import, with the comments.
+
+    Raises ProtoError with protoc's message for a file that does not compile.
+    """
+    names = [str(source.relative_to(folder)) for source in sorted(folder.rglob("*.proto"))]
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "set"
+        run_protoc([f"-I{folder}", f"--descriptor_set_out={out}", "--include_imports", "--include_source_info", *names])
+        return out.read_bytes()
+
+
+def include_folders() -> list[Path]:
+    """Where google/protobuf/*.proto and google/api/*.proto stand."""
+    # Late, as all that only a compilation needs: 10 ms that a start without protos does not pay.
+    import importlib.metadata
+
+    import grpc_tools
+
+    well_known = Path(next(iter(grpc_tools.__path__))) / "_proto"
+    # Found through the metadata: importing google.api costs 35 ms.
+    common = importlib.metadata.distribution("googleapis-common-protos").locate_file("")
+    return [well_known, Path(str(common))]
+
+
+def run_protoc(arguments: Sequence[str]) -> None:
+    """Runs protoc with these arguments in this process; raises ProtoError with what it wrote to stderr."""
+    from grpc_tools import protoc
+
+    includes = [f"-I{folder}" for folder in include_folders()]
+    status, complaint = _with_stderr(lambda: protoc.main(["protoc", *arguments, *includes]))
+    if status:
+        raise ProtoError(complaint.strip() or f"protoc ended with status {status}")
+
+
+def _with_stderr(run: Callable[[], int]) -> tuple[int, str]:
+    """Runs and returns its status with what it wrote to descriptor 2: protoc writes there from C++."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):
+                status = run()
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+        caught.seek(0)
+        return status, caught.read().decode("utf-8", "replace")

@@ -1,0 +1,75 @@
+"""Tells when a module is imported for the first time, so that what it needs costs nothing where nobody imports it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+Callback = Callable[[ModuleType], None]
+
+
+class Arrivals:
+    """A finder in front of `sys.meta_path` that finds nothing itself."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Callback] = {}
+
+    def install(self) -> None:
+        sys.meta_path.insert(0, self)
+
+    def uninstall(self) -> None:
+        self._waiting.clear()
+        sys.meta_path.remove(self)
+
+    def when(self, name: str, callback: Callback) -> None:
+        """Calls back with the module as soon as it is executed, at once where it is there already."""
+        module = sys.modules.get(name)
+        if module is not None:
+            callback(module)
+        else:
+            self._waiting[name] = callback
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        # Taken out first: the search below comes by here again.
+        callback = self._waiting.pop(fullname, None)
+        if callback is None:
+            return None
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            self._waiting[fullname] = callback
+            return None
+        spec.loader = _Announcing(spec.loader, callback, self._waiting)
+        return spec
+
+
+class _Announcing(Loader):
+    """A module's own loader, which says when it is done and then steps back."""
+
+    def __init__(self, loader: Loader, callback: Callback, waiting: dict[str, Callback]) -> None:
+        self._loader = loader
+        self._callback = callback
+        self._waiting = waiting
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        try:
+            self._loader.exec_module(module)
+        except BaseException:
+            self._waiting[module.__name__] = self._callback
+            raise
+        self._callback(module)

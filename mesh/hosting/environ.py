@@ -1,0 +1,83 @@
+"""os.environ as each service sees it: written to by one, read by that one alone.
+
+The mapping behind `os.environ` is replaced, not the object: whoever holds `os.environ` sees its service's variables.
+What reads the C environment (a C library's getenv, `os.system`) sees the process's own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+from mesh.hosting.current import ServiceContext, service_in_hand
+from mesh.hosting.patches import Part
+
+
+class _PerService(MutableMapping[Any, Any]):
+    """Encoded names and values: of the service in hand, else of the process."""
+
+    def __init__(self, shared: MutableMapping[Any, Any]) -> None:
+        self.shared = shared
+        self.own: dict[int, MutableMapping[Any, Any]] = {}
+
+    def seen(self) -> MutableMapping[Any, Any]:
+        service = service_in_hand.get()
+        return self.shared if service is None else self.own.get(id(service), self.shared)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.seen()[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.seen()[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self.seen()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.seen()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.seen())
+
+    def __len__(self) -> int:
+        return len(self.seen())
+
+
+class Environ(Part):
+    """Each service's environment variables: the process's as they were at its start, and its own above them."""
+
+    def install(self) -> None:
+        self._data = _PerService(vars(os.environ)["_data"])
+        self.patches.replace(os.environ, "_data", self._data)
+        if hasattr(os, "environb"):
+            self.patches.replace(os.environb, "_data", self._data)
+        putenv, unsetenv, start = os.putenv, os.unsetenv, subprocess.Popen.__init__
+
+        # os.environ calls these two beside writing to its mapping; called directly they would reach everybody.
+        def own_putenv(name: Any, value: Any, /) -> None:
+            if self._data.seen() is self._data.shared:
+                putenv(name, value)
+
+        def own_unsetenv(name: Any, /) -> None:
+            if self._data.seen() is self._data.shared:
+                unsetenv(name)
+
+        def own_popen(popen: Any, *args: Any, **options: Any) -> None:
+            # The eleventh argument; without it a child inherits the C environment.
+            if len(args) <= 10 and options.get("env") is None and self._data.seen() is not self._data.shared:
+                options["env"] = dict(os.environ)
+            start(popen, *args, **options)
+
+        self.patches.replace(os, "putenv", own_putenv)
+        self.patches.replace(os, "unsetenv", own_unsetenv)
+        self.patches.replace(subprocess.Popen, "__init__", own_popen)
+
+    def give(self, service: ServiceContext, variables: Mapping[str, str]) -> None:
+        """The service starts with the process's variables and these."""
+        encoded = {os.environ.encodekey(k): os.environ.encodevalue(v) for k, v in variables.items()}
+        self._data.own[id(service)] = {**self._data.shared, **encoded}
+
+    def farewell(self, service: ServiceContext) -> None:
+        self._data.own.pop(id(service), None)

@@ -1,0 +1,101 @@
+"""The logging configuration of each service: its own handlers, levels and filters on loggers that all share.
+
+A logger is one object for everybody who asks for its name. What a service configures on it, by `basicConfig`,
+`dictConfig` or `addHandler`, is kept for that service's generation: no neighbour's handler sees its records, and none
+is removed by its `force=True` or `disable_existing_loggers`.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from mesh.hosting.current import ServiceContext, service_in_hand
+from mesh.hosting.patches import Part
+
+
+class PerService:
+    """An attribute of loggers with a value for each service; what a service never touched it reads from all.
+
+    fresh: makes the value a service starts with, out of the logger and its value for all; without it that is read.
+    """
+
+    def __init__(self, name: str, fresh: Callable[[Any, Any], Any] | None = None) -> None:
+        self._name = name
+        self._fresh = fresh
+        self.rooms: dict[int, dict[Any, Any]] = {}
+
+    def __get__(self, logger: Any, owner: type) -> Any:
+        if logger is None:
+            return self
+        service = service_in_hand.get()
+        room = None if service is None else self.rooms.get(id(service))
+        if room is None:
+            return logger.__dict__[self._name]
+        if logger in room:
+            return room[logger]
+        value = logger.__dict__[self._name]
+        return value if self._fresh is None else room.setdefault(logger, self._fresh(logger, value))
+
+    def __set__(self, logger: Any, value: Any) -> None:
+        service = service_in_hand.get()
+        room = None if service is None else self.rooms.get(id(service))
+        # A logger that is being made has no value for all yet.
+        if room is None or self._name not in logger.__dict__:
+            logger.__dict__[self._name] = value
+        else:
+            room[logger] = value
+
+
+def _null_handlers(logger: logging.Logger, handlers: list[logging.Handler]) -> list[logging.Handler]:
+    """Libraries keep themselves quiet with them; on the root they would keep `basicConfig` from doing anything."""
+    if isinstance(logger, logging.RootLogger):
+        return []
+    return [handler for handler in handlers if isinstance(handler, logging.NullHandler)]
+
+
+class Logs(Part):
+    """Keeps the services' logging configurations apart."""
+
+    def install(self) -> None:
+        self._kept = {
+            "handlers": PerService("handlers", _null_handlers),
+            "filters": PerService("filters", lambda logger, filters: []),
+            "level": PerService("level"),
+            "propagate": PerService("propagate"),
+            "disabled": PerService("disabled"),
+            "_cache": PerService("_cache", lambda logger, cache: {}),
+        }
+        self._disable = PerService("_disable")
+        for name, kept in self._kept.items():
+            self.patches.replace(logging.Logger, name, kept)
+        self.patches.replace(logging.Manager, "_disable", self._disable)
+        shutdown = logging.shutdown
+
+        def own_shutdown(*handlers: Any) -> None:
+            """A service shuts down what it configured; `dictConfig` calls this as well."""
+            room = self._own_handlers()
+            shutdown(*handlers) if room is None else shutdown([weakref.ref(handler) for handler in room])
+
+        self.patches.replace(logging, "shutdown", own_shutdown)
+
+    def welcome(self, service: ServiceContext) -> None:
+        for kept in (*self._kept.values(), self._disable):
+            kept.rooms[id(service)] = {}
+
+    def farewell(self, service: ServiceContext) -> None:
+        """Closes what the service opened."""
+        lists = self._kept["handlers"].rooms.get(id(service), {}).values()
+        for handler in {
+            id(h): h for handlers in lists for h in handlers if not isinstance(h, logging.NullHandler)
+        }.values():
+            handler.close()
+        for kept in (*self._kept.values(), self._disable):
+            kept.rooms.pop(id(service), None)
+
+    def _own_handlers(self) -> list[logging.Handler] | None:
+        service = service_in_hand.get()
+        room = None if service is None else self._kept["handlers"].rooms.get(id(service))
+        return None if room is None else [handler for handlers in room.values() for handler in handlers]

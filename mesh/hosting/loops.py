@@ -1,0 +1,71 @@
+"""The event loop of a service: it knows the services' names, and takes signal handlers off the main thread."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mesh.hosting.names import Names
+
+AddHandler = Callable[[int, Callable[[int, Any], object]], object]
+
+
+def new_event_loop(names: Names, on_signal: AddHandler) -> asyncio.AbstractEventLoop:
+    """A loop of uvloop's where it is installed, else of asyncio's.
+
+    on_signal: takes a signal's number and handler where code asks the loop for it.
+    """
+    kind = _own_loop(_base())
+    loop: asyncio.AbstractEventLoop = kind()
+    loop.mesh_names, loop.mesh_on_signal = names, on_signal  # type: ignore[attr-defined]
+    return loop
+
+
+def _base() -> Any:
+    if sys.implementation.name == "cpython":
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            return uvloop.Loop
+    return asyncio.SelectorEventLoop
+
+
+@functools.cache
+def _own_loop(base: Any) -> Any:
+    class ServiceLoop(base):  # type: ignore[misc]  # one of two, known at run time
+        mesh_names: Names
+        mesh_on_signal: AddHandler
+
+        async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+            return await super().getaddrinfo(*self.mesh_names.actual(host, port), **options)
+
+        async def create_connection(self, protocol: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+            found_host, found_port = self.mesh_names.actual(host, port)
+            if options.get("ssl") and found_host != host and not options.get("server_hostname"):
+                options["server_hostname"] = host
+            return await super().create_connection(protocol, found_host, found_port, **options)
+
+        # A child of the loop's own would inherit the C environment.
+        async def subprocess_exec(self, protocol: Any, *args: Any, **options: Any) -> Any:
+            options["env"] = dict(os.environ) if options.get("env") is None else options["env"]
+            return await super().subprocess_exec(protocol, *args, **options)
+
+        async def subprocess_shell(self, protocol: Any, command: Any, **options: Any) -> Any:
+            options["env"] = dict(os.environ) if options.get("env") is None else options["env"]
+            return await super().subprocess_shell(protocol, command, **options)
+
+        def add_signal_handler(self, number: int, callback: Callable[..., object], *args: Any) -> None:
+            self.mesh_on_signal(number, lambda *_: callback(*args))
+
+        def remove_signal_handler(self, number: int) -> bool:
+            self.mesh_on_signal(number, signal.SIG_DFL)  # type: ignore[arg-type]
+            return True
+
+    return ServiceLoop

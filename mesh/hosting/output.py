@@ -1,0 +1,128 @@
+"""What a service prints, line by line, under its name."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
+
+from mesh.hosting.current import ServiceContext, service_in_hand
+from mesh.hosting.patches import Part
+
+#: Characters; what a line has beyond them is cut off.
+LINE_LIMIT = 16 * 1024
+
+#: Takes the service's name, the stream (`"stdout"`, `"stderr"`, or `"mesh"` for what mesh says of it) and one line.
+LineSink = Callable[[str, str, str], None]
+
+
+class Output(Part):
+    """sys.stdout and sys.stderr go to `sink` while a service is in hand; else where they always went."""
+
+    def __init__(self, sink: LineSink) -> None:
+        super().__init__()
+        self.sink = sink
+        self.streams: list[Routed] = []
+
+    def install(self) -> None:
+        for name in ("stdout", "stderr"):
+            original = getattr(sys, name)
+            if original is not None:
+                self.streams.append(Routed(original, name, self.sink))
+                self.patches.replace(sys, name, self.streams[-1])
+
+    def uninstall(self) -> None:
+        super().uninstall()
+        self.streams.clear()
+
+    def farewell(self, service: ServiceContext) -> None:
+        """Gives out the last line of each thread, though no newline ended it."""
+        for stream in self.streams:
+            stream.finish(service)
+
+
+class Routed(io.TextIOBase):
+    """A text stream that is the service's within a service, and the original's elsewhere."""
+
+    def __init__(self, original: TextIO, name: str, sink: LineSink) -> None:
+        self.original = original
+        self._stream = name
+        self._sink = sink
+        # By generation and thread: print() writes its text and its newline apart.
+        self._partial: dict[tuple[int, int], tuple[ServiceContext, str]] = {}
+
+    def write(self, text: str) -> int:
+        service = service_in_hand.get()
+        if service is None:
+            return self.original.write(text)
+        key = (id(service), threading.get_ident())
+        begun = self._partial.pop(key, (service, ""))[1]
+        *lines, rest = text.split("\n")
+        for line in lines:
+            self._sink(service.name, self._stream, _bounded(begun, line))
+            begun = ""
+        if begun or rest:
+            self._partial[key] = (service, _bounded(begun, rest))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]  # text, as for every text stream
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        if service_in_hand.get() is None:
+            self.original.flush()
+
+    def finish(self, service: ServiceContext) -> None:
+        for key in [key for key in list(self._partial) if key[0] == id(service)]:
+            self._sink(service.name, self._stream, self._partial.pop(key)[1])
+
+    @property
+    def buffer(self) -> Any:
+        """The bytes below: decoded and written as text within a service."""
+        return self.original.buffer if service_in_hand.get() is None else _Bytes(self)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.original.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self.original.errors
+
+    def isatty(self) -> bool:
+        return self.original.isatty()
+
+    def fileno(self) -> int:
+        return self.original.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """A service that closes its standard output closes nobody else's."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.original, name)
+
+
+class _Bytes(io.RawIOBase):
+    def __init__(self, text: Routed) -> None:
+        self._text = text
+
+    def write(self, data: Any) -> int:
+        self._text.write(bytes(data).decode("utf-8", "replace"))
+        return len(data)
+
+    def writable(self) -> bool:
+        return True
+
+
+def _bounded(begun: str, line: str) -> str:
+    """The two as one line; beyond the limit it ends in an ellipsis."""
+    room = LINE_LIMIT - len(begun)
+    if len(line) <= room:
+        return begun + line
+    return begun if begun.endswith("…") and room <= 0 else (begun + line[: max(room, 0)])[: LINE_LIMIT - 1] + "…"

@@ -1,0 +1,143 @@
+"""`"module:attribute"` as a service's declaration writes it, and what went wrong when it was loaded."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.errors import MeshError, UsageError
+
+#: How C extensions say that they were loaded before: numpy, PyO3, and others of one phase.
+_ONCE = re.compile(r"more than once|only be initialized once|already (been )?(loaded|initiali[sz]ed)", re.IGNORECASE)
+_REFERENCE = re.compile(r"(?P<module>.+?):(?P<attribute>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\s*\))?")
+_MACHINERY = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<frozen importlib")
+
+
+class ServiceImportError(MeshError):
+    """A service's code could not be loaded; the text names the service, file and line.
+
+    file, line: where the user's code went wrong, None where no line of theirs ran.
+    trace: the user's own traceback as text, without mesh's frames; empty where there is none.
+    exit_code: what the code gave to `sys.exit` when that is how it ended, else None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: Path | None = None,
+        line: int | None = None,
+        trace: str = "",
+        exit_code: int | str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+        self.trace = trace
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`module:attribute`, `module:factory()` or `path/to/file.py:attribute`, taken apart."""
+
+    module: str
+    attribute: str
+    call: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Raises UsageError for any other form."""
+        matched = _REFERENCE.fullmatch(text.strip())
+        if matched is None:
+            raise UsageError(
+                f"{text!r} is not of the form module:attribute, module:factory() or path/to/file.py:attribute"
+            )
+        return cls(matched["module"].strip(), matched["attribute"], matched["call"] is not None)
+
+    @property
+    def is_file(self) -> bool:
+        return self.module.endswith(".py")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or nothing where no known word is near."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@contextmanager
+def blamed(service: str, prefix: str, roots: Sequence[Path], phase: str) -> Iterator[None]:
+    """Turns whatever the user's code raises inside into a ServiceImportError.
+
+    prefix: the private package's name, taken out of the texts. phase: `"at import"` or `"in create_app()"`.
+    """
+    try:
+        yield
+    except MeshError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _translated(error, service, prefix, roots, phase) from error
+
+
+def _translated(
+    error: BaseException, service: str, prefix: str, roots: Sequence[Path], phase: str
+) -> ServiceImportError:
+    told = traceback.TracebackException.from_exception(error)
+    _trim(told, set())
+    file, line = _place(error, told, roots)
+    exit_code = None
+    if isinstance(error, SystemExit):
+        exit_code = error.code if error.code is not None else 0
+        what = f"called sys.exit({'' if error.code is None else repr(error.code)}) {phase}"
+    else:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        what = f"{type(error).__name__} {phase}: {text}"
+        if isinstance(error, ImportError) and _ONCE.search(text):
+            what += '; a process holds one copy of such an extension: give this service its own: isolation = "process"'
+    where = f"{_short(file, roots)}:{line}: " if file else ""
+    trace = "".join(told.format()).replace(f"{prefix}.", "")
+    return ServiceImportError(
+        f"{service}: {where}{what.replace(f'{prefix}.', '')}", file=file, line=line, trace=trace, exit_code=exit_code
+    )
+
+
+def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
+    """Takes mesh's and the import system's frames out, of the causes as well."""
+    if id(told) in seen:
+        return
+    seen.add(id(told))
+    told.stack[:] = [frame for frame in told.stack if not is_machinery(frame.filename)]
+    for other in (told.__cause__, told.__context__):
+        if other is not None:
+            _trim(other, seen)
+
+
+def is_machinery(filename: str) -> bool:
+    """Whether a frame's file belongs to mesh's hosting or to the import system, and says nothing to the user."""
+    return filename.startswith(_MACHINERY)
+
+
+def _place(
+    error: BaseException, told: traceback.TracebackException, roots: Sequence[Path]
+) -> tuple[Path | None, int | None]:
+    """The deepest frame of the service's own; a SyntaxError names its place itself."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Path(error.filename), error.lineno
+    own = [frame for frame in told.stack if any(Path(frame.filename).is_relative_to(root) for root in roots)]
+    frames = own or list(told.stack)
+    return (Path(frames[-1].filename), frames[-1].lineno) if frames else (None, None)
+
+
+def _short(file: Path, roots: Sequence[Path]) -> str:
+    """The path from the root's parent on: `user-service/app.py`."""
+    for root in roots:
+        if file.is_relative_to(root):
+            return str(file.relative_to(root.parent))
+    return str(file)

@@ -1,0 +1,49 @@
+"""What a service's own files say of the versions it needs, against those that this process has for every service."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def misfits(root: Path) -> Iterator[str]:
+    """`requests<2, and 2.34.2 is installed` for each requirement of the service that the environment does not meet.
+
+    Read are requirements.txt and the dependencies of pyproject.toml; a line that is neither a plain requirement nor
+    of this platform says nothing, and neither does a package that is not installed: its import will.
+    """
+    # Late: a service without such a file does not pay for it.
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in _requirements(root):
+        try:
+            wanted = Requirement(text)
+            if wanted.marker is not None and not wanted.marker.evaluate():
+                continue
+            installed = importlib.metadata.version(wanted.name)
+        except (InvalidRequirement, importlib.metadata.PackageNotFoundError):
+            continue
+        if not wanted.specifier.contains(installed, prereleases=True):
+            yield f"{wanted.name}{wanted.specifier}, and {installed} is installed"
+
+
+def declares_requirements(root: Path) -> bool:
+    return any((root / name).is_file() for name in ("requirements.txt", "pyproject.toml"))
+
+
+def _requirements(root: Path) -> Iterator[str]:
+    try:
+        lines = (root / "requirements.txt").read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    for line in lines:
+        text = line.partition(" #")[0].strip()
+        if text and not text.startswith(("#", "-")):
+            yield text
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text()).get("project", {})
+        yield from (each for each in project.get("dependencies", []) if isinstance(each, str))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
+        return

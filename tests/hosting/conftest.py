@@ -1,0 +1,101 @@
+"""Small foreign-looking services, written where the test wants them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.hosting.current import ServiceContext, service_in_hand
+from mesh.hosting.house import House
+from mesh.hosting.imports import Generation
+
+Write = Callable[[str, dict[str, str]], Path]
+Load = Callable[..., Generation]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """`write("user", {"app.py": "..."})` makes a folder of files and returns it."""
+
+    def files(folder: str, contents: dict[str, str]) -> Path:
+        root = tmp_path / folder
+        root.mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(textwrap.dedent(text))
+        return root
+
+    return files
+
+
+@pytest.fixture
+def world() -> Iterator[Load]:
+    """`world("user", root)` is a Generation that is dropped after the test."""
+    made: list[Generation] = []
+
+    def generation(name: str, *roots: Path, number: int = 1) -> Generation:
+        made.append(Generation(name, roots, number))
+        return made[-1]
+
+    yield generation
+    for each in made:
+        each.drop()
+
+
+Lines = list[tuple[str, str, str]]
+
+
+class Neighbours:
+    """A house, the services in it, and the lines they wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lines: Lines = []
+        self.house = House(lambda *line: self.lines.append(line))
+        self.services: list[tuple[ServiceContext, Generation]] = []
+
+    def add(self, name: str, env: dict[str, str] | None = None, root: Path | None = None) -> ServiceContext:
+        context = ServiceContext(name, root or self.folder)
+        self.services.append((context, self.house.welcome(context, env or {}, [root] if root else [], 1)))
+        return context
+
+    def generation(self, context: ServiceContext) -> Generation:
+        return next(generation for each, generation in self.services if each is context)
+
+    def load(self, context: ServiceContext, reference: str) -> Any:
+        return self.within(context, self.generation(context).load, reference)
+
+    def within(self, context: ServiceContext, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """The call as the service's own code would make it."""
+        token = service_in_hand.set(context)
+        try:
+            return call(*args, **kwargs)
+        finally:
+            service_in_hand.reset(token)
+
+    def close(self) -> None:
+        for context, generation in self.services:
+            self.house.farewell(context, generation)
+        self.services.clear()
+
+
+@pytest.fixture
+def neighbours(tmp_path: Path) -> Iterator[Neighbours]:
+    made = Neighbours(tmp_path)
+    with made.house:
+        yield made
+        made.close()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """pytest gives sys.stdout a new value between a test's set-up and its call."""
+    found = getattr(item, "funcargs", {}).get("neighbours")
+    if found is not None:
+        found.house.output.uninstall()
+        found.house.output.install()
+    return (yield)

@@ -1,0 +1,154 @@
+"""What would end or bend the whole process, asked for by one service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mesh.errors import MeshError
+from mesh.hosting.references import ServiceImportError
+
+if TYPE_CHECKING:
+    from tests.hosting.conftest import Neighbours, Write
+
+
+def test_a_signal_handler_is_kept_and_called_at_the_stop(neighbours: Neighbours) -> None:
+    """In any thread, where signal.signal alone raises ValueError; with one line."""
+    one, calls = neighbours.add("one"), []
+    before = signal.getsignal(signal.SIGTERM)
+
+    def configure() -> None:
+        assert signal.signal(signal.SIGTERM, lambda *args: calls.append(args)) is signal.SIG_DFL
+        first = signal.signal(signal.SIGTERM, lambda *args: (calls.append(args), sys.exit(0)))
+        assert callable(first)
+
+    thread = threading.Thread(target=neighbours.within, args=(one, configure))
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is before
+    neighbours.house.exits.deliver(one)
+    neighbours.house.exits.deliver(one)
+    assert calls == [(signal.SIGTERM, None)]
+    (line,) = neighbours.lines
+    assert line[:2] == ("one", "mesh")
+    assert line[2].startswith(f"its handler of SIGTERM ({__file__}:")
+    assert line[2].endswith(") is called when the service stops: signals go to mesh")
+
+
+def test_a_loops_signal_handler_as_well(neighbours: Neighbours) -> None:
+    one, calls = neighbours.add("one"), []
+
+    async def main() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, calls.append, "stopped")
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=neighbours.house.new_event_loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=neighbours.within, args=(one, run))
+    thread.start()
+    thread.join()
+    neighbours.house.exits.deliver(one)
+    assert calls == ["stopped"]
+
+
+def test_what_is_registered_for_the_exit_runs_at_the_services_stop(neighbours: Neighbours, write: Write) -> None:
+    app = """
+        import atexit
+        calls = []
+        for number in (1, 2):
+            atexit.register(calls.append, number)
+        @atexit.register
+        def never():
+            calls.append("never")
+        atexit.unregister(never)
+    """
+    one = neighbours.add("one", root=write("one", {"app.py": app}))
+    calls = neighbours.load(one, "app:calls")
+    for hook in reversed(one.stop_hooks):
+        hook()
+    assert calls == [2, 1]
+
+
+def test_sys_exit_at_import_is_said_with_its_code(neighbours: Neighbours, write: Write) -> None:
+    one = neighbours.add("one", root=write("one", {"app.py": "import sys\nsys.exit(3)"}))
+    with pytest.raises(ServiceImportError, match=r"one: one/app.py:2: called sys.exit\(3\) at import") as caught:
+        neighbours.load(one, "app:app")
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(("module", "call"), [("gevent.monkey", "patch_all"), ("eventlet", "monkey_patch")])
+def test_patching_the_whole_process_is_refused(
+    module: str, call: str, neighbours: Neighbours, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = {
+        "gevent/__init__.py": "",
+        "gevent/monkey.py": "def patch_all(): raise SystemError",
+        "eventlet.py": "def monkey_patch(): raise SystemError",
+    }
+    monkeypatch.syspath_prepend(write("installed", fake))
+    one = neighbours.add("one", root=write("one", {"app.py": f"import {module}\n{module}.{call}()"}))
+    with pytest.raises(MeshError) as caught:
+        neighbours.load(one, "app:app")
+    assert str(caught.value) == (
+        f"one: {module}.{call}() at {one.root}/app.py:2 would change every service of this process; "
+        'give this one a process of its own: isolation = "process"'
+    )
+    for name in ("gevent", "gevent.monkey", "eventlet"):
+        sys.modules.pop(name, None)
+
+
+def test_os_exit_names_its_caller_before_the_end(write: Write) -> None:
+    root = write("one", {"app.py": "import os\ndef leave():\n    os._exit(5)\n"})
+    code = f"""
+import sys
+from pathlib import Path
+from mesh.hosting.current import ServiceContext, service_in_hand
+from mesh.hosting.house import House
+with House(lambda *line: print(*line, file=sys.__stdout__)) as house:
+    service = ServiceContext("one", Path({str(root)!r}))
+    generation = house.welcome(service, {{}}, [service.root], 1)
+    service_in_hand.set(service)
+    generation.load("app:leave")()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert (ended.returncode, ended.stderr) == (5, "")
+    said = f"one mesh os._exit(5) was called at {root}/app.py:3; it ends the whole process, every service with it\n"
+    assert ended.stdout == said
+
+
+def test_get_event_loop_answers_in_a_services_thread(neighbours: Neighbours, write: Write) -> None:
+    one = neighbours.add("one", root=write("one", {"app.py": "import asyncio\nloop = asyncio.get_event_loop()"}))
+    found: list[Any] = []
+
+    def thread() -> None:
+        with asyncio.Runner(loop_factory=neighbours.house.new_event_loop) as runner:
+            asyncio.set_event_loop(runner.get_loop())
+            found.append(neighbours.load(one, "app:loop") is runner.get_loop())
+
+    service = threading.Thread(target=thread)
+    service.start()
+    service.join()
+    assert found == [True]
+
+
+@pytest.fixture
+def before() -> tuple[object, ...]:
+    """What is there before the house opens: another house's in a run that has the `mesh` fixture open."""
+    return signal.signal, os._exit, threading.Thread.start
+
+
+def test_afterwards_everything_is_as_before(before: tuple[object, ...], neighbours: Neighbours) -> None:
+    patched = signal.signal, os._exit, threading.Thread.start
+    assert not set(patched) & set(before)
+    neighbours.house.uninstall()
+    assert (signal.signal, os._exit, threading.Thread.start) == before
+    neighbours.house.install()

@@ -1,0 +1,35 @@
+"""Versions that a service asks for and does not get are told, and nothing else is."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from mesh.hosting.requirements import declares_requirements, misfits
+
+CLICK = version("click")
+
+
+def test_a_requirement_that_the_environment_does_not_meet_is_told_with_what_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text(
+        "# what this service needs\n"
+        "click<1  # an old one\n"
+        "requests>=2\n"
+        "-r other.txt\n"
+        "no-such-package-anywhere==1\n"
+        "click<1; sys_platform == 'amiga'\n"
+        "this is no requirement\n"
+    )
+    assert list(misfits(tmp_path)) == [f"click<1, and {CLICK} is installed"]
+
+
+def test_the_dependencies_of_a_pyproject_count_too(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "one"\ndependencies = ["click==0.1", "requests"]\n')
+    assert list(misfits(tmp_path)) == [f"click==0.1, and {CLICK} is installed"]
+
+
+def test_a_broken_pyproject_and_a_folder_without_either_say_nothing(tmp_path: Path) -> None:
+    assert not declares_requirements(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project")
+    assert declares_requirements(tmp_path)
+    assert list(misfits(tmp_path)) == []

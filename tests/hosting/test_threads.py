@@ -1,0 +1,62 @@
+"""A service's own threads belong to it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.hosting.current import current_service, service_in_hand
+
+if TYPE_CHECKING:
+    from tests.hosting.conftest import Neighbours
+
+
+class Worker(threading.Thread):
+    def run(self) -> None:
+        self.found = current_service().name
+
+
+def test_threads_timers_and_pools_carry_the_service(neighbours: Neighbours) -> None:
+    one, found = neighbours.add("one"), []
+
+    def note() -> None:
+        found.append(current_service().name)
+
+    def start() -> list[threading.Thread]:
+        threads = [threading.Thread(target=note), threading.Timer(0, note), Worker()]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    threads = neighbours.within(one, start)
+    for thread in threads:
+        thread.join(5)
+    assert found == ["one", "one"]
+    assert threads[2].found == "one"
+    assert [vars(thread).get("run") for thread in threads] == [None, None, None]
+    with ThreadPoolExecutor(1) as pool:
+        assert neighbours.within(one, pool.submit, current_service).result() is one
+        assert pool.submit(service_in_hand.get).result() is None
+
+
+def test_a_thread_outside_a_service_belongs_to_nobody(neighbours: Neighbours) -> None:
+    found = []
+    thread = threading.Thread(target=lambda: found.append(service_in_hand.get()))
+    thread.start()
+    thread.join(5)
+    assert found == [None]
+
+
+def test_a_thread_is_started_once_as_ever(neighbours: Neighbours) -> None:
+    thread = threading.Thread(target=int)
+
+    def twice() -> None:
+        thread.start()
+        thread.join(5)
+        with pytest.raises(RuntimeError, match="threads can only be started once"):
+            thread.start()
+
+    neighbours.within(neighbours.add("one"), twice)

@@ -1,0 +1,1 @@
+"""What happened: one bounded record, and its readings."""

@@ -1,0 +1,33 @@
+"""The last safe request that each service answered, kept so that it can be asked again after a reload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.topology.model import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request that changes nothing, and its answer.
+
+    target: path and query, or the method's path. headers: or metadata. request, answer: bodies, or serialized messages.
+    """
+
+    kind: Kind
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    request: bytes
+    status: str
+    answer: bytes
+    milliseconds: float
+
+    def __str__(self) -> str:
+        return f"GET {self.target}" if self.kind == "http" else f"grpc {self.target.rpartition('/')[2]}"
+
+
+class Exchanges:
+    """By service, whatever its generation."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, Exchange] = {}

@@ -1,0 +1,97 @@
+"""One bounded record of what happened: answered calls, lines of the services, changes of state."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesh.topology.model import Kind
+
+
+@dataclass(slots=True)
+class Span:
+    """One call that a service answered, or (way not None) one it made that needed its second way.
+
+    start: seconds since the epoch. status: an HTTP status or the name of a gRPC code. is_root: nobody in this process
+    made the call. way: what was tried, for a call that fell back.
+    """
+
+    service: str
+    kind: Kind
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    start: float
+    milliseconds: float
+    status: str
+    is_root: bool
+    way: str | None = None
+
+
+@dataclass(slots=True)
+class Line:
+    """A line that a service wrote (stream `stdout` or `stderr`), or that mesh has to say about it (`mesh`)."""
+
+    service: str
+    text: str
+    stream: str = "stdout"
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(slots=True)
+class Change:
+    """A new state of a service, or of the whole (named `mesh`), with the reason where there is one."""
+
+    service: str
+    state: str
+    reason: str | None = None
+    at: float = field(default_factory=time.time)
+
+
+Entry = Span | Line | Change
+Subscriber = Callable[[Entry], object]
+
+
+class Journal:
+    """A ring of the newest entries. Appending is safe from any thread and takes no lock."""
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        self._entries: deque[Entry] = deque(maxlen=capacity)
+        self._subscribers: tuple[Subscriber, ...] = ()
+        #: Ids of the calls being answered, with the thread that answers each.
+        self.in_flight: dict[str, InFlight] = {}
+
+    def append(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        for subscriber in self._subscribers:
+            subscriber(entry)
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Hands every further entry to `subscriber`, in the thread that appends; returns the way to end that."""
+        self._subscribers = (*self._subscribers, subscriber)
+
+        def unsubscribe() -> None:
+            self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
+
+        return unsubscribe
+
+    def entries(self) -> list[Entry]:
+        """The newest entries, oldest first."""
+        return list(self._entries)
+
+
+@dataclass(slots=True)
+class InFlight:
+    """A call being answered: by which ServiceContext, its name, and the thread (an ident; the loop's if async).
+
+    task: the asyncio.Task that answers it; None in a thread without a loop.
+    """
+
+    service: Any
+    name: str
+    thread: int
+    task: Any = None

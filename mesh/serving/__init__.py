@@ -1,0 +1,1 @@
+"""Calls in: servers on real ports, each serving what a Swap points at."""

@@ -1,0 +1,83 @@
+"""The gRPC servers of a service: one for plain servicers, one for async ones; both serve what a door points at."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+
+from mesh.contract.servicers import Handlers, is_async
+from mesh.serving.grpc_door import GrpcDoor
+from mesh.topology.model import Address
+
+#: Calls a plain servicer answers at once. One more is refused with RESOURCE_EXHAUSTED, at once: waiting silently for a
+#: free thread would look like a hung service.
+WORKERS = 100
+
+OPTIONS: list[tuple[str, Any]] = [
+    # By default a second process binds the same port without an error, and callers meet either of the two.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+]
+
+
+class GrpcServer(Protocol):
+    """Started and stopped in the service's loop."""
+
+    def __init__(self, door: GrpcDoor, pool: ThreadPoolExecutor) -> None: ...
+
+    async def start(self, held: socket.socket) -> None:
+        """Takes over the port of a socket that was bound and does not listen; OSError where it is lost on the way."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """Stops listening, lets calls in flight end for `grace` seconds, and cancels the rest."""
+        ...
+
+
+class SyncServer:
+    """A thread of the pool for each call: flat up to many services in one process (docs/hosting.md)."""
+
+    def __init__(self, door: GrpcDoor, pool: ThreadPoolExecutor) -> None:
+        self._server = grpc.server(pool, handlers=[door], options=OPTIONS, maximum_concurrent_rpcs=WORKERS)
+
+    async def start(self, held: socket.socket) -> None:
+        take_over(held, self._server.add_insecure_port)
+        self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        await asyncio.to_thread(lambda: self._server.stop(grace).wait(grace + 0.5))
+
+
+class AioServer:
+    """For servicers of coroutine functions, in the loop that runs them; plain methods among them get a thread."""
+
+    def __init__(self, door: GrpcDoor, pool: ThreadPoolExecutor) -> None:
+        self._server = grpc.aio.server(migration_thread_pool=pool, handlers=[door], options=OPTIONS)
+
+    async def start(self, held: socket.socket) -> None:
+        take_over(held, self._server.add_insecure_port)
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        await self._server.stop(grace)
+
+
+def kind_of_server(handlers: Handlers) -> type[GrpcServer]:
+    """The server that these methods need."""
+    return AioServer if any(is_async(handler) for handler in handlers.by_path.values()) else SyncServer
+
+
+def take_over(held: socket.socket, add_port: Callable[[str], int]) -> None:
+    """Lets go of a port and has gRPC bind it: gRPC takes no socket that somebody else bound."""
+    host, port = held.getsockname()[:2]
+    held.close()
+    try:
+        add_port(str(Address(host, port)))
+    except RuntimeError as error:
+        raise OSError(f"gRPC could not take over {Address(host, port)}: {error}") from error

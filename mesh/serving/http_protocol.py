@@ -1,0 +1,107 @@
+"""uvicorn's httptools protocol with the limits it lacks.
+
+httptools takes a missing or doubled Host and headers of any size, and uvicorn waits for ever for a request that was
+begun and not ended (measured; see docs/http.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from mesh.serving.one_write import OneWrite
+
+MAX_URL = 16 * 1024
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+#: Seconds from a connection or its last answer to the end of the next request's headers.
+HEADERS_WITHIN = 20.0
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """Refuses what no honest client sends with 400, 414 or 431, and hangs up on headers that never end."""
+
+    refusal: tuple[int, str] | None = None
+    header_bytes = 0
+    slow: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it is one by its methods
+        self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._headers_came()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.header_bytes = 0
+        if self.slow is None:
+            self._expect_headers()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MAX_URL:
+            self._refuse(414, f"the request target is longer than {MAX_URL} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self.header_bytes += len(name) + len(value)
+        if self.header_bytes > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADERS:
+            self._refuse(431, f"more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them")
+
+    def on_headers_complete(self) -> None:
+        self._headers_came()
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1 and self.parser.get_http_version() == "1.1":
+            self._refuse(400, "a request needs exactly one Host header")
+        if not all(map(_HOST.fullmatch, hosts)):
+            self._refuse(400, "the Host header is no host[:port]")
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # A header that does not end is not handed to on_header: count what came while headers are awaited.
+        if self.slow is not None:
+            self.header_bytes += len(data)
+            if self.header_bytes > 2 * (MAX_HEADER_BYTES + MAX_URL):
+                self.refusal = (431, f"more than {MAX_HEADER_BYTES} bytes of headers")
+                self.send_400_response("")
+
+    def send_400_response(self, msg: str) -> None:
+        status, reason = self.refusal or (400, "not a valid HTTP/1.1 request")
+        body = json.dumps({"code": 3, "message": reason, "details": []}).encode()
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        if not self.transport.is_closing():
+            self.transport.write(STATUS_LINE[status] + head + body)
+            self.transport.close()
+
+    def _should_upgrade_to_ws(self) -> bool:
+        # Imported at the first WebSocket: it costs 30 ms that a start should not pay.
+        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+        self.ws_protocol_class: Any = WebSocketsSansIOProtocol
+        return True
+
+    def _refuse(self, status: int, reason: str) -> None:
+        self.refusal = (status, reason)
+        raise ValueError(reason)  # httptools turns it into its own error, and uvicorn that into send_400_response
+
+    def _expect_headers(self) -> None:
+        self.slow = self.loop.call_later(HEADERS_WITHIN, self._hang_up)
+
+    def _headers_came(self) -> None:
+        if self.slow is not None:
+            self.slow.cancel()
+            self.slow = None
+
+    def _hang_up(self) -> None:
+        self.slow = None
+        if not self.transport.is_closing():
+            self.transport.close()

@@ -1,0 +1,72 @@
+"""An HTTP server on sockets that were bound before: uvicorn's phases, without its process-wide parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+
+from uvicorn import Config, Server
+
+from mesh.serving.http_door import App
+from mesh.serving.http_protocol import GuardedProtocol
+from mesh.topology.model import Address
+
+
+def bind(address: Address) -> socket.socket:
+    """A bound socket that does not listen yet; OSError where the address is taken or not to be had."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    # With the protocol left at 0, asyncio sets no TCP_NODELAY and each request on a kept connection takes 44 ms.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address.host, address.port))
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class HttpServer:
+    """Serves one ASGI application on every socket given; started and stopped in the loop it runs in.
+
+    The server runs no lifespan: an application's belongs to its generation, not to the sockets.
+    """
+
+    def __init__(self, sockets: Sequence[socket.socket], app: App) -> None:
+        self._sockets = list(sockets)
+        self._config = Config(
+            app=app,
+            http=GuardedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+        )
+        self._server = Server(self._config)
+
+    async def start(self) -> None:
+        logging.getLogger("uvicorn.error").disabled = True  # the layers say it already, with the service's name
+        self._config.load()
+        self._server.lifespan = self._config.lifespan_class(self._config)
+        # Only the phase, not serve(): its main loop wakes ten times a second in every service.
+        await self._server.startup(sockets=self._sockets)
+
+    async def stop(self, grace: float) -> None:
+        """Stops listening, lets requests in flight end for `grace` seconds, cancels the rest."""
+        self._config.timeout_graceful_shutdown = grace  # type: ignore[assignment]  # waits for any fraction of a second
+        for server in self._server.servers:
+            server.close()
+        if self._server.server_state.tasks:
+            await self._server.shutdown(sockets=self._sockets)
+            return
+        # Nothing is in flight: uvicorn's shutdown would sleep 100 ms all the same.
+        for connection in list(self._server.server_state.connections):
+            connection.shutdown()
+        for bound in self._sockets:
+            bound.close()
+        await asyncio.sleep(0)

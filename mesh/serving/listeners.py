@@ -1,0 +1,117 @@
+"""A service's two listeners: ports bound in the main thread, a door that stays, a server while the service lives."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from mesh.contract import Handlers, collect_handlers
+from mesh.hosting.current import ServiceContext
+from mesh.serving.grpc_aio_handlers import layered_aio
+from mesh.serving.grpc_door import GrpcDoor
+from mesh.serving.grpc_handlers import layered
+from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
+from mesh.serving.http_door import App, HttpDoor, closed
+from mesh.serving.http_server import HttpServer, bind
+from mesh.serving.recording import recorded_app
+from mesh.topology.model import Address
+
+
+class HttpListener:
+    """One HTTP server on every port that was bound."""
+
+    def __init__(self, service: ServiceContext) -> None:
+        self._door = HttpDoor(service)
+        self._sockets: list[socket.socket] = []
+        self._server: HttpServer | None = None
+
+    def bind(self, address: Address) -> Address:
+        """Takes the port and returns it as it is; OSError where it is not to be had."""
+        self._sockets.append(bind(address))
+        return Address(address.host, self._sockets[-1].getsockname()[1])
+
+    def release(self) -> None:
+        for bound in self._sockets:
+            bound.close()
+
+    def serve(self, app: App, service: ServiceContext) -> None:
+        """Puts this application in the place of the one so far."""
+        self._door.serve(recorded_app(app, service), service)
+
+    def close(self, reason: str, service: ServiceContext) -> None:
+        """Answers every request with UNAVAILABLE and the reason."""
+        self._door.serve(closed(reason), service)
+
+    async def open(self) -> None:
+        if self._sockets:
+            self._server = HttpServer(self._sockets, self._door)
+            await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        if self._server is not None:
+            await self._server.stop(grace)
+        self.release()
+
+
+class GrpcListener:
+    """One gRPC server, of the kind that the servicers behind it need."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._door = GrpcDoor()
+        self._address: Address | None = None
+        #: Holds the port until a server takes it over.
+        self._held: socket.socket | None = None
+        self._server: GrpcServer | None = None
+        self._kind: type[GrpcServer] = kind_of_server(collect_handlers(()))
+
+    def bind(self, address: Address) -> Address:
+        """Takes the port and returns it as it is; OSError where it is not to be had."""
+        self._held = bind(address)
+        self._address = Address(address.host, self._held.getsockname()[1])
+        return self._address
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+
+    async def serve(self, handlers: Handlers, service: ServiceContext) -> bool:
+        """Puts these methods in the place of those so far; whether the connections could be kept.
+
+        Where plain methods became async ones, or the other way round, another kind of server takes the port over.
+        """
+        self._kind = kind_of_server(handlers)
+        is_kept = self._server is None or self._address is None or isinstance(self._server, self._kind)
+        if not is_kept and self._server is not None:
+            await self._server.stop(0)
+        self._door.serve(handlers, service, layered_aio if self._kind is AioServer else layered)
+        if not is_kept and self._address is not None:
+            self._held = await _bound_again(self._address)
+            await self.open()
+        return is_kept
+
+    def close(self, reason: str) -> None:
+        """Answers every call with UNAVAILABLE and the reason."""
+        self._door.close(reason)
+
+    async def open(self) -> None:
+        if self._held is not None:
+            self._server = self._kind(self._door, self._pool)
+            await self._server.start(self._held)
+
+    async def stop(self, grace: float) -> None:
+        self._door.drain()
+        if self._server is not None:
+            await self._server.stop(grace)
+        self.release()
+
+
+async def _bound_again(address: Address) -> socket.socket:
+    """A port that was let go of a moment ago; OSError where it is not free within a second."""
+    for _ in range(100):
+        try:
+            return bind(address)
+        except OSError:
+            await asyncio.sleep(0.01)
+    return bind(address)

@@ -1,0 +1,51 @@
+"""Runs what a test declares, on free ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from misbehaving import APP, Misbehaving, MisbehavingAsync
+
+import mesh.store
+from mesh import Grpc, Http, Service, Supervisor, Topology
+from mesh.pytest_plugin import Mesh
+from mesh.topology.selection import renumber
+
+DESCRIPTORS = Path(mesh.store.__file__).parent / "pb" / "descriptors.pb"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Mesh]]:
+    """`start(service, ...)` runs them on free ports, and stops them after the test."""
+    running: list[Mesh] = []
+
+    def run(*services: Service) -> Mesh:
+        topology = Topology("test", *services, folder=tmp_path, descriptors=[DESCRIPTORS])
+        running.append(Mesh(Supervisor(renumber(topology, None, True))))
+        running[-1].supervisor.start()
+        assert running[-1].supervisor.failures() == []
+        return running[-1]
+
+    yield run
+    for each in running:
+        each.close()
+
+
+@pytest.fixture(params=[Misbehaving, MisbehavingAsync], ids=["sync", "async"])
+def servicer(request: pytest.FixtureRequest) -> Iterator[Misbehaving]:
+    made: Misbehaving = request.param()
+    yield made
+    made.released.set()
+
+
+@pytest.fixture
+def bad(start: Callable[..., Mesh], servicer: Misbehaving) -> Mesh:
+    """`user-service` with the misbehaving servicer, `web` with the misbehaving app, `gateway` before both."""
+    grpc = Grpc(port=0, servicers=(servicer,), services=("user.UserService",))
+    return start(
+        Service("user-service", http=Http(ports=(0,)), grpc=grpc),
+        Service("web", http=Http(ports=(0,), app=APP)),
+        Service("gateway", http=Http(ports=(0,), app=APP, contracts=("user-service",), prefix="/api/grpc")),
+    )

@@ -1,0 +1,165 @@
+"""Services that misbehave, and a socket that says whatever the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mesh import Address, Code, StatusError, exception_handlers
+from mesh.store.pb import user_pb2, user_pb2_grpc
+
+GET = "/user.UserService/GetUser"
+
+
+class Misbehaving(user_pb2_grpc.UserServiceServicer):
+    """GetUser does what its id says; CreateUser fails with the code it is given as name, the e-mail as message."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.hanging = threading.Semaphore(0)
+        self.released = threading.Event()
+        self.cancelled = threading.Event()
+
+    def GetUser(self, request: user_pb2.GetUserRequest, context: Any) -> Any:
+        self.asked += 1
+        deeds: dict[int, Callable[[Any], Any]] = {
+            1: self._raises,
+            2: lambda context: sys.exit(3),
+            3: lambda context: None,
+            4: lambda context: "Ada",
+            5: self._hangs,
+            6: lambda context: context.abort(Code.PERMISSION_DENIED, "grpc's own codes only"),
+            7: self._interrupts,
+            8: self._sets_a_code,
+        }
+        return deeds.get(request.id, lambda context: user_pb2.User(id=request.id, name="well"))(context)
+
+    def CreateUser(self, request: user_pb2.CreateUserRequest, context: Any) -> Any:
+        raise StatusError(Code[request.name], request.email)
+
+    def _raises(self, context: Any) -> None:
+        raise ValueError("a secret")
+
+    def _interrupts(self, context: Any) -> None:
+        raise KeyboardInterrupt
+
+    def _sets_a_code(self, context: Any) -> Any:
+        import grpc
+
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+        context.set_details("set by hand")
+        return user_pb2.User()
+
+    def _hangs(self, context: Any) -> Any:
+        context.add_callback(self.cancelled.set)
+        self.hanging.release()
+        while not (self.released.wait(0.01) or self.cancelled.is_set()):
+            pass
+        return user_pb2.User(id=5)
+
+
+class MisbehavingAsync(Misbehaving):
+    """The same deeds in coroutine functions, but for those that need a thread."""
+
+    async def GetUser(self, request: user_pb2.GetUserRequest, context: Any) -> Any:
+        if request.id == 5:
+            return await self._hangs_async()
+        return super().GetUser(request, context)
+
+    async def _hangs_async(self) -> Any:
+        self.hanging.release()
+        try:
+            await asyncio.to_thread(self.released.wait)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return user_pb2.User(id=5)
+
+
+async def raises(request: Request) -> Response:
+    raise ValueError("a secret")
+
+
+async def exits(request: Request) -> Response:
+    sys.exit(3)
+
+
+def exits_in_a_thread(request: Request) -> Response:
+    sys.exit(3)
+
+
+async def interrupts(request: Request) -> Response:
+    raise KeyboardInterrupt
+
+
+async def answers_nothing(request: Request) -> Any:
+    return None
+
+
+async def breaks_off(request: Request) -> Response:
+    async def half() -> Any:
+        yield b"half"
+        raise ValueError("a secret")
+
+    return StreamingResponse(half(), headers={"content-length": "8"})
+
+
+async def refuses(request: Request) -> Response:
+    raise StatusError(Code[request.path_params["code"]], (await request.body()).decode())
+
+
+async def well(request: Request) -> Response:
+    return PlainTextResponse("well")
+
+
+APP = Starlette(
+    routes=[
+        Route("/raises", raises),
+        Route("/exits", exits),
+        Route("/exits-in-a-thread", exits_in_a_thread),
+        Route("/interrupts", interrupts),
+        Route("/answers-nothing", answers_nothing),
+        Route("/breaks-off", breaks_off),
+        Route("/refuses/{code}", refuses, methods=["POST"]),
+        Route("/well", well),
+    ],
+    exception_handlers=exception_handlers,
+)
+
+
+def say(address: Address, content: bytes, timeout: float = 10) -> bytes:
+    """All that is answered until the other side hangs up."""
+    with socket.create_connection((address.host, address.port), timeout=timeout) as connection:
+        connection.sendall(content)
+        answer = b""
+        try:
+            while more := connection.recv(65536):
+                answer += more
+        except ConnectionResetError:
+            pass
+        return answer
+
+
+def failure(ask: Any) -> tuple[str, str]:
+    """The code and the details that the call ends with."""
+    with pytest.raises(grpc.RpcError) as caught:
+        ask()
+    return caught.value.code().name, caught.value.details()
+
+
+def wait_until(true: Any, seconds: float = 5) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "it did not come to be"

@@ -1,0 +1,211 @@
+"""What a gRPC caller is told when a handler fails, or the call is not one, and what the log is told."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from misbehaving import GET, Misbehaving, failure, wait_until
+
+from mesh.contract import collect_handlers
+from mesh.hosting.current import ServiceContext
+from mesh.observing.journal import Line, Span
+from mesh.pytest_plugin import Mesh
+from mesh.serving.grpc_handlers import layered
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")
+
+
+def raw(mesh: Mesh, path: str, request: bytes = b"", **options: Any) -> Any:
+    """Calls with bytes; the answer's bytes, or grpc.RpcError."""
+    return mesh.channel("user-service").unary_unary(path)(request, **{"timeout": 10, **options})
+
+
+@pytest.mark.parametrize(("deed", "error"), [
+    (1, "ValueError: a secret"),
+    (2, "SystemExit: 3"),
+    (3, ".GetUser answered None, which is not its message"),
+    (4, ".GetUser answered 'Ada', which is not its message"),
+    (7, "KeyboardInterrupt"),
+])  # fmt: skip
+def test_a_handler_that_fails_is_internal_at_once_with_a_request_id_and_its_traceback_in_the_log(
+    bad: Mesh, deed: int, error: str
+) -> None:
+    stub = bad.stub("user-service")
+    code, details = failure(lambda: stub.GetUser(id=deed, metadata=[TRACEPARENT]))
+    assert (code, details) == ("INTERNAL", "internal error in user-service (request 0af7651916cd43dd)")
+    lines = [each for each in bad.supervisor.journal.entries() if isinstance(each, Line)]
+    assert [line.service for line in lines] == ["user-service"]
+    assert lines[0].text.startswith("request 0af7651916cd43dd failed\nTraceback (most recent call last):")
+    assert error in lines[0].text
+    assert stub.GetUser(id=100).name == "well"
+    assert bad.supervisor.snapshot["user-service"].state == "ready"
+
+
+@pytest.mark.parametrize("deed", [1, 2, 3, 4, 7])
+def test_the_same_handler_fails_in_the_same_way_over_rest(bad: Mesh, deed: int) -> None:
+    for service, path in (("user-service", "/users"), ("gateway", "/api/grpc/users")):
+        answer = bad.http(service).get(f"{path}/{deed}", headers=dict([TRACEPARENT]))
+        message = "internal error in user-service (request 0af7651916cd43dd)"
+        assert (answer.status_code, answer.json()) == (500, {"code": 13, "message": message, "details": []})
+    assert bad.http("user-service").get("/users/100").json()["name"] == "well"
+
+
+def test_what_a_handler_says_by_its_context_is_its_answer(bad: Mesh) -> None:
+    assert failure(lambda: bad.stub("user-service").GetUser(id=8)) == ("NOT_FOUND", "set by hand")
+    answer = bad.http("user-service").get("/users/8")
+    assert (answer.status_code, answer.json()["message"]) == (404, "set by hand")
+
+
+@pytest.mark.parametrize("path", ["/user.UserService/Nothing", "/no.Such/GetUser", "/", "/grpc.health.v1.Health/No"])
+def test_what_there_is_not_is_unimplemented(bad: Mesh, path: str) -> None:
+    assert failure(lambda: raw(bad, path))[0] == "UNIMPLEMENTED"
+
+
+@pytest.mark.parametrize("request_", [b"\xff\xff\xff", b"\x0a\x05ab", b"\x08", bytes(100) + b"\x07"])
+def test_garbage_is_invalid_argument_and_reaches_no_handler(bad: Mesh, servicer: Misbehaving, request_: bytes) -> None:
+    assert failure(lambda: raw(bad, GET, request_)) == ("INVALID_ARGUMENT", "GetUser: the request is no valid message")
+    assert servicer.asked == 0
+    assert bad.stub("user-service").GetUser(id=100).name == "well"
+
+
+def test_a_message_over_four_mebibytes_fails_alone(bad: Mesh) -> None:
+    stub = bad.stub("user-service")
+    code, details = failure(lambda: stub.CreateUser(name="NOT_FOUND", email="x" * (4 * 1024 * 1024)))
+    assert code == "RESOURCE_EXHAUSTED"
+    assert "larger than max" in details
+    assert failure(lambda: stub.CreateUser(name="NOT_FOUND", email="y")) == ("NOT_FOUND", "y")
+
+
+def test_metadata_over_the_limit_fails_alone(bad: Mesh) -> None:
+    stub = bad.stub("user-service")
+    code, _ = failure(lambda: stub.GetUser(id=100, metadata=[("x", "y" * 100_000)]))
+    assert code == "RESOURCE_EXHAUSTED"
+    assert stub.GetUser(id=100).name == "well"
+
+
+@pytest.mark.parametrize(("header", "value", "message"), [
+    ("grpc-metadata-x-bin", "!!!", "the header grpc-metadata-x-bin is not base64"),
+    ("grpc-timeout", "soon", "grpc-timeout 'soon' is not up to eight digits and one of H M S m u n"),
+])  # fmt: skip
+def test_metadata_that_is_none_is_400_over_http(bad: Mesh, header: str, value: str, message: str) -> None:
+    for service, path in (("gateway", "/api/grpc/users/100"), ("user-service", "/users/100")):
+        answer = bad.http(service).get(path, headers={header: value})
+        assert (answer.status_code, answer.json()) == (400, {"code": 3, "message": message, "details": []})
+        assert bad.http(service).get(path).status_code == 200
+
+
+def test_metadata_too_large_for_grpc_is_the_callers_mistake(bad: Mesh) -> None:
+    answer = bad.http("gateway").get("/api/grpc/users/100", headers={"grpc-metadata-x": "y" * 20_000})
+    assert answer.status_code in (400, 429, 431)
+    assert bad.http("gateway").get("/api/grpc/users/100").status_code == 200
+
+
+def test_a_client_that_cancels_frees_its_slot_and_the_handler_learns_it(bad: Mesh, servicer: Misbehaving) -> None:
+    call = bad.channel("user-service").unary_unary(GET).future(b"\x08\x05")
+    assert servicer.hanging.acquire(timeout=5)
+    assert len(bad.supervisor.journal.in_flight) == 1
+    call.cancel()
+    assert servicer.cancelled.wait(1)
+    wait_until(lambda: not bad.supervisor.journal.in_flight)
+
+
+@pytest.fixture
+def two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.serving.grpc_server.WORKERS", 2)
+
+
+class Expired:
+    """The context of a call whose caller has stopped waiting."""
+
+    code_ = None
+
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        return []
+
+    def time_remaining(self) -> float:
+        return -0.001
+
+    def set_code(self, code: object) -> None:
+        self.code_ = code
+
+    def code(self) -> object:
+        return self.code_
+
+    def abort(self, code: object, details: str) -> None:
+        self.code_ = code
+        raise LookupError(details)
+
+
+def test_no_handler_runs_for_a_caller_whose_deadline_has_passed() -> None:
+    servicer = Misbehaving()
+    service = ServiceContext("user-service", Path())
+    table = layered(collect_handlers([servicer]).by_path, service)
+    context = Expired()
+    with pytest.raises(LookupError, match="the deadline had passed before the handler ran"):
+        table[GET].unary_unary(b"\x08\x64", context)
+    assert context.code_ is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert servicer.asked == 0
+    assert [each.status for each in service.journal.entries() if isinstance(each, Span)] == ["DEADLINE_EXCEEDED"]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 1e-9, 0.1])
+def test_a_deadline_ends_a_call_that_hangs(bad: Mesh, timeout: float) -> None:
+    assert failure(lambda: bad.stub("user-service").GetUser(id=5, timeout=timeout))[0] == "DEADLINE_EXCEEDED"
+    assert bad.stub("user-service").GetUser(id=101).name == "well"
+
+
+def test_a_caller_through_the_gateway_that_sets_no_deadline_gets_one(
+    bad: Mesh, servicer: Misbehaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.calling.grpc_way.GRPC_TIMEOUT", 0.2)
+    answer = bad.http("gateway").get("/api/grpc/users/5")
+    assert (answer.status_code, answer.json()["code"]) == (504, 4)
+    assert servicer.cancelled.wait(1)
+
+
+@pytest.mark.parametrize("servicer", [Misbehaving], indirect=True)
+def test_a_server_whose_threads_are_all_busy_refuses_at_once(
+    two_workers: None, servicer: Misbehaving, bad: Mesh
+) -> None:
+    calls = [bad.channel("user-service").unary_unary(GET).future(b"\x08\x05") for _ in range(2)]
+    assert all(servicer.hanging.acquire(timeout=5) for _ in calls)
+    started = time.monotonic()
+    assert failure(lambda: raw(bad, GET, b"\x08\x64"))[0] == "RESOURCE_EXHAUSTED"
+    assert time.monotonic() - started < 1
+    answer = bad.http("gateway").get("/api/grpc/users/100")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    servicer.released.set()
+    assert [call.result(timeout=5) for call in calls] == [b"\x08\x05"] * 2
+    wait_until(lambda: not bad.supervisor.journal.in_flight)
+    assert raw(bad, GET, b"\x08\x64") == b"\x08d\x12\x04well"
+
+
+def test_each_call_is_recorded_once_with_what_its_caller_was_told(bad: Mesh) -> None:
+    failure(lambda: bad.stub("user-service").GetUser(id=1, metadata=[TRACEPARENT]))
+    bad.stub("user-service").GetUser(id=100)
+    spans = [each for each in bad.supervisor.journal.entries() if isinstance(each, Span)]
+    assert [(each.service, each.kind, each.name, each.status) for each in spans] == [
+        ("user-service", "grpc", "GetUser", "INTERNAL"),
+        ("user-service", "grpc", "GetUser", "OK"),
+    ]
+    assert (spans[0].trace_id, spans[0].parent_id, spans[0].is_root) == (TRACE, "b7ad6b7169203331", True)
+
+
+def test_a_call_through_the_gateway_hangs_in_one_trace(bad: Mesh) -> None:
+    bad.http("gateway").get("/api/grpc/users/100", headers=dict([TRACEPARENT]))
+    wait_until(lambda: len([e for e in bad.supervisor.journal.entries() if isinstance(e, Span)]) == 2)
+    inner, outer = (each for each in bad.supervisor.journal.entries() if isinstance(each, Span))
+    assert (inner.service, inner.parent_id, inner.trace_id) == ("user-service", outer.span_id, TRACE)
+    assert (outer.service, outer.parent_id, outer.trace_id) == ("gateway", "b7ad6b7169203331", TRACE)
+    assert (inner.is_root, outer.is_root) == (False, True)
+
+
+def test_details_travel_percent_encoded_and_come_out_as_they_were(bad: Mesh) -> None:
+    text = "quotes \" ' % %41 \\ new\nline\ttab emoji 🦊 zoë"
+    ask = lambda: bad.stub("user-service").CreateUser(name="ABORTED", email=text)  # noqa: E731
+    assert failure(ask) == ("ABORTED", text)

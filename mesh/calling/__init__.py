@@ -1,0 +1,1 @@
+"""Calls out: gRPC first, then HTTP."""

@@ -1,0 +1,80 @@
+"""The open channels and HTTP connections of one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+
+from mesh.hosting.current import service_in_hand
+from mesh.topology.model import Address
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+_CHANNEL_OPTIONS: list[tuple[str, Any]] = [
+    # gRPC's own pauses between attempts to connect grow to two minutes; with these a server that is back is used again
+    # within 0.2 s. The largest pause is the one that matters.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    # No pause, whatever its name: what a server gets to say its first word, however busy the process is.
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    # Otherwise another channel to the same address, opened with other options, shares its pauses.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+class Connections:
+    """Opened when first asked for and kept; a new gRPC channel costs about a millisecond."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._session: ClientSession | None = None
+
+    def channel(self, address: Address) -> grpc.aio.Channel:
+        target = str(address)
+        if target not in self._channels:
+            self._channels[target] = grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        return self._channels[target]
+
+    async def session(self) -> ClientSession:
+        """An HTTP client that follows no redirect, keeps no cookie and leaves bodies as they are."""
+        if "aiohttp" not in sys.modules or self._session is None:
+            # 90 ms of import that a start should not pay, and that must not hold up the loop either.
+            await asyncio.to_thread(importlib.import_module, "aiohttp")
+        if self._session is None:
+            import aiohttp
+
+            # uvicorn closes a connection after 5 s without a request; one must not be used again just then.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+            )
+        return self._session
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+        if self._session is not None:
+            await self._session.close()
+
+
+def connections_in_hand() -> Connections | None:
+    """Those of the service that is running, which its unit closes; None outside of one."""
+    service = service_in_hand.get()
+    found = service.connections if service is not None else None
+    return found if isinstance(found, Connections) else None
+
+
+def warm_up() -> None:
+    """Imports in a thread of its own what the first call over HTTP would else wait for."""
+    threading.Thread(target=importlib.import_module, args=("aiohttp",), name="warm-up", daemon=True).start()

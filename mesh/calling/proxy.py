@@ -1,0 +1,143 @@
+"""An ASGI application that hands each request to another service over HTTP, and the answer back as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from mesh.calling.connections import connections_in_hand
+from mesh.calling.timing import timed
+from mesh.context import current_call, headers_of, timeout_text
+from mesh.errors import Code, MeshError, StatusError
+from mesh.hosting.current import current_service
+from mesh.topology.model import Address
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+#: Seconds a request may take whose caller set no deadline.
+PROXY_TIMEOUT = 30.0
+
+#: Headers that belong to one connection and not to the message (RFC 9110, 7.6.1), and those we write ourselves.
+_HOP = {
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
+    b"transfer-encoding", b"upgrade",
+}  # fmt: skip
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_OURS = {b"host", b"traceparent", b"grpc-timeout"}
+
+
+def proxy(service: str, *, strip: str = "") -> Any:
+    """An ASGI application for Starlette's Route or Mount, or to stand alone.
+
+    service: the name of the service asked. strip: the start of the path that the service does not know, `/api` for
+        `/api/users` here and `/users` there. The rest of the path and the query are passed on byte for byte.
+    """
+    return Proxy(service, strip.encode())
+
+
+class Proxy:
+    """See `proxy`. A service that cannot be reached is 503, one that does not begin to answer in time is 504."""
+
+    def __init__(self, service: str, strip: bytes) -> None:
+        self.service = service
+        self.strip = strip
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        connections = connections_in_hand()
+        if connections is None:
+            raise MeshError("proxy() works inside a service that mesh runs")
+        session = await connections.session()
+        import aiohttp  # late, as in connections.py
+
+        address = current_service().directory.address(self.service, "http")
+        upload = Upload(scope, receive)
+        with timed(self.service, "http"):
+            response = await self._ask(session, address, scope, upload)
+        watcher = asyncio.create_task(upload.hang_up_with_the_client(response))
+        try:
+            await send({"type": "http.response.start", "status": response.status, "headers": self._answered(response)})
+            async for chunk in response.content.iter_any():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except (aiohttp.ClientError, TimeoutError):
+            return  # Half an answer: returning without its end makes the server cut the connection, as upstream did.
+        finally:
+            watcher.cancel()
+            response.release()
+
+    def _answered(self, response: ClientResponse) -> list[tuple[bytes, bytes]]:
+        """The answer's headers; a Location on the service is one below the path it is reached by here."""
+        return [
+            (name.lower(), self.strip + value if name.lower() == b"location" and value[:1] == b"/" else value)
+            for name, value in response.raw_headers
+            if name.lower() not in _HOP
+        ]
+
+    async def _ask(self, session: ClientSession, address: Address, scope: Any, upload: Upload) -> ClientResponse:
+        """The answer from its headers on; StatusError where none comes."""
+        import aiohttp
+        from yarl import URL
+
+        target = _ascii(scope["raw_path"].removeprefix(self.strip))
+        query = "?" + _ascii(scope["query_string"]) if scope["query_string"] else ""
+        call = current_call.get()
+        remaining = call.remaining() if call else None
+        seconds = PROXY_TIMEOUT if remaining is None else remaining
+        try:
+            return await session.request(
+                scope["method"],
+                URL(f"http://{address}{target}{query}", encoded=True),
+                headers=[*_headers(scope), *headers_of(call).items(), ("grpc-timeout", timeout_text(seconds))],
+                data=upload.chunks() if upload.announced else None,
+                timeout=aiohttp.ClientTimeout(
+                    remaining, sock_connect=seconds, sock_read=seconds, ceil_threshold=seconds + 1
+                ),
+                allow_redirects=False,
+            )
+        except TimeoutError:
+            reason = f"{self.service} did not answer within {seconds:.1f} s (http {address})"
+            raise StatusError(Code.DEADLINE_EXCEEDED, reason) from None
+        except aiohttp.ClientError as error:
+            raise StatusError(Code.UNAVAILABLE, f"{self.service} is unavailable: http {address}: {error}") from error
+
+
+def _ascii(part: bytes) -> str:
+    """The part of a target byte for byte, but for what must not stand in one unescaped."""
+    return quote(part, safe=_PRINTABLE)
+
+
+def _headers(scope: Any) -> list[tuple[str, str]]:
+    return [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in scope["headers"]
+        if name not in _HOP and name not in _OURS
+    ]
+
+
+class Upload:
+    """The request's body as it comes, and the news that the client has left."""
+
+    def __init__(self, scope: Any, receive: Any) -> None:
+        self.announced = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        self._receive = receive
+        self._finished = asyncio.Event()
+        if not self.announced:
+            self._finished.set()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self._receive()
+            yield message.get("body", b"")
+            more = message.get("more_body", False)
+        self._finished.set()
+
+    async def hang_up_with_the_client(self, response: ClientResponse) -> None:
+        """Closes the upstream connection when the client closes its own: an endless answer would never notice."""
+        await self._finished.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        response.close()

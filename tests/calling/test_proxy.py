@@ -1,0 +1,90 @@
+"""The gateway's plain HTTP way: byte for byte, within the caller's time, and honest when the service is not there."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from peers import HttpPeer, Hung, refused
+
+from mesh import Supervisor
+from mesh.store.topology import store
+from mesh.topology.selection import renumber, select
+
+Ask = Callable[..., tuple[int, dict[str, str], bytes]]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -> Callable[[str], Ask]:
+    """`gateway("host:port")` runs it before a user service there; what it returns asks it."""
+
+    def start(address: str) -> Ask:
+        monkeypatch.setenv("MESH_USER_SERVICE_HTTP", address)
+        declared = renumber(store(tmp_path), None, True)
+        supervisor = Supervisor(select(declared, ["gateway"], []), declared=declared)
+        supervisor.start()
+        stack.callback(supervisor.stop)
+
+        def ask(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+            connection = http.client.HTTPConnection(str(supervisor.directory.address("gateway", "http")), timeout=20)
+            with closing(connection):
+                connection.putrequest("GET", path)
+                for name, value in headers.items():
+                    connection.putheader(name.replace("_", "-"), value)
+                connection.endheaders()
+                answer = connection.getresponse()
+                return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+
+        return ask
+
+    return start
+
+
+@pytest.mark.parametrize(("asked", "arrives"), [
+    ("/api/users/a%2Fb", "/users/a%2Fb"),
+    ("/api/users/%C3%A9?q=%20+&q=%zz", "/users/%C3%A9?q=%20+&q=%zz"),
+    ("/api/users?a[b]=c|d", "/users?a[b]=c|d"),
+])  # fmt: skip
+def test_path_and_query_arrive_byte_for_byte(
+    gateway: Callable[[str], Ask], stack: ExitStack, asked: str, arrives: str
+) -> None:
+    peer = stack.enter_context(closing(HttpPeer(200, [])))
+    assert gateway(peer.address)(asked)[0] == 200
+    assert peer.asked[0]["path"] == arrives
+
+
+def test_a_service_that_is_not_there_is_503_naming_it(gateway: Callable[[str], Ask], stack: ExitStack) -> None:
+    address = stack.enter_context(refused())
+    status, headers, body = gateway(address)("/api/users")
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert f"user-service is unavailable: http {address}: " in body.decode()
+
+
+def test_a_service_that_does_not_answer_is_504_at_the_callers_deadline(
+    gateway: Callable[[str], Ask], stack: ExitStack
+) -> None:
+    hung = stack.enter_context(closing(Hung()))
+    ask = gateway(hung.address)
+    started = time.perf_counter()
+    status, _, body = ask("/api/users", grpc_timeout="300m")
+    assert status == 504
+    assert body.startswith(b'{"code":4,"message":"user-service did not answer within 0.')
+    assert time.perf_counter() - started < 2
+
+
+def test_what_belongs_to_the_callers_connection_stays_there(gateway: Callable[[str], Ask], stack: ExitStack) -> None:
+    peer = stack.enter_context(closing(HttpPeer(200, [])))
+    gateway(peer.address)("/api/users", te="trailers", x_mine="kept", accept="text/x", keep_alive="timeout=5")
+    asked = peer.asked[0]
+    assert (asked["x-mine"], asked["accept"], asked["host"]) == ("kept", "text/x", peer.address)
+    assert not {"te", "keep-alive", "proxy-authorization"} & asked.keys()

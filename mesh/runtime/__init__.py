@@ -1,0 +1,1 @@
+"""What does run: units, and the supervisor that owns them."""

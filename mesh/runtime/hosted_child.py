@@ -1,0 +1,145 @@
+"""A Python service in a process of its own: the same code that hosts it here hosts it there."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mesh.errors import UsageError
+from mesh.hosting.current import ServiceContext
+from mesh.observing.events import entry_of
+from mesh.observing.journal import Change, Line, Span
+from mesh.runtime.board import KEPT
+from mesh.runtime.child import LOOK, ChildUnit
+from mesh.runtime.messages import Failed, Kept, Message, Ready
+from mesh.topology.directory import Directory
+from mesh.topology.model import Address, Kind, Service, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What such a process is told on its standard input: the topology with the ports as they are, and its own part."""
+
+    declared: Topology
+    service: str
+    kinds: tuple[Kind, ...]
+    host: str
+    data: Path | None
+    watch: bool = False
+
+
+class HostedChildUnit(ChildUnit):
+    """Its process writes journal entries as JSON events; what else it writes is the service's.
+
+    It loads changed files by itself, with its ports kept, as a unit in this process does.
+    """
+
+    watches_itself = True
+
+    def __init__(
+        self,
+        service: Service,
+        context: ServiceContext,
+        declared: Topology,
+        post: Callable[[Message], None],
+        watch: bool = False,
+    ) -> None:
+        super().__init__(service, context, declared, post)
+        self._watch = watch
+        #: Set once the process has said what became of its start.
+        self._settled = threading.Event()
+        self._failed = False
+
+    def _called(self) -> str:
+        return "its process"
+
+    def _begin(self) -> subprocess.Popen[str]:
+        self._settled.clear()
+        self._failed = False
+        assignment = self._assignment().hex()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mesh", "child"],
+            env=self._environment(),
+            cwd=self.context.root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        # In hexadecimal, a line: the stream stays open, and its end tells the child that this process is gone.
+        process.stdin.write(f"{assignment}\n")
+        process.stdin.flush()
+        return process
+
+    def _assignment(self) -> bytes:
+        here = {(self.service.name, kind): each[0] for kind, each in self._addresses.items()}
+        declared = placed(self._declared, self.context.directory, self._addresses, self.service.name)
+        host = next((address.host for address in here.values()), "127.0.0.1")
+        try:
+            return pickle.dumps(
+                Assignment(declared, self.service.name, tuple(self._addresses), host, self.context.data, self._watch)
+            )
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UsageError(
+                f'{self.service.name}: isolation = "process" needs code named as "module:attribute": {error}'
+            ) from error
+
+    def _take(self, line: str, stream: str) -> None:
+        entry = entry_of(line) if stream == "stdout" else None
+        if isinstance(entry, Span):
+            # The child does not know the calls that are being answered here.
+            is_root = entry.parent_id is None or entry.parent_id not in self.context.journal.in_flight
+            self.context.journal.append(replace(entry, is_root=is_root))
+        elif isinstance(entry, Line):
+            self.context.journal.append(entry)
+        elif isinstance(entry, Change):
+            if entry.service == self.service.name:
+                self._learn(entry)
+        else:
+            super()._take(line, stream)
+
+    def _learn(self, change: Change) -> None:
+        """Passes on what became of the service in its process."""
+        name, reason = change.service, change.reason or ""
+        if change.state == "failed":
+            self._failed = True
+            self._post(Failed(name, reason))
+        elif change.state == "ready" and reason:
+            self._post(Kept(name, reason.removeprefix(KEPT)))
+        elif change.state == "ready" and self._settled.is_set():
+            self._failed = False
+            self._post(Ready(name, 0.0))
+        if change.state in ("failed", "ready"):
+            self._settled.set()
+
+    def _wait_until_ready(self, process: subprocess.Popen[str]) -> bool:
+        while not self._settled.wait(LOOK):
+            if process.poll() is not None:
+                return False
+        return not self._failed
+
+
+def placed(declared: Topology, directory: Directory, own: dict[Kind, list[Address]], name: str) -> Topology:
+    """The topology with the real port of every listener; what it was declared as becomes an alias."""
+    return declared.with_services([_placed(each, directory, own if each.name == name else {}) for each in declared])
+
+
+def _placed(service: Service, directory: Directory, own: dict[Kind, list[Address]]) -> Service:
+    http, grpc = service.http, service.grpc
+    if http:
+        ports = tuple(address.port for address in own.get("http", [directory.address(service.name, "http")]))
+        known = tuple(f"{service.name}:{port}" for port in http.ports if port)
+        http = replace(http, ports=ports, aliases=(*http.aliases, *known))
+    if grpc:
+        port = own.get("grpc", [directory.address(service.name, "grpc")])[0].port
+        known = (f"{service.name}:{grpc.port}",) if grpc.port else ()
+        grpc = replace(grpc, port=port, aliases=(*grpc.aliases, *known))
+    return replace(service, http=http, grpc=grpc, isolation="thread")

@@ -1,0 +1,122 @@
+"""What the supervisor's queue carries, and the frozen picture its loop gives out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mesh.topology.model import Address
+
+State = Literal["waiting", "starting", "ready", "failed", "stopping", "stopped"]
+Phase = Literal["bound", "starting", "running", "stopping", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A unit serves on all of its listeners. milliseconds: what its code took to load and start."""
+
+    service: str
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A unit could not start, or ended by itself.
+
+    reason: a line. traceback: the service's own. again: whether another try without a change of the code may help.
+    """
+
+    service: str
+    reason: str
+    traceback: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A new generation serves in the place of the old one. why: what changed. how: in a word."""
+
+    service: str
+    why: str
+    milliseconds: float
+    how: str = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A new generation could not start; the old one goes on."""
+
+    service: str
+    reason: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A unit has closed its listeners and its thread or process is gone. reason: why, where nobody asked for it."""
+
+    service: str
+    reason: str | None = None
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Files that were written, made or deleted."""
+
+    files: frozenset[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """Somebody asked for one service to be started, stopped or restarted."""
+
+    service: str
+    what: Literal["start", "stop", "restart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody asked for the end: a signal, `mesh down`, a test. `exit_status` is what the process ends with."""
+
+    why: str
+    exit_status: int
+
+
+Message = Ready | Failed | Live | Kept | Ended | Changed | Steer | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """One service at a moment.
+
+    http: every address of its HTTP listener. reason: what is wrong with it; for a service that is ready, why its newest
+    code is not the one that serves. generation: counts its starts and reloads.
+    """
+
+    name: str
+    state: State = "waiting"
+    http: tuple[Address, ...] = ()
+    grpc: Address | None = None
+    reason: str | None = None
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole topology at a moment."""
+
+    topology: str
+    phase: Phase
+    services: tuple[ServiceState, ...] = ()
+
+    def __getitem__(self, name: str) -> ServiceState:
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)
+
+    def named(self, *states: State) -> set[str]:
+        """The names of the services in one of these states."""
+        return {service.name for service in self.services if service.state in states}

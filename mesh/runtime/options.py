@@ -1,0 +1,25 @@
+"""How a topology is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a topology is run.
+
+    data: the folder of the services' databases, None for databases in memory. grace: seconds that calls in flight get
+    at the end. start_within: seconds after which a service that is still starting is named with its stack. processes:
+    whether every service gets a process of its own. watch: whether changed files are loaded as they are saved.
+    replay: whether a service's last safe request is asked again after each reload.
+    """
+
+    host: str = "127.0.0.1"
+    data: Path | None = None
+    grace: float = 5.0
+    start_within: float = 10.0
+    processes: bool = False
+    watch: bool = False
+    replay: bool = False

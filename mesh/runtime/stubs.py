@@ -1,0 +1,62 @@
+"""The stubs and descriptors of a project's .proto files, compiled when their content has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.contract.protos import ProtoError, compile_protos, describe_protos
+from mesh.errors import UsageError
+
+DESCRIPTORS = "descriptors.pb"
+
+
+@dataclass(frozen=True, slots=True)
+class Stubs:
+    """root: where the generated modules are imported from. descriptors: a FileDescriptorSet, comments with it."""
+
+    root: Path
+    descriptors: Path
+
+
+def stubs_of(folders: Sequence[Path], cache: Path) -> tuple[Stubs, ...]:
+    """The compiled form of each folder that holds a .proto file, kept in `cache` by content.
+
+    Raises UsageError with protoc's message for a file that does not compile.
+    """
+    return tuple(_stubs(folder, cache) for folder in folders if any(folder.rglob("*.proto")))
+
+
+def _stubs(folder: Path, cache: Path) -> Stubs:
+    root = cache / _key(folder)
+    if not root.exists():
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Compiled aside and moved into place whole: two meshes may start at the same instant.
+        aside = Path(tempfile.mkdtemp(dir=cache))
+        try:
+            compile_protos(folder, aside)
+            (aside / DESCRIPTORS).write_bytes(describe_protos(folder))
+            os.rename(aside, root)
+        except ProtoError as error:
+            raise UsageError(f"{folder}: {error}") from None
+        except OSError:
+            if not root.exists():
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return Stubs(root, root / DESCRIPTORS)
+
+
+def _key(folder: Path) -> str:
+    """A name that changes with any .proto file's path or content, and with the compiler."""
+    from importlib.metadata import version
+
+    digest = hashlib.sha256(version("grpcio-tools").encode())
+    for source in sorted(folder.rglob("*.proto")):
+        digest.update(str(source.relative_to(folder)).encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:32]

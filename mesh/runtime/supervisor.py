@@ -1,0 +1,139 @@
+"""Runs a topology: one queue is its only input, a frozen snapshot its only output."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mesh.calling.contracts import contract_of
+from mesh.contract import Contract
+from mesh.hosting.current import ServiceContext
+from mesh.observing.journal import Journal
+from mesh.runtime.board import Board
+from mesh.runtime.fleet import Fleet
+from mesh.runtime.loop import Loop
+from mesh.runtime.messages import Message, Snapshot, Stop
+from mesh.runtime.options import Options
+from mesh.runtime.watchdog import Watchdog
+from mesh.runtime.watcher import Watcher
+from mesh.topology.directory import Directory
+from mesh.topology.model import Topology
+
+
+class Supervisor:
+    """`bind()`, then `run()` until somebody posts Stop; or `start()` and `stop()` around it, from a test.
+
+    topology: the part that runs here. declared: the whole of it, for the addresses of what does not. read_again: gives
+    the whole and the part once more, when the file they were read from has changed.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        declared: Topology | None = None,
+        options: Options | None = None,
+        read_again: Callable[[], tuple[Topology, Topology]] | None = None,
+    ) -> None:
+        self.options = options or Options()
+        self.journal = Journal()
+        #: Whether something did not end in time, so that only the end of the process will end it.
+        self.stuck = False
+        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._board = Board(topology.name, [service.name for service in topology], self.journal)
+        self._fleet = Fleet(topology, declared or topology, self.options, self.journal, self.post)
+        self._loop = Loop(self._fleet, self._board, self.options, read_again)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def topology(self) -> Topology:
+        """The part that runs here, as declared by now."""
+        return self._fleet.topology
+
+    @property
+    def settled(self) -> threading.Event:
+        """Set when every service is ready or has failed, or the end came before."""
+        return self._loop.settled
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest picture; safe to read from any thread."""
+        return self._board.snapshot
+
+    @property
+    def directory(self) -> Directory:
+        """Where every listener is found, once `bind()` has returned."""
+        return self._fleet.directory
+
+    def post(self, message: Message) -> None:
+        """Hands the loop a message; safe from any thread and from a signal handler."""
+        self._queue.put(message)
+
+    def bind(self) -> None:
+        """Takes every port, in the calling thread; PortError, with none of them left taken, where one is not free."""
+        for name, addresses in self._fleet.bind().items():
+            self._board.place(name, addresses)
+
+    def run(self) -> int:
+        """Starts, loops and stops in the calling thread; returns the exit status."""
+        with self._fleet.house, self._watching():
+            self._loop.begin()
+            while self.snapshot.phase != "stopped":
+                try:
+                    self._loop.handle(self._queue.get(timeout=self._loop.patience()))
+                except queue.Empty:
+                    self._loop.out_of_time()
+        self._fleet.release(self.snapshot.named("waiting"))
+        self.settled.set()
+        self.stuck = bool(self.journal.in_flight or self.snapshot.named("stopping"))
+        failed = any(service.reason for service in self.snapshot.services)
+        return 1 if failed else self._loop.exit_status
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Watches the loops and, where it is wanted, the files."""
+        watching: list[Watchdog | Watcher] = [Watchdog(lambda: dict(self._fleet.units), self._board.say)]
+        if self.options.watch:
+            watching.append(Watcher(self._fleet.folders, self.post, lambda text: self._board.say("mesh", text)))
+        for each in watching:
+            each.start()
+        try:
+            yield
+        finally:
+            for each in watching:
+                each.stop()
+
+    def start(self) -> None:
+        """Binds and runs in a thread of its own; returns when every service is ready or has failed."""
+        self.bind()
+        self._thread = threading.Thread(target=self.run, name="mesh", daemon=True)
+        self._thread.start()
+        self.settled.wait()
+
+    def stop(self) -> None:
+        """Ends what `start()` began, and waits for it."""
+        if self._thread is not None:
+            self.post(Stop("asked to", 0))
+            self._thread.join()
+
+    def failures(self) -> list[str]:
+        """Of every service that failed, its reason and its own traceback."""
+        return [
+            f"{each.name} failed to start: {each.reason}\n{self._board.traces.get(each.name, '')}"
+            for each in self.snapshot.services
+            if each.state == "failed"
+        ]
+
+    def contract(self, service: str) -> Contract:
+        """The contract behind a service's gRPC listener: as its servicers say where it runs here, else as declared."""
+        return contract_of(service, self.directory)
+
+    def context(self, service: str) -> ServiceContext:
+        """A running service as its own code sees it."""
+        return self._fleet.units[service].context
+
+    def reset(self) -> None:
+        """Puts the content of every service back to what it was at the start."""
+        for unit in self._fleet.units.values():
+            unit.reset()

@@ -1,0 +1,228 @@
+"""Services in processes of their own: commands, and Python code with isolation = "process"."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from pathlib import Path
+
+import pytest
+from processes import mesh_up
+from supervised import ECHO, supervised, write
+
+from mesh.observing.journal import Line
+from mesh.runtime.messages import Steer
+from mesh.runtime.supervisor import Options
+
+HELD = """\
+import os
+import time
+
+print("pid", os.getpid(), flush=True)
+time.sleep(1000)
+"""
+
+
+def ended(pid: int, within: float = 30.0) -> bool:
+    """Whether the process ends, or has ended already."""
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            return bool(select.select([descriptor], [], [], within)[0])
+        finally:
+            os.close(descriptor)
+    return True
+
+
+def test_a_command_knows_its_port_and_its_neighbours_by_variables(tmp_path: Path) -> None:
+    toml = """\
+        [services.web]
+        http = { port = 0, app = "app:app" }
+
+        [services.child-of-ours]
+        command = "env | grep -E '^(PORT|MINE|MESH_WEB_HTTP)=' | sort; exec sleep 1000"
+        env = { MINE = "yes" }
+        """
+    with supervised(tmp_path, {"mesh.toml": toml, "app.py": ECHO}) as project:
+        project.line("child-of-ours", f"MESH_WEB_HTTP={project.supervisor.directory.address('web', 'http')}")
+        project.line("child-of-ours", "MINE=yes")
+
+
+def test_a_command_that_does_not_listen_is_named_with_its_port_and_may_still_come(tmp_path: Path) -> None:
+    serve = """\
+        import os, sys
+        from http.server import BaseHTTPRequestHandler, HTTPServer
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200 if os.path.exists("healthy") else 500)
+                self.end_headers()
+            def log_message(self, *message):
+                pass
+
+        HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+        """
+    toml = """\
+        [services.late]
+        command = "exec python serve.py"
+        http = { port = 0 }
+        ready = "/health"
+        """
+    files = {"mesh.toml": toml, "serve.py": serve}
+    with supervised(tmp_path, files, Options(start_within=0.5)) as project:
+        port = project.supervisor.directory.address("late", "http").port
+        failed = project.change("late", "failed")
+        assert failed.reason == "has not started within 0.5 s"
+        told = project.line("late", "`exec python serve.py` runs as pid ")
+        assert told.text.endswith(f", without an answer on http port {port} yet")
+        (tmp_path / "healthy").touch()
+        project.change("late", "ready")
+
+
+def test_a_command_that_is_not_to_be_had_is_told_as_the_shell_tells_it(tmp_path: Path) -> None:
+    with supervised(tmp_path, {"mesh.toml": '[services.web]\ncommand = "exec npn run dev"\n'}) as project:
+        project.change("web", "failed", "`exec npn run dev` ended with status 127; tried again in 1.0 s")
+        project.line("web", "npn: not found")
+
+
+def test_a_command_ended_by_a_signal_is_told_so(tmp_path: Path) -> None:
+    with supervised(tmp_path, {"mesh.toml": "[services.web]\ncommand = 'kill -KILL $$'\n"}) as project:
+        project.change("web", "failed", "`kill -KILL $$` was ended by SIGKILL")
+
+
+def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    toml = "[services.web]\ncommand = 'sleep 1000 & echo left $!'\n"
+    with supervised(tmp_path, {"mesh.toml": toml}) as project:
+        left = int(project.line("web", "left ").text.split()[1])
+        project.change("web", "failed", "ended with status 0")
+        assert ended(left)
+
+
+def test_a_stop_lets_a_command_end_in_its_own_way_and_waits_for_it(tmp_path: Path) -> None:
+    toml = """\
+        [services.web]
+        command = "python slow.py"
+        """
+    slow = """\
+        import signal, sys
+
+        def end(number, frame):
+            print("ends in its own way", flush=True)
+            sys.exit(0)
+
+        signal.signal(signal.SIGTERM, end)
+        print("waits", flush=True)
+        signal.pause()
+        """
+    with supervised(tmp_path, {"mesh.toml": toml, "slow.py": slow}) as project:
+        project.line("web", "waits")
+        project.supervisor.post(Steer("web", "stop"))
+        project.change("web", "stopped")
+        project.line("web", "ends in its own way")
+
+
+def test_a_command_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) -> None:
+    toml = "[services.web]\ncommand = 'trap \"\" TERM; echo pid $$; while true; do sleep 0.1; done'\n"
+    with supervised(tmp_path, {"mesh.toml": toml}, Options(grace=0.3)) as project:
+        pid = int(project.line("web", "pid ").text.split()[1])
+        project.supervisor.post(Steer("web", "stop"))
+        project.change("web", "stopped")
+        assert ended(pid)
+
+
+def test_a_line_without_an_end_is_cut(tmp_path: Path) -> None:
+    toml = "[services.web]\ncommand = 'head -c 5000000 /dev/zero | tr \"\\\\0\" x; echo; echo after; sleep 1000'\n"
+    with supervised(tmp_path, {"mesh.toml": toml}) as project:
+        project.line("web", "after")
+        assert [len(each.text) for each in project.entries if isinstance(each, Line)] == [16384, 5]
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for a process that is not its child")
+def test_nothing_stays_when_mesh_itself_is_killed(tmp_path: Path) -> None:
+    files = {
+        "mesh.toml": """\
+            [services.command]
+            command = "python held.py"
+
+            [services.apart]
+            http = { port = 0, app = "app:app" }
+            isolation = "process"
+            """,
+        "held.py": HELD.replace("print(", "open('pid', 'w').write(str(os.getpid())); print("),
+        "app.py": "import os\nopen('apart', 'w').write(str(os.getpid()))\n" + ECHO,
+    }
+    write(tmp_path, files)
+    with mesh_up(tmp_path) as running:
+        line = next(filter(None, iter(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), None)))
+        pids = [int(line), int((tmp_path / "apart").read_text())]
+        running.process.kill()
+        assert [ended(pid) for pid in pids] == [True, True]
+
+
+ISOLATED = {
+    "mesh.toml": """\
+        [services.apart]
+        root = "apart"
+        http = { port = 0, app = "app:app" }
+        isolation = "process"
+        """,
+    "apart/app.py": ECHO,
+}
+
+
+def test_a_saved_edit_is_live_in_a_process_too_and_a_broken_one_is_kept_out(tmp_path: Path) -> None:
+    with supervised(tmp_path, ISOLATED, Options(watch=True)) as project:
+        assert project.get("apart", "/here").text == "/here"
+        write(tmp_path, {"apart/app.py": ECHO.replace('scope["path"].encode()', 'b"edited"')})
+        project.line("apart", "(app.py)")
+        assert project.get("apart", "/here").text == "edited"
+        write(tmp_path, {"apart/app.py": "broken ="})
+        project.change("apart", "ready", "the code before goes on: apart: apart/app.py:1: SyntaxError")
+        assert project.get("apart", "/here").text == "edited"
+        since = len(project.entries)
+        write(tmp_path, {"apart/app.py": ECHO})
+        project.change("apart", "ready", since=since)
+        assert project.supervisor.snapshot["apart"].reason is None
+        assert project.get("apart", "/here").text == "/here"
+
+
+def test_a_process_whose_code_is_broken_has_failed_with_its_reason_until_it_is_mended(tmp_path: Path) -> None:
+    broken = {**ISOLATED, "apart/app.py": "import no_such_module\n"}
+    with supervised(tmp_path, broken, Options(watch=True)) as project:
+        assert project.change("apart", "failed").reason == (
+            "apart: apart/app.py:1: ModuleNotFoundError at import: No module named 'no_such_module'"
+        )
+        write(tmp_path, {"apart/app.py": ECHO})
+        project.change("apart", "ready")
+        assert project.get("apart", "/here").text == "/here"
+
+
+def test_a_process_that_dies_of_a_signal_is_told_and_started_again(tmp_path: Path) -> None:
+    dying = {
+        **ISOLATED,
+        "apart/app.py": ECHO.replace("    if", '    if scope["path"] == "/die":\n        os.abort()\n    if'),
+    }
+    dying["apart/app.py"] = "import os\n" + dying["apart/app.py"]
+    with supervised(tmp_path, dying) as project:
+        port = project.supervisor.directory.address("apart", "http").port
+        with contextlib.suppress(OSError):
+            project.get("apart", "/die")
+        project.change("apart", "failed", "its process was ended by SIGABRT; tried again in 1.0 s")
+        project.change("apart", "ready", since=len(project.entries))
+        assert project.supervisor.directory.address("apart", "http").port == port
+
+
+def test_objects_that_only_this_process_has_are_refused_for_another(tmp_path: Path) -> None:
+    from mesh import Http, Service, Supervisor, Topology
+
+    async def app(scope: object, receive: object, send: object) -> None: ...
+
+    topology = Topology("t", Service("apart", http=Http((0,), app=app), isolation="process"), folder=tmp_path)
+    supervisor = Supervisor(topology)
+    supervisor.start()
+    try:
+        (failure,) = supervisor.failures()
+        assert 'isolation = "process" needs code named as "module:attribute"' in failure
+    finally:
+        supervisor.stop()

@@ -1,0 +1,148 @@
+"""Nothing grows: after many reloads a process holds what it held."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from editing import Edited, toml
+
+from mesh.hosting.current import ServiceContext
+from mesh.runtime.program import Program
+
+T = TypeVar("T")
+
+FLASK = """
+    from flask import Flask
+    app = Flask(__name__)
+
+    @app.get("/")
+    def index():
+        return "fine"
+"""
+STARLETTE = """
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    async def index(request):
+        return PlainTextResponse(await run_in_threadpool(str, "fine"))
+
+    app = Starlette(routes=[Route("/", index)])
+"""
+FASTAPI = """
+    import logging
+    from fastapi import FastAPI
+    from pydantic import BaseModel
+
+    logging.basicConfig(level=logging.INFO, force=True)
+
+    class Answer(BaseModel):
+        text: str
+
+    app = FastAPI()
+
+    @app.get("/")
+    def index() -> Answer:
+        return Answer(text="fine")
+"""
+GRPC = """
+    import talk_pb2, talk_pb2_grpc
+
+    class Talk(talk_pb2_grpc.TalkServicer):
+        def Say(self, request, context):
+            return request
+"""
+PROTO = """
+    syntax = "proto3";
+    service Talk { rpc Say(Word) returns (Word); }
+    message Word { string text = 1; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "times"),
+    [(FLASK, 50), (STARLETTE, 200), (FASTAPI, 50), (GRPC, 50), (GRPC.replace("def S", "async def S"), 50)],
+    ids=["flask", "starlette", "fastapi", "grpc", "grpc.aio"],
+)
+def test_reloads_leave_threads_descriptors_modules_and_memory_where_they_were(
+    tmp_path: Path, code: str, times: int
+) -> None:
+    own = 'grpc = {port = 0, servicers = ["app:Talk"]}' if "Talk" in code else 'http = {port = 0, app = "app:app"}'
+    files = {"mesh.toml": '[mesh]\nprotos = ["proto"]\n' + toml(one=own), "proto/talk.proto": PROTO}
+    gc.collect()
+    others = generations()
+    with Edited(tmp_path, {**files, "app.py": code}) as edited:
+
+        def turns(count: int) -> None:
+            for _ in range(count):
+                if "Talk" in code:
+                    edited.mesh.stub("one").Say(text="fine")
+                else:
+                    edited.get("one")
+                edited.reload("one", {"app.py": code})
+            settle(others + 1)
+
+        turns(20)
+        before = census()
+        megabytes = resident()
+        turns(times)
+        assert settled(lambda: grown(before)) == {}
+        assert resident() - megabytes < 12
+
+
+def settle(left: int) -> None:
+    """Waits until the old generations are gone."""
+    assert settled(lambda: max(0, generations() - left) + len(worlds()[1:])) == 0
+
+
+def settled(rest: Callable[[], T]) -> T:
+    """What is left when there is nothing left, or after a while; timers and threads on their way out take theirs."""
+    pause = threading.Event()
+    for _ in range(400):
+        gc.collect()
+        if not rest():
+            break
+        pause.wait(0.05)
+    return rest()
+
+
+def grown(before: dict[str, int]) -> dict[str, int]:
+    """What grew by more than comes and goes in any process; a leak in a reload is fifty of them at least."""
+    after = census()
+    return {name: after[name] - before[name] for name in before if after[name] > before[name] + 5}
+
+
+def generations() -> int:
+    return sum(isinstance(each, Program) for each in gc.get_objects())
+
+
+def worlds() -> list[str]:
+    return [name for name in list(sys.modules) if name.startswith("mesh_") and "." not in name]
+
+
+def census() -> dict[str, int]:
+    return {
+        # The service's own pool is bounded, and takes a further thread where none happens to be idle.
+        "threads": sum(not each.name.startswith("one_") for each in threading.enumerate()),
+        "descriptors": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,
+        "modules": sum(name.startswith("mesh_") for name in list(sys.modules)),
+        "contexts": sum(isinstance(each, ServiceContext) for each in gc.get_objects()),
+        "finders": len(sys.path_importer_cache),
+    }
+
+
+def resident() -> float:
+    """MiB; what the system does not tell is taken from the highest so far."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

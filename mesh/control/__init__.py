@@ -1,0 +1,1 @@
+"""Look in and steer."""

@@ -1,0 +1,64 @@
+"""The control API: looks at a supervisor and steers it, for whoever holds the token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mesh.control.guard import Guard
+from mesh.errors import Code, StatusError
+from mesh.runtime.messages import ServiceState, Snapshot, Steer, Stop
+from mesh.runtime.supervisor import Supervisor
+from mesh.serving.exception_handlers import exception_handlers
+from mesh.serving.http_door import App
+
+
+def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> App:
+    """The API behind its guard. hosts: the values of the Host header by which it may be reached."""
+
+    async def state(request: Request) -> Response:
+        return JSONResponse(as_json(supervisor.snapshot))
+
+    async def stop(request: Request) -> Response:
+        supervisor.post(Stop("mesh down", 0))
+        return JSONResponse({}, 202)
+
+    async def steer(request: Request) -> Response:
+        name, what = request.path_params["name"], request.path_params["what"]
+        if name not in {each.name for each in supervisor.snapshot.services}:
+            raise StatusError(Code.NOT_FOUND, f"there is no service {name!r} here")
+        if what not in ("start", "stop", "restart"):
+            raise StatusError(Code.NOT_FOUND, f"{what!r} is none of start, stop and restart")
+        supervisor.post(Steer(name, what))
+        return JSONResponse({}, 202)
+
+    routes = [
+        Route("/api/state", state),
+        Route("/api/stop", stop, methods=["POST"]),
+        Route("/api/services/{name}/{what}", steer, methods=["POST"]),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers=exception_handlers), token, hosts)
+
+
+def as_json(snapshot: Snapshot) -> dict[str, Any]:
+    """The snapshot as `mesh ps --json` prints it."""
+    return {
+        "topology": snapshot.topology,
+        "phase": snapshot.phase,
+        "services": [_service(each) for each in snapshot.services],
+    }
+
+
+def _service(state: ServiceState) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "state": state.state,
+        "http": [f"http://{address}" for address in state.http],
+        "grpc": str(state.grpc) if state.grpc else None,
+        "reason": state.reason,
+        "generation": state.generation,
+    }

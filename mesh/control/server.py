@@ -1,0 +1,48 @@
+"""The control API's own listener and thread: it answers while every service is busy."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+
+from mesh.control.api import control_app
+from mesh.control.state import Running, parts_of
+from mesh.runtime.supervisor import Supervisor
+from mesh.serving.http_server import HttpServer, bind
+from mesh.topology.model import Address
+
+#: Where the first mesh of a machine is steered; a further one takes any free port.
+CONTROL_PORT = 4999
+
+
+class ControlServer:
+    """Binds at construction, always on loopback; `running` is what other commands need to know."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        try:
+            self._socket = bind(Address("127.0.0.1", CONTROL_PORT))
+        except OSError:
+            self._socket = bind(Address("127.0.0.1", 0))
+        # From now on a question waits for its answer: refused, the one who asks would take this mesh for gone.
+        self._socket.listen()
+        port = self._socket.getsockname()[1]
+        token = secrets.token_urlsafe(32)
+        self.running = Running(os.getpid(), f"http://127.0.0.1:{port}", token, parts_of(supervisor.topology))
+        hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+        self._server = HttpServer([self._socket], control_app(supervisor, token, hosts))
+        self._serving = threading.Event()
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        threading.Thread(target=lambda: asyncio.run(self._serve()), name="control", daemon=True).start()
+        self._serving.wait()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    async def _serve(self) -> None:
+        await self._server.start()
+        self._serving.set()
+        await asyncio.Event().wait()

@@ -1,0 +1,85 @@
+"""The meshes that run for a project: a file each under `.mesh/run/`, so that other commands find them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mesh.errors import MeshError
+from mesh.topology.model import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running mesh. url: where its control API listens. parts: what it runs, as `parts_of` names it."""
+
+    pid: int
+    url: str
+    token: str
+    parts: tuple[str, ...]
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of the services that it runs, or runs a listener of."""
+        return _services(self.parts)
+
+    def sharing(self, parts: Sequence[str]) -> tuple[str, ...]:
+        """The names of the services of which some part is among these."""
+        return _services(part for part in self.parts if part in parts)
+
+
+def parts_of(topology: Topology) -> tuple[str, ...]:
+    """What only one mesh of a project can run: each listener, and each service that has none."""
+    silent = [service.name for service in topology if not service.listeners]
+    return (*topology.listener_names(), *silent)
+
+
+def _services(parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(re.sub(r"\.(http|grpc)$", "", part) for part in parts))
+
+
+def state_folder(project: Path) -> Path:
+    """`.mesh/` of the project, made with mode 0700 and ignored by git; MeshError where it cannot be written."""
+    folder = project / ".mesh"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+        (folder / "run").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise MeshError(f"{folder} cannot be written: {error.strerror}; run mesh in a folder of yours") from error
+    return folder
+
+
+@contextlib.contextmanager
+def starting(project: Path) -> Iterator[None]:
+    """Held by the one mesh of a project that is starting; the system lets go of it however that mesh ends."""
+    with (state_folder(project) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def write(project: Path, running: Running) -> Path:
+    """Notes a running mesh, readable for its user alone."""
+    path = state_folder(project) / "run" / f"{running.pid}.json"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(running), file)
+    return path
+
+
+def noted(project: Path) -> list[tuple[Path, Running]]:
+    """Every mesh noted for the project, alive or not; a file that makes no sense counts as none."""
+    found = []
+    for path in sorted((project / ".mesh" / "run").glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            fields = json.loads(path.read_text())
+            found.append((path, Running(fields["pid"], fields["url"], fields["token"], tuple(fields["parts"]))))
+    return found

@@ -1,0 +1,56 @@
+"""The command line: words, one call into mesh, print, exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mesh import __version__
+from mesh.commands import output
+from mesh.commands.call import call
+from mesh.commands.check import check
+from mesh.commands.child import child
+from mesh.commands.down import down
+from mesh.commands.init import init
+from mesh.commands.parity import parity
+from mesh.commands.ps import ps
+from mesh.commands.steering import restart, start, stop
+from mesh.commands.up import up
+from mesh.errors import MeshError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mesh")
+def cli() -> None:
+    """Your whole topology, one process, real sockets."""
+
+
+for command in (up, ps, down, call, start, stop, restart, check, init, parity, child):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line and ends the process: 2 for a user's mistake, 1 for a failure."""
+    output.prepare()
+    status = _run()
+    output.finish()
+    sys.exit(status or 0)
+
+
+def _run() -> int | None:
+    try:
+        status: int | None = cli.main(prog_name="mesh", standalone_mode=False)
+        return status
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except MeshError as error:
+        print(f"mesh: {error}", file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        if not output.is_reason(error):
+            raise
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        return 130

@@ -1,0 +1,78 @@
+"""`mesh call`: one gRPC call through reflection, no stubs needed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from mesh.commands.project import current_folder, project_folder
+
+if TYPE_CHECKING:
+    from mesh.topology.model import Address
+
+
+@click.command()
+@click.argument("service")
+@click.argument("method")
+@click.argument("request", default="{}")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up after this long.",
+)
+def call(service: str, method: str, request: str, timeout: float) -> int:
+    """Call METHOD of SERVICE (a name of the topology, or host:port) with REQUEST as JSON; `-` reads it from stdin."""
+    from mesh.calling.reflected import Reflected
+    from mesh.contract.transcoding import write_json
+    from mesh.errors import Code, MeshError, StatusError
+
+    text = sys.stdin.read() if request == "-" else request
+    address = address_of(service)
+    try:
+        with Reflected(address, timeout) as reflected:
+            for answer in reflected.call(method, text.encode(), timeout):
+                click.echo(write_json(answer))
+    except StatusError as error:
+        if error.code is Code.DEADLINE_EXCEEDED:
+            raise MeshError(
+                f"{service}: no answer from {address} within {timeout:g} s; give it more --timeout"
+            ) from error
+        if error.code is Code.UNAVAILABLE and "failed to connect" in error.message.lower():
+            raise MeshError(f"{service}: nothing listens at {address}; start it with `mesh up`") from error
+        raise
+    return 0
+
+
+def address_of(service: str) -> Address:
+    """Where the service's gRPC listener is: of a mesh that runs, else as declared."""
+    from mesh.control.client import alive, ask
+    from mesh.errors import UsageError
+    from mesh.topology.model import Address
+
+    if ":" in service:
+        try:
+            return Address.parse(service)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+    name = service.removesuffix(".grpc")
+    for running in alive(project_folder()):
+        for each in ask(running, "GET", "/api/state")["services"]:
+            if each["name"] == name and each["grpc"]:
+                return Address.parse(each["grpc"])
+    return declared_address(name)
+
+
+def declared_address(name: str) -> Address:
+    from mesh.store.topology import store
+    from mesh.topology.directory import Directory
+    from mesh.topology.loading import load
+    from mesh.topology.selection import select
+
+    declared = load(None, current_folder(), store)
+    select(declared, [name], [])
+    return Directory.of(declared, {}).address(name, "grpc")

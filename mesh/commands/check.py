@@ -1,0 +1,25 @@
+"""`mesh check`: reads the declaration and says what is wrong with it, without starting anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("target", required=False)
+def check(target: str | None) -> int:
+    """Read the topology that `mesh up` would run, and report every mistake in it at once."""
+    from mesh.runtime.stubs import stubs_of
+    from mesh.store.topology import store
+    from mesh.topology.loading import load
+
+    topology = load(target, Path.cwd(), store)
+    cache = topology.folder / ".mesh" / "protos"
+    for folders in (topology.protos, *(service.protos for service in topology)):
+        stubs_of(folders, cache)
+    listeners = topology.listener_names()
+    where = topology.source or "the store, since nothing is declared here"
+    click.echo(f"{topology.name}: {len(topology.services)} services, {len(listeners)} listeners, no mistake ({where})")
+    return 0

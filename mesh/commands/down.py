@@ -1,0 +1,34 @@
+"""`mesh down`: ends what runs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import click
+
+from mesh.commands.project import project_folder
+
+
+@click.command()
+def down() -> int:
+    """Stop every mesh of this project, as Ctrl-C would."""
+    from mesh.control.client import alive, ask
+    from mesh.errors import MeshError
+
+    meshes = alive(project_folder())
+    if not meshes:
+        click.echo("mesh: nothing of this project runs here", err=True)
+        return 1
+    for running in meshes:
+        # It may be gone before its answer is; whether it is, the next lines find out.
+        with contextlib.suppress(MeshError):
+            ask(running, "POST", "/api/stop")
+    patience = time.monotonic() + 10
+    while left := alive(project_folder()):
+        if time.monotonic() > patience:
+            raise MeshError(f"pid {left[0].pid} still runs after 10 s; see what it says at {left[0].url}")
+        time.sleep(0.05)
+    for running in meshes:
+        click.echo(f"stopped pid {running.pid}")
+    return 0

@@ -1,0 +1,24 @@
+"""`mesh init`: writes a mesh.toml for what is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+def init() -> int:
+    """Write a mesh.toml from a Compose file, from the services found here, or a small example into an empty folder."""
+    from mesh.topology.drafting import draft
+
+    drafted = draft(Path.cwd())
+    for path, text in drafted.files.items():
+        path = Path.cwd() / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # "x": a file that came in the meantime is not overwritten.
+        with path.open("x") as file:
+            file.write(text)
+        click.echo(f"wrote {path.relative_to(Path.cwd())}")
+    click.echo(f"{drafted.origin}; run it with `mesh up`")
+    return 0

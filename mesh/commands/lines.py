@@ -1,0 +1,121 @@
+"""Journal entries as lines of text. Pure: nothing here writes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.control.api import as_json
+from mesh.observing.journal import Change, Line, Span
+from mesh.runtime.messages import ServiceState, Snapshot
+
+#: Everything that would move the cursor, ring, colour or begin a line of its own.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_RED, _YELLOW, _DIM, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """colour: whether escape sequences may be written. width: columns given to the name of a service."""
+
+    colour: bool
+    width: int
+
+    def paint(self, text: str, colour: str) -> str:
+        return f"{colour}{text}{_PLAIN}" if self.colour else text
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the banner says. milliseconds: from the command's start until every service was ready or had failed."""
+
+    version: str
+    snapshot: Snapshot
+    milliseconds: float
+    url: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"milliseconds": round(self.milliseconds, 1), "url": self.url, **as_json(self.snapshot)}
+
+
+def safe(text: str) -> str:
+    """One line stays one line, and a terminal stays as it is, whatever a caller or a service put into the text."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def banner(header: Header, style: Style) -> list[str]:
+    """What runs, and where it is reached."""
+    services = header.snapshot.services
+    ports = sum(len(each.http) + (each.grpc is not None) for each in services)
+    counted = f"{_count(len(services), 'service')}  {_count(ports, 'port')}"
+    failed = sum(each.state == "failed" for each in services)
+    counted += f"  {failed} failed" if failed else ""
+    first = f"mesh {header.version}  {header.snapshot.topology}  {counted}  ready in {header.milliseconds:.0f} ms"
+    return [
+        f"{style.paint(first, _BOLD)}        {header.url}",
+        "",
+        *(f"  {each.name:<{style.width}}  {where(each, style)}".rstrip() for each in services),
+        "",
+    ]
+
+
+def where(state: ServiceState, style: Style) -> str:
+    """A service's addresses, each one to click or curl; what is wrong with it comes first."""
+    parts = [] if state.state == "ready" else [style.paint(state.state, _RED if state.state == "failed" else _YELLOW)]
+    parts += [f"http://{state.http[0]}", *(f":{address.port}" for address in state.http[1:])] if state.http else []
+    parts += [f"grpc {state.grpc}"] if state.grpc else []
+    return "  ".join(parts)
+
+
+def tree(spans: Sequence[Span], style: Style) -> list[str]:
+    """A call and those made on its behalf, each under its caller, in the order they began."""
+    children: dict[str | None, list[Span]] = {}
+    for span in sorted(spans[1:], key=lambda each: each.start):
+        children.setdefault(span.parent_id, []).append(span)
+    lines: list[str] = []
+    stack = [(spans[0], 0)]
+    while stack:
+        span, depth = stack.pop()
+        lines.append(_call(span, depth, style))
+        stack += [(child, depth + 1) for child in reversed(children.pop(span.span_id, []))]
+    return lines
+
+
+def line_of(line: Line, style: Style) -> list[str]:
+    """Each line of a service's text under its name."""
+    name = f"{line.service:<{style.width}}"
+    prefix = f"{style.paint(_clock(line.at), _DIM)} {style.paint(name, _RED) if line.stream == 'stderr' else name}"
+    return [f"{prefix}  {safe(text)}".rstrip() for text in line.text.splitlines() or [""]]
+
+
+def failure(change: Change, style: Style) -> list[str]:
+    """Why a service failed, under its name and without saying that name twice."""
+    reason = (change.reason or "").removeprefix(f"{change.service}: ")
+    return line_of(Line(change.service, f"failed: {reason}", "stderr", change.at), style)
+
+
+def _call(span: Span, depth: int, style: Style) -> str:
+    name = f"{span.service:<{style.width}}"
+    what = f"grpc {span.name}" if span.kind == "grpc" else span.name
+    shown = f"{'  ' * depth}{safe(span.way or what)}"
+    status = f"{span.status:<5}"
+    began = style.paint(_clock(span.start), _DIM)
+    return f"{began} {name}  {shown:<38}  {_painted(status, style)} {span.milliseconds:7.1f} ms"
+
+
+def _painted(status: str, style: Style) -> str:
+    text = status.strip()
+    if text == "OK" or text[:1] in "123":
+        return status
+    return style.paint(status, _RED if text[:1] == "5" or text in ("INTERNAL", "UNKNOWN", "DATA_LOSS") else _YELLOW)
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,31 @@
+"""`mesh ps`: what runs."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from mesh.commands.project import project_folder
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
+def ps(as_json: bool) -> int:
+    """Show the services of this project that run, with their addresses."""
+    from mesh.control.client import alive, ask
+
+    meshes = [{"pid": each.pid, "url": each.url, **ask(each, "GET", "/api/state")} for each in alive(project_folder())]
+    if as_json:
+        click.echo(json.dumps(meshes, indent=2))
+    elif not meshes:
+        click.echo("mesh: nothing of this project runs here; start it with `mesh up`", err=True)
+    else:
+        for mesh in meshes:
+            click.echo(f"{mesh['topology']}  pid {mesh['pid']}  {mesh['url']}")
+            width = max(len(service["name"]) for service in mesh["services"])
+            for service in mesh["services"]:
+                grpc = [f"grpc {service['grpc']}"] if service["grpc"] else []
+                parts = [f"{service['state']:<8}", *service["http"], *grpc, service["reason"] or ""]
+                click.echo(f"  {service['name']:<{width}}  {'  '.join(parts)}".rstrip())
+    return 0 if meshes else 1

@@ -1,0 +1,167 @@
+"""`mesh up`: runs a topology until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mesh.commands.pinning import pin
+from mesh.commands.project import current_folder
+
+if TYPE_CHECKING:
+    from mesh.commands.lines import Style
+    from mesh.runtime.supervisor import Supervisor
+    from mesh.topology.model import Topology
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--only", multiple=True, metavar="NAME", help="Run just this service or listener; repeats.")
+@click.option("--except", "without", multiple=True, metavar="NAME", help="Run all but this; repeats.")
+@click.option("--with-deps", is_flag=True, help="With --only: what these services depend on, too.")
+@click.option("--port-base", type=int, metavar="N", help="Listen on N, N+1, ... in declared order.")
+@click.option("--free-ports", is_flag=True, help="Listen on any free ports, for a second copy.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="H", help="Listen on this address.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Keep databases here, not in .mesh/data.")
+@click.option("--memory", is_flag=True, help="Keep databases in memory.")
+@click.option("--processes", is_flag=True, help="Run every service in a process of its own.")
+@click.option("--pin", "pinned", is_flag=True, help="Keep mesh on one processor: more calls a second under load.")
+@click.option("--no-reload", is_flag=True, help="Do not load changed files as they are saved.")
+@click.option("--replay", is_flag=True, help="After each reload, ask the service's last GET or read again.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON event a line.")
+@click.option("--quiet", is_flag=True, help="Print no line for each call.")
+def up(
+    target: str | None,
+    data: Path | None,
+    memory: bool,
+    host: str,
+    processes: bool,
+    pinned: bool,
+    no_reload: bool,
+    replay: bool,
+    as_json: bool,
+    quiet: bool,
+    **chosen: Any,
+) -> int:
+    """Run a topology: mesh.toml, [tool.mesh], TARGET (module:attribute or a file), else the store."""
+    started = time.perf_counter()
+    if data is not None and memory:
+        raise click.UsageError("--data and --memory exclude each other; give one of them")
+    from mesh.commands.ending import Ending
+
+    ending = Ending()
+    declared, selected = topologies(target, **chosen)
+    if pinned:
+        pin(selected, processes)
+    from mesh.runtime.options import Options
+    from mesh.runtime.supervisor import Supervisor
+
+    folder = None if memory else (data or declared.folder / ".mesh" / "data").absolute()
+    is_theirs = target is not None or declared.source is not None
+    watch = is_theirs and not no_reload
+    options = Options(host=host, data=folder, processes=processes, watch=watch, replay=replay)
+    supervisor = Supervisor(selected, declared, options, lambda: topologies(target, **chosen))
+    ending.of(supervisor)
+    return run(
+        supervisor,
+        declared,
+        started,
+        as_json=as_json,
+        quiet=quiet,
+        apart=bool(chosen["free_ports"] or chosen["port_base"]),
+    )
+
+
+def topologies(
+    target: str | None,
+    only: tuple[str, ...],
+    without: tuple[str, ...],
+    with_deps: bool,
+    port_base: int | None,
+    free_ports: bool,
+) -> tuple[Topology, Topology]:
+    """The topology as declared, with the ports asked for, and the part of it to run."""
+    from mesh.store.topology import store
+    from mesh.topology.loading import load
+    from mesh.topology.selection import renumber, select
+
+    declared = renumber(load(target, current_folder(), store), port_base, free_ports)
+    return declared, select(declared, only, without, with_deps)
+
+
+def run(supervisor: Supervisor, declared: Topology, started: float, *, as_json: bool, quiet: bool, apart: bool) -> int:
+    """Binds, notes the mesh for other commands, runs it to its end, and forgets the note."""
+    from mesh import __version__
+    from mesh.commands.lines import Header
+    from mesh.commands.printing import Printer
+    from mesh.control import state
+    from mesh.control.server import ControlServer
+
+    with state.starting(declared.folder):
+        if not apart:
+            refuse_a_second(declared, supervisor)
+        supervisor.bind()
+        warn_of_width(supervisor.options.host)
+        warn_of_strangers(supervisor)
+        control = ControlServer(supervisor)
+        note = state.write(declared.folder, control.running)
+
+    def header() -> Header:
+        return Header(__version__, supervisor.snapshot, (time.perf_counter() - started) * 1000, control.running.url)
+
+    printer = Printer(sys.stdout, style_of(supervisor), header, as_json=as_json, quiet=quiet)
+    supervisor.journal.subscribe(printer)
+    try:
+        control.start()
+        status = supervisor.run()
+    finally:
+        note.unlink(missing_ok=True)
+        printer.close()
+    if supervisor.stuck:
+        os._exit(status)  # A thread that does not end would keep the interpreter for ever.
+    return status
+
+
+def refuse_a_second(declared: Topology, supervisor: Supervisor) -> None:
+    """Raises MeshError where a mesh of this project runs one of these listeners already."""
+    from mesh.control.client import alive
+    from mesh.control.state import parts_of
+    from mesh.errors import MeshError
+
+    wanted = parts_of(supervisor.topology)
+    for running in alive(declared.folder):
+        if both := running.sharing(wanted):
+            raise MeshError(
+                f"already running: {', '.join(both)} (pid {running.pid}, {running.url}); "
+                "end it with `mesh down`, or run a second copy with --free-ports"
+            )
+
+
+def warn_of_width(host: str) -> None:
+    """Says that services are open to others, when they are."""
+    if host not in ("::1", "localhost") and not host.startswith("127."):
+        click.echo(f"mesh: listening on {host}: whoever reaches this machine reaches these services", err=True)
+
+
+def warn_of_strangers(supervisor: Supervisor) -> None:
+    """Names each port at which `localhost` leads to another program, though 127.0.0.1 leads here."""
+    from mesh.runtime.holders import answers_for_localhost
+
+    for service in supervisor.snapshot.services:
+        for address in (*service.http, *((service.grpc,) if service.grpc else ())):
+            if address.host == "127.0.0.1" and answers_for_localhost(address.port):
+                text = f"{service.name}: localhost:{address.port} leads to another program over IPv6; use {address}"
+                click.echo(f"mesh: {text}", err=True)
+
+
+def style_of(supervisor: Supervisor) -> Style:
+    """Colour for a terminal that wants it; the name column as wide as the longest name."""
+    from mesh.commands.lines import Style
+
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Style(colour, max(len(service.name) for service in supervisor.topology))

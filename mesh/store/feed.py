@@ -1,0 +1,46 @@
+"""What is created, handed to everybody who watches."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+
+from mesh import current_service
+
+
+class Feed:
+    """Kept in the service's state, so that who watches goes on watching when the code is reloaded."""
+
+    def __init__(self) -> None:
+        self._followers: set[queue.SimpleQueue[Any]] = set()
+
+    @classmethod
+    def of_current_service(cls) -> Feed:
+        feed: Feed = current_service().state.setdefault("created", cls())
+        return feed
+
+    @property
+    def followers(self) -> int:
+        """How many watch at the moment."""
+        return len(self._followers)
+
+    def publish(self, item: Any) -> None:
+        for follower in tuple(self._followers):
+            follower.put(item)
+
+    def follow(self, context: grpc.ServicerContext) -> Iterator[Any]:
+        """Everything published from now on, until the caller leaves."""
+        items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        if not context.add_callback(lambda: items.put(None)):
+            return
+        self._followers.add(items)
+        # So that a caller knows from when on nothing is missed.
+        context.send_initial_metadata(())
+        try:
+            while (item := items.get()) is not None:
+                yield item
+        finally:
+            self._followers.discard(items)

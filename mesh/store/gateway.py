@@ -1,0 +1,47 @@
+"""The gateway: `/api/...` goes over HTTP to the service; `/api/grpc/...` is mounted by the topology."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mesh import proxy
+from mesh.store.web import Resource, web_app
+
+_ENDPOINTS = {
+    "over gRPC to the service": [
+        "/api/grpc/users",
+        "/api/grpc/users/{id}",
+        "/api/grpc/products",
+        "/api/grpc/products/{id}",
+    ],
+    "over HTTP to the service": [
+        "/api/users",
+        "/api/users/{id}",
+        "/api/products",
+        "/api/products/{id}",
+        "/api/orders",
+        "/api/orders/{id}",
+    ],
+    "of the gateway itself": ["/", "/health"],
+}
+
+
+class Index(Resource):
+    async def get(self, request: Request) -> Response:
+        return JSONResponse({"service": "gateway", "endpoints": _ENDPOINTS})
+
+
+app = web_app(
+    Route("/", Index),
+    *(
+        Route(path + rest, proxy(service, strip="/api"))
+        for path, service in (
+            ("/api/users", "user-service"),
+            ("/api/products", "product-service"),
+            ("/api/orders", "order-service"),
+        )
+        for rest in ("", "/{rest:path}")
+    ),
+)

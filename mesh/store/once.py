@@ -1,0 +1,53 @@
+"""Idempotency keys: a request that is sent twice with one key is done once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from mesh import Code, StatusError, current_call
+
+ONCE_SCHEMA = """
+CREATE TABLE idempotency (key TEXT PRIMARY KEY, content TEXT NOT NULL, row INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The key of a request, and a digest of its content; used within a transaction of the service's database."""
+
+    key: str
+    content: str
+
+    def known(self, connection: sqlite3.Connection) -> int | None:
+        """The row that the first request made; ALREADY_EXISTS where that was another request."""
+        row = connection.execute("SELECT content, row FROM idempotency WHERE key = ?", (self.key,)).fetchone()
+        if row is None:
+            return None
+        if row["content"] != self.content:
+            raise StatusError(
+                Code.ALREADY_EXISTS, f"idempotency-key {self.key!r:.60} was used before, for another request"
+            )
+        return int(row["row"])
+
+    def note(self, connection: sqlite3.Connection, row: int) -> None:
+        values = (self.key, self.content, row)
+        connection.execute("INSERT INTO idempotency (key, content, row) VALUES (?, ?, ?)", values)
+
+
+def idempotency(request: Message | Mapping[str, int]) -> Once | None:
+    """The key of the call in hand with the request's content, the same whichever way it came; None without a key."""
+    call = current_call.get()
+    if call is None or call.idempotency_key is None:
+        return None
+    content = request.SerializeToString(deterministic=True) if isinstance(request, Message) else _text(request)
+    return Once(call.idempotency_key, hashlib.sha256(content).hexdigest())
+
+
+def _text(request: Mapping[str, int]) -> bytes:
+    return json.dumps(request, sort_keys=True).encode()

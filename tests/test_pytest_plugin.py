@@ -1,0 +1,171 @@
+"""The `mesh` fixture, in a pytest run of its own each."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+STORE = """
+    import requests
+
+    def test_every_way_in(mesh):
+        made = mesh.http("gateway").post("/api/orders", json={"user_id": 1, "product_id": 1, "quantity": 3})
+        assert (made.status_code, made.json()["total_price"]) == (201, 2999.97)
+        assert mesh.stub("user-service").GetUser(id=1).name == "Ada Lovelace"
+        assert str(mesh.address("user-service.grpc")).startswith("127.0.0.1:")
+"""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project of its own, whose warnings are errors; what its threads and files leave behind would be one."""
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    return pytester
+
+
+def test_the_fixture_runs_the_store_and_resets_it_before_each_test(run: pytest.Pytester) -> None:
+    run.makepyfile(
+        STORE
+        + """
+    def test_nothing_is_left_of_the_test_before(mesh):
+        assert mesh.http("order-service").get("/orders").json() == []
+
+    def test_a_name_that_is_no_listener_is_told(mesh):
+        import pytest
+        from mesh import UsageError
+        with pytest.raises(UsageError, match="'user-service' is no listener; write service.http or service.grpc"):
+            mesh.address("user-service")
+    """
+    )
+    outcome = run.runpytest_subprocess("-q")
+    outcome.assert_outcomes(passed=3)
+    assert not (run.path / ".mesh").exists()
+
+
+def test_workers_of_xdist_have_ports_and_databases_of_their_own(run: pytest.Pytester) -> None:
+    run.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("turn", range(6))
+        def test_alone(mesh, turn):
+            assert mesh.http("order-service").get("/orders").json() == []
+            made = mesh.http("gateway").post("/api/orders", json={"user_id": 1, "product_id": 1, "quantity": 1})
+            assert made.json()["id"] == 1
+        """
+    )
+    run.runpytest_subprocess("-q", "-n", "2").assert_outcomes(passed=6)
+
+
+def test_a_service_that_fails_is_reported_with_its_own_traceback(run: pytest.Pytester) -> None:
+    run.makefile(".toml", mesh='[services.broken]\nhttp = {port = 0, app = "broken_app:app"}')
+    run.makepyfile(broken_app="def helper():\n    raise RuntimeError('no app today')\nhelper()")
+    run.makepyfile("def test_it(mesh): ...")
+    outcome = run.runpytest_subprocess("-q")
+    outcome.assert_outcomes(errors=1)
+    outcome.stdout.fnmatch_lines(
+        [
+            "broken failed to start: broken: *broken_app.py:2: RuntimeError at import: no app today",
+            "*broken_app.py*, line 3, in <module>",
+            "*broken_app.py*, line 2, in helper",
+            "RuntimeError: no app today",
+        ]
+    )
+    outcome.stdout.no_fnmatch_line("*mesh/runtime/*")
+
+
+def test_what_is_captured_in_a_test_is_as_without_the_fixture(run: pytest.Pytester) -> None:
+    run.makepyfile(
+        """
+        import asyncio, logging, sys
+
+        def test_streams(mesh, capsys):
+            print("to out")
+            print("to err", file=sys.stderr)
+            assert capsys.readouterr() == ("to out\\n", "to err\\n")
+
+        def test_logs(mesh, caplog):
+            logging.getLogger("mine").warning("noted")
+            assert caplog.messages == ["noted"]
+
+        def test_file_descriptors(mesh, capfd):
+            import os
+            os.write(1, b"raw")
+            assert capfd.readouterr().out == "raw"
+
+        def test_loops(mesh):
+            async def answer():
+                return await asyncio.to_thread(lambda: mesh.http("user-service").get("/users/1").status_code)
+            assert asyncio.run(answer()) == 200
+        """
+    )
+    run.runpytest_subprocess("-q").assert_outcomes(passed=4)
+
+
+def test_nothing_is_left_after_a_failure(run: pytest.Pytester) -> None:
+    run.makeconftest(
+        """
+        import threading
+        before = set(threading.enumerate())
+
+        def pytest_unconfigure():
+            left = [each for each in threading.enumerate() if each not in before]
+            for thread in left:
+                thread.join(5)
+            print("left:", [each.name for each in left if each.is_alive()])
+        """
+    )
+    run.makepyfile(STORE + "\n    def test_that_fails(mesh):\n        assert mesh.http('gateway') is None")
+    outcome = run.runpytest_subprocess("-q", "-s")
+    outcome.assert_outcomes(passed=1, failed=1)
+    outcome.stdout.fnmatch_lines(["left: []"])
+    assert not (run.path / ".mesh").exists()
+
+
+def test_ctrl_c_ends_the_run(run: pytest.Pytester) -> None:
+    run.makepyfile(
+        """
+        import os, signal
+
+        def test_it(mesh):
+            os.kill(os.getpid(), signal.SIGINT)
+            mesh.http("gateway").get("/")
+        """
+    )
+    outcome = run.runpytest_subprocess("-q", timeout=60)
+    assert outcome.ret == pytest.ExitCode.INTERRUPTED
+    outcome.stdout.fnmatch_lines(["*KeyboardInterrupt*"])
+
+
+def test_a_project_without_the_fixture_pays_nothing_for_it(run: pytest.Pytester) -> None:
+    run.makepyfile(
+        """
+        import sys
+
+        def test_it():
+            assert not {"grpc", "uvicorn", "starlette", "requests", "mesh.runtime.supervisor"} & sys.modules.keys()
+        """
+    )
+    run.runpytest_subprocess("-q").assert_outcomes(passed=1)
+
+
+def test_a_listener_left_out_is_a_closed_port_and_its_service_is_asked_over_http(run: pytest.Pytester) -> None:
+    run.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def mesh_except():
+            return ["user-service.grpc"]
+
+        def test_the_order_is_made_all_the_same(mesh):
+            made = mesh.http("gateway").post("/api/orders", json={"user_id": 1, "product_id": 1, "quantity": 1})
+            assert made.status_code == 201
+            assert 'user-service;desc="http"' in made.headers["server-timing"]
+            assert 'product-service;desc="grpc"' in made.headers["server-timing"]
+        """
+    )
+    run.runpytest_subprocess("-q").assert_outcomes(passed=1)

@@ -1,0 +1,3 @@
+from . import names
+
+WHO = names.WHO

@@ -1,0 +1,8 @@
+from pydantic import BaseModel
+
+WHO = "stock"
+
+
+class Item(BaseModel):
+    sku: str
+    places: list[str] = ["shelf", "cellar"]

@@ -1,0 +1,1 @@
+WHO = "the late module of users"

@@ -1,0 +1,1 @@
+WHO = "the plugin of users"

@@ -1,0 +1,241 @@
+"""How a mesh ends: asked once, asked twice, killed, suspended, and with a handler that does not end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import time
+from pathlib import Path
+from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM
+from threading import Event
+from typing import Any
+
+import pytest
+import requests
+from programs import Shell, Up, get, in_background
+
+ORDER = {"user_id": 1, "product_id": 1, "quantity": 2}
+
+#: Answers `/` at once and anything else when the file `go` exists in its folder.
+PATIENT = """
+    import asyncio, pathlib
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            return
+        if scope["path"] != "/":
+            print("began", scope["path"])
+            while not pathlib.Path(__file__).with_name("go").exists():
+                await asyncio.sleep(0.01)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+"""
+PATIENT_TOML = '[services.patient]\nhttp = {port = 0, app = "patient:app"}'
+
+WORKER_TOML = '[services.worker]\ngrpc = {port = 0, servicers = ["worker:Users"]}'
+WORKER = """
+    import threading
+    from mesh.store.pb import user_pb2_grpc
+
+    class Users(user_pb2_grpc.UserServiceServicer):
+        def GetUser(self, request, context):
+            print("began")
+            self.wait_for_godot()
+
+        def wait_for_godot(self):
+            threading.Event().wait()
+"""
+
+
+def patient(shell: Shell) -> Up:
+    shell.write({"mesh.toml": PATIENT_TOML, "patient.py": PATIENT})
+    return shell.up()
+
+
+def refused(url: str) -> bool:
+    try:
+        get(url)
+    except requests.ConnectionError:
+        return True
+    return False
+
+
+def order(mesh: Up) -> int:
+    answer = requests.post(f"{mesh.http('order-service')}/orders", json=ORDER, timeout=30)
+    assert answer.status_code == 201
+    return int(answer.json()["id"])
+
+
+@pytest.mark.parametrize(("number", "status"), [(SIGINT, 130), (SIGTERM, 143), (SIGHUP, 143)])
+def test_a_signal_closes_the_listeners_and_lets_a_call_in_flight_end(
+    shell: Shell, number: signal.Signals, status: int
+) -> None:
+    mesh = patient(shell)
+    url = mesh.http("patient")
+    with in_background(lambda: get(f"{url}/slow").text) as answer:
+        mesh.event("line", text="began /slow")
+        mesh.send(number)
+        mesh.event("change", service="patient", state="stopping")
+        while not refused(url):
+            pass
+        assert answer == []
+        (shell.folder / "go").touch()
+        assert mesh.end() == status
+    assert answer == ["done"]
+    assert list((shell.folder / ".mesh" / "run").iterdir()) == []
+
+
+def test_a_second_ctrl_c_ends_at_once_and_leaves_the_orders_whole(shell: Shell) -> None:
+    shell.write({"patient.py": PATIENT, "mesh.toml": PATIENT_TOML})
+    store = shell.up("mesh.store.topology:store", "--free-ports")
+    made = order(store)
+    mesh = shell.up()
+    with in_background(lambda: get(f"{mesh.http('patient')}/slow")):
+        mesh.event("line", text="began /slow")
+        mesh.send(SIGINT)
+        mesh.event("change", service="mesh", state="stopping")
+        asked = time.monotonic()
+        assert mesh.end(SIGINT) == 130
+        assert time.monotonic() - asked < 3  # the call would have had 5 s
+    assert store.end(SIGINT) == 130
+    assert made in orders_kept(shell.folder)
+
+
+def orders_kept(folder: Path) -> list[int]:
+    connection = sqlite3.connect(folder / ".mesh" / "data" / "order-service.db")
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return [row[0] for row in connection.execute("SELECT id FROM orders ORDER BY id")]
+    finally:
+        connection.close()
+
+
+def test_a_signal_during_the_start_ends_it(shell: Shell) -> None:
+    mesh = shell.up("--free-ports", "--memory")
+    mesh.event("change", service="mesh", state="starting")
+    asked = time.monotonic()
+    assert mesh.end(SIGTERM) == 143
+    assert time.monotonic() - asked < 4.5  # it waits for nothing that was never asked
+    assert "Traceback" not in mesh.text()
+
+
+def test_handlers_that_never_end_are_named_with_their_stacks(shell: Shell) -> None:
+    """One blocks a gRPC worker, one the loop of its service, one awaits what never comes."""
+    shell.write(
+        {
+            "mesh.toml": WORKER_TOML
+            + """
+                [services.blocker]
+                http = {port = 0, app = "blocker:app"}
+                [services.awaiter]
+                http = {port = 0, app = "awaiter:app"}
+            """,
+            "worker.py": WORKER,
+            "blocker.py": """
+                import threading
+
+                async def app(scope, receive, send):
+                    if scope["type"] == "http":
+                        print("began")
+                        threading.Event().wait()  # blocks
+            """,
+            "awaiter.py": """
+                import asyncio
+
+                async def never():
+                    await asyncio.Event().wait()  # awaits
+
+                async def app(scope, receive, send):
+                    if scope["type"] == "http":
+                        print("began")
+                        await never()
+            """,
+        }
+    )
+    mesh = shell.up()
+    call = shell.start("call", mesh.grpc("worker"), "GetUser", "--timeout", "60")
+    with in_background(lambda: get(mesh.http("blocker"))), in_background(lambda: get(mesh.http("awaiter"))):
+        for name in ("worker", "blocker", "awaiter"):
+            mesh.event("line", service=name, text="began")
+        asked = time.monotonic()
+        assert mesh.end(SIGINT) == 130
+        assert 4.5 < time.monotonic() - asked < 15
+        call.close()
+    text = {line["service"]: line["text"] for line in mesh.events() if "did not end" in line.get("text", "")}
+    assert text["worker"].startswith("GetUser did not end within 5 s; it stands at\n")
+    assert "worker.py" in text["worker"]
+    assert "wait_for_godot" in text["worker"]
+    assert "# blocks" in text["blocker"]
+    assert text["awaiter"].startswith("GET / did not end within 5 s; it stands at\n")
+    assert "# awaits" in text["awaiter"]
+    assert "mesh/serving" not in "".join(text.values())
+
+
+def test_a_worker_that_never_ends_does_not_keep_the_process(shell: Shell) -> None:
+    """Its call is cancelled and its service stopped, but no thread can be: the interpreter would wait for it."""
+    shell.write({"mesh.toml": WORKER_TOML, "worker.py": WORKER})
+    mesh = shell.up()
+    shell.start("call", mesh.grpc("worker"), "GetUser", "--timeout", "60")
+    mesh.event("line", service="worker", text="began")
+    assert mesh.end(SIGTERM) == 143
+    assert len([line for line in mesh.events() if "GetUser did not end within 5 s" in line.get("text", "")]) == 1
+
+
+def test_a_killed_mesh_starts_again_on_its_ports_with_what_it_had_answered(shell: Shell) -> None:
+    shell.write({"mesh.toml": ""})
+    (shell.folder / "mesh.toml").unlink()
+    first = shell.up("--free-ports")
+    port = first.http("order-service").rpartition(":")[2]
+    made = order(first)
+    first.end(SIGKILL)
+    assert len(list((shell.folder / ".mesh" / "run").iterdir())) == 1
+    ps = shell.run("ps")
+    assert (ps.process.returncode, ps.err) == (
+        1,
+        ["mesh: nothing of this project runs here; start it with `mesh up`\n"],
+    )
+    second = shell.up("--free-ports", "--only", "order-service")
+    assert get(f"{second.http('order-service')}/orders/{made}").status_code == 200
+    assert port
+    assert second.end(SIGTERM) == 143
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_every_order_that_was_answered_survives_a_kill_in_the_midst_of_writing(shell: Shell, attempt: int) -> None:
+    mesh = shell.up("--free-ports", "--quiet")
+    url = f"{mesh.http('order-service')}/orders"
+    answered: list[int] = []
+    enough = Event()
+
+    def write() -> None:
+        with requests.Session() as session:
+            while True:
+                answer = session.post(url, json=ORDER, timeout=30)
+                if answer.status_code == 201:
+                    answered.append(answer.json()["id"])
+                if len(answered) == 10 * attempt:
+                    enough.set()
+
+    with in_background(write), in_background(write):
+        assert enough.wait(30)
+        mesh.end(SIGKILL)
+    kept = orders_kept(shell.folder)
+    assert set(answered) <= set(kept)
+    assert kept == list(range(1, len(kept) + 1))
+
+
+def test_a_suspended_mesh_is_still_there_when_it_wakes(shell: Shell) -> None:
+    mesh = patient(shell)
+    mesh.ready()
+    mesh.send(SIGSTOP)
+    asleep = shell.run("ps")
+    assert asleep.process.returncode == 1
+    assert f"mesh: the mesh with pid {mesh.pid} " in asleep.text()
+    assert "does not answer; if it is suspended, `fg` wakes it" in asleep.text()
+    mesh.send(SIGCONT)
+    awake: list[dict[str, Any]] = json.loads("".join(shell.run("ps", "--json").out))
+    assert [each["pid"] for each in awake] == [mesh.pid]
+    assert get(mesh.http("patient")).text == "done"
+    assert mesh.end(SIGTERM) == 143
+    assert not [each for each in mesh.events() if each.get("state") == "failed"]

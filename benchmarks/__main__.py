@@ -1,0 +1,67 @@
+"""`python -m benchmarks [--quick] [--write PAGE] [FAMILY]...`: prints the table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+from benchmarks import falling_back, live, many, memory, starting, traffic, transcoding
+from benchmarks.rounds import FULL, QUICK, Effort
+from benchmarks.table import heading, line
+
+FAMILIES = {
+    "start": starting.rows,
+    "traffic": traffic.rows,
+    "fallback": falling_back.rows,
+    "memory": memory.rows,
+    "many": many.rows,
+    "live": live.rows,
+    "transcoder": transcoding.rows,
+}
+
+#: What stands between them in a page is the table as it was last printed.
+BEGIN, END = "<!-- the table, as printed -->", "<!-- end of the table -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures mesh, and prints one table.")
+    parser.add_argument("family", nargs="*", choices=[[], *FAMILIES], help="measure just this; by default all")
+    parser.add_argument("--quick", action="store_true", help="show that everything works; the figures mean nothing")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page as well")
+    chosen = parser.parse_args()
+    printed = []
+    for text in report(chosen.family or list(FAMILIES), QUICK if chosen.quick else FULL):
+        print(text, flush=True)
+        printed.append(text)
+    if chosen.write:
+        before, _, rest = chosen.write.read_text().partition(BEGIN)
+        chosen.write.write_text("\n".join([before + BEGIN, *printed, END]) + rest.partition(END)[2])
+
+
+def report(families: Sequence[str], effort: Effort) -> Iterator[str]:
+    """The table line by line, and when and where it was made."""
+    load = busy()
+    yield heading()
+    for family in families:
+        for row in FAMILIES[family](effort):
+            yield line(row.cells())
+    yield f"\nTaken on {date.today()} with {machine()}, {load} at the start and {busy()} at the end."
+
+
+def machine() -> str:
+    """The shape of this machine; its name is nobody's business."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{python}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def busy() -> str:
+    """How many threads have wanted a core in the last minute, ours among them."""
+    return f"a load of {os.getloadavg()[0]:.1f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -71,9 +71,6 @@ class ChildUnit:
         """Whether there is a process: it has the newest code, or looks after that itself."""
         return self._process is not None
 
-    def is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     def stands_at(self) -> str:
         """What the process is waited for with."""
         if self._process is None or self._process.poll() is not None:

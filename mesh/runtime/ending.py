@@ -39,7 +39,7 @@ class Ending:
         if self._board.snapshot.phase != "stopping":
             return
         for name in self._board.snapshot.named("starting", "ready", "failed", "stopping"):
-            if not self._fleet.units[name].is_alive():
+            if name not in self._fleet.living:
                 self._board.set(name, state="stopped")
         running = self._board.snapshot.named("starting", "ready", "failed", "stopping")
         needed = {need for name in running for need in self._fleet.topology[name].depends_on}

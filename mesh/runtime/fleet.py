@@ -34,7 +34,8 @@ Addresses = Mapping[Kind, tuple[Address, ...]]
 class Fleet:
     """One unit for each service that runs here, made again where one has ended.
 
-    order: names, each after what it depends on. directory: complete once `bind()` has returned.
+    order: names, each after what it depends on. directory: complete once `bind()` has returned. living: names of those
+    that were started and whose end has not been told yet; the loop keeps it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Fleet:
         self._stubs: dict[str, tuple[Stubs, ...]] = {}
         self._states: dict[str, dict[str, Any]] = {}
         self._bound: dict[str, Addresses] = {}
+        self.living: set[str] = set()
         self.units = {service.name: self._unit(service.name) for service in topology}
 
     def bind(self) -> dict[str, Addresses]:

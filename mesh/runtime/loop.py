@@ -92,6 +92,7 @@ class Loop:
     def _launch(self, name: str) -> None:
         self._board.set(name, state="starting")
         self._patient_until[name] = time.monotonic() + self._options.start_within
+        self._fleet.living.add(name)
         self._fleet.units[name].start()
 
     def _arrive(self, name: str) -> None:
@@ -113,12 +114,15 @@ class Loop:
 
     def _end(self, name: str, reason: str | None, trace: str) -> None:
         """A unit is gone: as asked, or by itself, and then it is started again."""
-        if reason is not None and self._board.snapshot.phase != "stopping":
+        self._fleet.living.discard(name)
+        asked = self._board.snapshot.phase == "stopping" or self._board.snapshot[name].state == "stopping"
+        if reason is not None and not asked:
             self._fail(name, reason, trace, again=True)
             return
         self._board.set(name, state="stopped")
         self._ending.go_on()
-        match self._after_end.pop(name, None) if self._board.snapshot.phase == "running" else None:
+        self._start_what_can()
+        match self._after_end.pop(name, None) if self._board.snapshot.phase != "stopping" else None:
             case "forget":
                 self._fleet.forget(name)
                 self._board.remove(name)
@@ -127,11 +131,10 @@ class Loop:
 
     def _revive(self, name: str) -> None:
         """Starts a service that failed or was stopped: a living unit loads its code anew, a gone one is made anew."""
-        unit = self._fleet.units.get(name)
-        if unit is not None and unit.is_alive():
+        if name in self._fleet.living:
             self._board.set(name, state="starting")
             self._patient_until[name] = time.monotonic() + self._options.start_within
-            unit.reload("")
+            self._fleet.units[name].reload("")
             return
         try:
             self._board.place(name, self._fleet.renew(name))
@@ -144,11 +147,13 @@ class Loop:
         """Does what somebody asked of one service."""
         state = self._board.snapshot[name].state
         self._retries.forget(name)
-        if what == "stop" and not self._fleet.units[name].is_alive():
+        if what == "stop" and name not in self._fleet.living:
             self._board.set(name, state="stopped", reason=None)
-        elif what == "stop" and state in ("ready", "failed"):
+        elif what == "stop" and state != "stopping":
             self._board.set(name, state="stopping", reason=None)
             self._fleet.units[name].stop(self._options.grace)
+        elif what != "stop" and state == "stopping":
+            self._after_end[name] = "start"
         elif state == "ready" and what == "restart":
             self._fleet.units[name].reload("restart")
         elif state in ("failed", "stopped"):
@@ -190,7 +195,7 @@ class Loop:
         for name in found.gone | found.changed:
             self._after_end[name] = "forget" if name in found.gone else "start"
             self._retries.forget(name)
-            if self._fleet.units[name].is_alive():
+            if name in self._fleet.living:
                 self._board.set(name, state="stopping", reason=None)
                 self._fleet.units[name].stop(self._options.grace)
             else:

@@ -107,9 +107,6 @@ class Unit:
         """Whether the newest code is the one that serves."""
         return self._program is not None and self._refused_files is None
 
-    def is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     def start(self) -> None:
         """Begins the unit's life; Ready or Failed follows on the queue."""
         self._thread = threading.Thread(target=self._run, name=self.service.name, daemon=True)

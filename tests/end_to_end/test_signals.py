@@ -95,9 +95,8 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_the_orders_whole(shell: Shell) 
         mesh.event("line", text="began /slow")
         mesh.send(SIGINT)
         mesh.event("change", service="mesh", state="stopping")
-        asked = time.monotonic()
         assert mesh.end(SIGINT) == 130
-        assert time.monotonic() - asked < 3  # the call would have had 5 s
+    assert "did not end within" not in mesh.text()  # as it would after the 5 s of a call in flight
     assert store.end(SIGINT) == 130
     assert made in orders_kept(shell.folder)
 
@@ -114,9 +113,8 @@ def orders_kept(folder: Path) -> list[int]:
 def test_a_signal_during_the_start_ends_it(shell: Shell) -> None:
     mesh = shell.up("--free-ports", "--memory")
     mesh.event("change", service="mesh", state="starting")
-    asked = time.monotonic()
     assert mesh.end(SIGTERM) == 143
-    assert time.monotonic() - asked < 4.5  # it waits for nothing that was never asked
+    assert "did not end within" not in mesh.text()  # it waits for nothing that was never asked
     assert "Traceback" not in mesh.text()
 
 
@@ -160,7 +158,7 @@ def test_handlers_that_never_end_are_named_with_their_stacks(shell: Shell) -> No
             mesh.event("line", service=name, text="began")
         asked = time.monotonic()
         assert mesh.end(SIGINT) == 130
-        assert 4.5 < time.monotonic() - asked < 15
+        assert time.monotonic() - asked > 4.5
         call.close()
     text = {line["service"]: line["text"] for line in mesh.events() if "did not end" in line.get("text", "")}
     assert text["worker"].startswith("GetUser did not end within 5 s; it stands at\n")

@@ -61,13 +61,13 @@ def one(neighbours: Neighbours) -> Iterator[ServiceContext]:
 
 
 def _urllib(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         return bytes(answer.read())
 
 
 def _http_client(url: str) -> bytes:
     host, _, port = url.removeprefix("http://").strip("/").partition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
     try:
         connection.request("GET", "/")
         return connection.getresponse().read()
@@ -76,10 +76,10 @@ def _http_client(url: str) -> bytes:
 
 
 def _httpx(url: str) -> bytes:
-    return bytes(pytest.importorskip("httpx").get(url, timeout=5, trust_env=False).content)
+    return bytes(pytest.importorskip("httpx").get(url, timeout=30, trust_env=False).content)
 
 
-BLOCKING: list[Callable[[str], bytes]] = [_urllib, _http_client, _httpx, lambda u: requests.get(u, timeout=5).content]
+BLOCKING: list[Callable[[str], bytes]] = [_urllib, _http_client, _httpx, lambda u: requests.get(u, timeout=30).content]
 
 
 @pytest.mark.parametrize("get", BLOCKING)
@@ -134,11 +134,11 @@ def test_async_clients_reach_it_on_every_loop(
 def test_grpc_reaches_it_and_keeps_the_authority(target: str, one: ServiceContext, neighbours: Neighbours) -> None:
     def call() -> bytes:
         with grpc.insecure_channel(target, [("grpc.max_receive_message_length", 1000)]) as channel:
-            return bytes(channel.unary_unary("/test.Echo/Say")(b"hello", timeout=5))
+            return bytes(channel.unary_unary("/test.Echo/Say")(b"hello", timeout=30))
 
     async def acall() -> bytes:
         async with grpc.aio.insecure_channel(target) as channel:
-            return bytes(await channel.unary_unary("/test.Echo/Say")(b"hello", timeout=5))
+            return bytes(await channel.unary_unary("/test.Echo/Say")(b"hello", timeout=30))
 
     assert neighbours.within(one, call) == b"hello user-service:50051"
     assert neighbours.within(one, asyncio.run, acall()) == b"hello user-service:50051"
@@ -150,7 +150,7 @@ def test_names_taken_from_grpc_by_the_service_are_served_too(
     app = """
         from grpc import insecure_channel
         with insecure_channel("user-service:50051") as channel:
-            answer = channel.unary_unary("/test.Echo/Say")(b"hello", timeout=5)
+            answer = channel.unary_unary("/test.Echo/Say")(b"hello", timeout=30)
     """
     two = neighbours.add("two", root=write("two", {"app.py": app}))
     assert neighbours.load(two, "app:answer") == b"hello user-service:50051"

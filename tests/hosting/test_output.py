@@ -38,12 +38,12 @@ def test_lines_of_two_threads_do_not_mix(neighbours: Neighbours) -> None:
     def write() -> None:
         print("slow", end="")
         begun.set()
-        other_done.wait(5)
+        other_done.wait(30)
         print(" line")
 
     thread = threading.Thread(target=write)
     neighbours.within(one, thread.start)
-    begun.wait(5)
+    begun.wait(30)
     neighbours.within(one, print, "quick line")
     other_done.set()
     thread.join(5)

@@ -35,7 +35,7 @@ FLASK = {
             @app.get("/")
             def index():
                 logging.info("asked")
-                other = requests.get("http://catalog:8080/", timeout=5).json()
+                other = requests.get("http://catalog:8080/", timeout=30).json()
                 return {"me": [models.WHO, os.environ["WHO"], Path("data.txt").read_text()], "other": other}
 
             return app

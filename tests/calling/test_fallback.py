@@ -124,12 +124,12 @@ def test_both_ways_hung_is_503_within_the_callers_deadline(orders: Start, stack:
     first, second = stack.enter_context(closing(Hung())), stack.enter_context(closing(Hung()))
     running = orders(user_grpc=first.address, user_http=second.address)
     started = time.perf_counter()
-    answer = running.order(grpc_timeout="2S")
-    assert time.perf_counter() - started > 1.9
+    answer = running.order(grpc_timeout="1600m")
+    assert time.perf_counter() - started > 1.5
     assert answer.status_code == 503
     message = answer.json()["message"]
     assert message.startswith("user-service is unavailable: grpc DEADLINE_EXCEEDED: ")
-    assert re.search(rf"; http DEADLINE_EXCEEDED: {second.address} did not answer within (1\.0|0\.\d) s$", message)
+    assert re.search(rf"; http DEADLINE_EXCEEDED: {second.address} did not answer within 0\.\d s$", message)
     assert running.stored() == 0
 
 

@@ -99,7 +99,8 @@ class Program:
     async def drained(self) -> None:
         """Returns when no call is left that began on this generation.
 
-        A call that gRPC has looked up and not yet begun is seen by nobody: hence the second look.
+        A call to a method that the next generation has no more, looked up by gRPC and not yet begun, is seen by nobody:
+        hence the second look.
         """
         quiet = 0
         while quiet < LOOKS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -19,74 +19,70 @@ from mesh.layers import Answer, in_time, inbound, status_of
 from mesh.serving.grpc_handlers import CODES, Layered, arriving, code_set
 
 
-def layered_aio(handlers: Mapping[str, Handler], service: ServiceContext) -> dict[str, Handler]:
-    """The same methods within the layers, for a server of grpc.aio; plain methods keep their plain form."""
-    return {
-        path: (LayeredAio if is_async(handler) else Layered)(path, handler, service).handler()
-        for path, handler in handlers.items()
-    }
+def layered_aio(path: str, handler: Handler, service: ServiceContext) -> Layered:
+    """The method within the layers, for a server of grpc.aio; a plain one keeps its plain form."""
+    return (LayeredAio if is_async(handler) else Layered)(path, handler, service)
 
 
 class LayeredAio(Layered):
     """One method of an async servicer within the layers."""
 
-    def _single(self, behave: Any, read: Callable[[Any], Any]) -> Callable[..., Any]:
-        async def single(request: Any, context: Any) -> Any:
-            call = arriving(context)
-            with inbound(self.service, "grpc", self.name, call) as answer:
-                try:
-                    in_time(call)
-                    encoded = self._encoded(await behave(read(request), Coding(context, self)))
-                except BaseException as error:
-                    await self._refuse_aio(error, context, call, answer)
-                answer.status = code_set(context).name
-                return encoded
+    def _answers(self) -> Any:
+        return self._writing if self.inner.response_streaming and not self._generates() else super()._answers()
 
-        return single
+    def shape(self) -> tuple[object, ...]:
+        return *super().shape(), self._generates()
 
-    def _streaming(self, behave: Any, read: Callable[[Any], Any]) -> Callable[..., Any]:
-        if not inspect.isasyncgenfunction(inspect.unwrap(behave)):
-            return self._writing(behave, read)
+    def _generates(self) -> bool:
+        return inspect.isasyncgenfunction(inspect.unwrap(self.behave))
 
-        async def streaming(request: Any, context: Any) -> AsyncIterator[Any]:
-            call = arriving(context)
-            with inbound(self.service, "grpc", self.name, call) as answer:
-                try:
-                    in_time(call)
-                    async for response in behave(read(request), Coding(context, self)):
-                        yield self._encoded(response)
-                except GeneratorExit:
-                    answer.status = Code.CANCELLED.name
-                    raise
-                except BaseException as error:
-                    await self._refuse_aio(error, context, call, answer)
-                answer.status = code_set(context).name
+    async def _single(self, request: Any, context: Any) -> Any:
+        call = arriving(context)
+        method = self.newest(call)
+        with inbound(method.service, "grpc", method.name, call) as answer:
+            try:
+                in_time(call)
+                encoded = method.encoded(await method.behave(method.read(request), Coding(context, method)))
+            except BaseException as error:
+                await method.refuse_aio(error, context, call, answer)
+            answer.status = code_set(context).name
+            return encoded
 
-        return streaming
+    async def _streaming(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        call = arriving(context)
+        method = self.newest(call)
+        with inbound(method.service, "grpc", method.name, call) as answer:
+            try:
+                in_time(call)
+                async for response in method.behave(method.read(request), Coding(context, method)):
+                    yield method.encoded(response)
+            except GeneratorExit:
+                answer.status = Code.CANCELLED.name
+                raise
+            except BaseException as error:
+                await method.refuse_aio(error, context, call, answer)
+            answer.status = code_set(context).name
 
-    def _writing(self, behave: Any, read: Callable[[Any], Any]) -> Callable[..., Any]:
+    async def _writing(self, request: Any, context: Any) -> None:
         """A method that answers with context.write()."""
+        call = arriving(context)
+        method = self.newest(call)
+        with inbound(method.service, "grpc", method.name, call) as answer:
+            try:
+                in_time(call)
+                await method.behave(method.read(request), Coding(context, method))
+            except BaseException as error:
+                await method.refuse_aio(error, context, call, answer)
+            answer.status = code_set(context).name
 
-        async def writing(request: Any, context: Any) -> None:
-            call = arriving(context)
-            with inbound(self.service, "grpc", self.name, call) as answer:
-                try:
-                    in_time(call)
-                    await behave(read(request), Coding(context, self))
-                except BaseException as error:
-                    await self._refuse_aio(error, context, call, answer)
-                answer.status = code_set(context).name
+    def read(self, request: Any) -> Any:
+        return self._messages(request) if self.inner.request_streaming else self.message(request)
 
-        return writing
+    async def _messages(self, requests: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield self.message(request)
 
-    def _messages(self, requests: Any) -> Any:
-        async def messages() -> AsyncIterator[Any]:
-            async for request in requests:
-                yield self._message(request)
-
-        return messages()
-
-    async def _refuse_aio(self, error: BaseException, context: Any, call: Call, answer: Answer) -> None:
+    async def refuse_aio(self, error: BaseException, context: Any, call: Call, answer: Answer) -> None:
         """Ends the call with the error's status; never returns."""
         if isinstance(error, asyncio.CancelledError):
             answer.status = Code.CANCELLED.name
@@ -109,10 +105,10 @@ class Coding:
 
     async def read(self) -> Any:
         data = await self._context.read()
-        return data if data is grpc.aio.EOF else self._method._message(data)
+        return data if data is grpc.aio.EOF else self._method.message(data)
 
     async def write(self, message: Any) -> None:
-        await self._context.write(self._method._encoded(message))
+        await self._context.write(self._method.encoded(message))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 
 from mesh.contract.servicers import Handler, Handlers
 from mesh.hosting.current import ServiceContext
+from mesh.serving.grpc_handlers import Layered
 from mesh.serving.recording import recorded_methods
 from mesh.serving.standard import Standard
 
-Layering = Callable[[Mapping[str, Handler], ServiceContext], dict[str, Handler]]
+Layering = Callable[[str, Handler, ServiceContext], Layered]
 
 
 class GrpcDoor(grpc.GenericRpcHandler):
@@ -20,6 +21,7 @@ class GrpcDoor(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self._standard = Standard()
+        self._methods: dict[str, Layered] = {}
         self._find: Callable[[Any], Handler | None] = lambda details: None
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
@@ -27,7 +29,11 @@ class GrpcDoor(grpc.GenericRpcHandler):
 
     def serve(self, handlers: Handlers, service: ServiceContext, layering: Layering) -> None:
         """Puts these methods in the place of those served so far; calls in flight end on what they began with."""
-        table = recorded_methods(layering(handlers.by_path, service), handlers, service)
+        methods = {path: layering(path, handler, service) for path, handler in handlers.by_path.items()}
+        for path in methods.keys() & self._methods.keys():
+            self._methods[path].succeed(methods[path])
+        self._methods = methods
+        table = recorded_methods({path: each.handler() for path, each in methods.items()}, handlers, service)
         self._standard.serve(handlers)
 
         def find(details: Any) -> Handler | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from threading import get_ident
+from typing import Any, Self, cast
 
 import grpc
 
@@ -14,85 +14,107 @@ from mesh.contract.status import DETAILS_KEY, status_bytes
 from mesh.errors import Code, StatusError
 from mesh.hosting.current import ServiceContext
 from mesh.layers import Answer, in_time, inbound, status_of
+from mesh.observing.journal import InFlight
 
 CODES = {int(code.value[0]): code for code in grpc.StatusCode}
 
 
-def layered(handlers: Mapping[str, Handler], service: ServiceContext) -> dict[str, Handler]:
-    """The same methods, each within the layers; requests and answers cross grpc as bytes."""
-    return {path: Layered(path, handler, service).handler() for path, handler in handlers.items()}
-
-
 class Layered:
-    """One method of a synchronous servicer within the layers."""
+    """One method of a synchronous servicer within the layers; requests and answers cross grpc as bytes.
+
+    gRPC looks a method up and begins the call later, when a thread is free and the request is there. The call begins on
+    the newest code that there is by then: `successor` is the same method of the generation that follows.
+    """
 
     def __init__(self, path: str, handler: Handler, service: ServiceContext) -> None:
         self.name = path.rpartition("/")[2]
         self.inner = handler
         self.service = service
-        self.decode = handler.request_deserializer or bytes
-        self.encode = handler.response_serializer or bytes
+        self.successor: Self | None = None
+        self.behave: Any = behavior(handler)
+        self._decode = handler.request_deserializer or bytes
+        self._encode = handler.response_serializer or bytes
 
     def handler(self) -> Handler:
-        inner = self.inner
+        """The method as a gRPC server takes it."""
+        inner, answers = self.inner, self._answers()
         if inner.request_streaming and inner.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._streaming(inner.stream_stream, self._messages))
+            return grpc.stream_stream_rpc_method_handler(answers)
         if inner.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(inner.unary_stream, self._message))
+            return grpc.unary_stream_rpc_method_handler(answers)
         if inner.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(self._single(inner.stream_unary, self._messages))
-        return grpc.unary_unary_rpc_method_handler(self._single(inner.unary_unary, self._message))
+            return grpc.stream_unary_rpc_method_handler(answers)
+        return grpc.unary_unary_rpc_method_handler(answers)
 
-    def _single(self, behave: Any, read: Callable[[Any], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
-        def single(request: Any, context: grpc.ServicerContext) -> Any:
-            call = arriving(context)
-            with inbound(self.service, "grpc", self.name, call) as answer:
-                try:
-                    in_time(call)
-                    encoded = self._encoded(behave(read(request), context))
-                except BaseException as error:
-                    self._refuse(error, context, call, answer)
-                answer.status = code_set(context).name
-                return encoded
+    def _answers(self) -> Any:
+        return self._streaming if self.inner.response_streaming else self._single
 
-        return single
+    def succeed(self, successor: Layered) -> None:
+        """Has calls that were looked up here begin there, where it is a method of the same shape."""
+        if isinstance(successor, type(self)) and self.shape() == successor.shape():
+            self.successor = cast(Self, successor)
 
-    def _streaming(self, behave: Any, read: Callable[[Any], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
-        def streaming(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            call = arriving(context)
-            with inbound(self.service, "grpc", self.name, call) as answer:
-                try:
-                    in_time(call)
-                    for response in behave(read(request), context):
-                        yield self._encoded(response)
-                except GeneratorExit:
-                    answer.status = Code.CANCELLED.name
-                    raise
-                except BaseException as error:
-                    self._refuse(error, context, call, answer)
-                answer.status = code_set(context).name if context.is_active() else Code.CANCELLED.name
+    def shape(self) -> tuple[object, ...]:
+        """What a gRPC server has to know before a call begins."""
+        return type(self), self.inner.request_streaming, self.inner.response_streaming
 
-        return streaming
+    def newest(self, call: Call) -> Self:
+        """The method to begin on, with the call noted as in flight: a swap from now on waits for it."""
+        method = self
+        while True:
+            while method.successor is not None:
+                method = method.successor
+            method.service.journal.in_flight[call.span_id] = InFlight(method.service, method.name, get_ident())
+            if method.successor is None:
+                return method
 
-    def _message(self, data: bytes) -> Any:
+    def _single(self, request: Any, context: grpc.ServicerContext) -> Any:
+        call = arriving(context)
+        method = self.newest(call)
+        with inbound(method.service, "grpc", method.name, call) as answer:
+            try:
+                in_time(call)
+                encoded = method.encoded(method.behave(method.read(request), context))
+            except BaseException as error:
+                method.refuse(error, context, call, answer)
+            answer.status = code_set(context).name
+            return encoded
+
+    def _streaming(self, request: Any, context: grpc.ServicerContext) -> Any:
+        call = arriving(context)
+        method = self.newest(call)
+        with inbound(method.service, "grpc", method.name, call) as answer:
+            try:
+                in_time(call)
+                for response in method.behave(method.read(request), context):
+                    yield method.encoded(response)
+            except GeneratorExit:
+                answer.status = Code.CANCELLED.name
+                raise
+            except BaseException as error:
+                method.refuse(error, context, call, answer)
+            answer.status = code_set(context).name if context.is_active() else Code.CANCELLED.name
+
+    def read(self, request: Any) -> Any:
+        """The request's message, or the messages of a stream as they come."""
+        return map(self.message, request) if self.inner.request_streaming else self.message(request)
+
+    def message(self, data: bytes) -> Any:
         try:
-            return self.decode(data)
+            return self._decode(data)
         except Exception as error:
             raise StatusError(Code.INVALID_ARGUMENT, f"{self.name}: the request is no valid message") from error
 
-    def _messages(self, requests: Iterator[bytes]) -> Iterator[Any]:
-        return map(self._message, requests)
-
-    def _encoded(self, response: Any) -> Any:
+    def encoded(self, response: Any) -> Any:
         try:
-            return self.encode(response)
+            return self._encode(response)
         except Exception as error:
-            name = getattr(inspect.unwrap(behavior(self.inner)), "__qualname__", self.name)
+            name = getattr(inspect.unwrap(self.behave), "__qualname__", self.name)
             raise TypeError(
                 f"{self.service.name}: {name} answered {response!r:.80}, which is not its message"
             ) from error
 
-    def _refuse(self, error: BaseException, context: grpc.ServicerContext, call: Call, answer: Answer) -> None:
+    def refuse(self, error: BaseException, context: grpc.ServicerContext, call: Call, answer: Answer) -> None:
         """Ends the call with the error's status; never returns."""
         if aborted(error, context):
             answer.status = code_set(context).name

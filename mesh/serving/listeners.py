@@ -10,7 +10,7 @@ from mesh.contract import Handlers, collect_handlers
 from mesh.hosting.current import ServiceContext
 from mesh.serving.grpc_aio_handlers import layered_aio
 from mesh.serving.grpc_door import GrpcDoor
-from mesh.serving.grpc_handlers import layered
+from mesh.serving.grpc_handlers import Layered
 from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
 from mesh.serving.http_door import App, HttpDoor, closed
 from mesh.serving.http_server import HttpServer, bind
@@ -85,7 +85,7 @@ class GrpcListener:
         is_kept = self._server is None or self._address is None or isinstance(self._server, self._kind)
         if not is_kept and self._server is not None:
             await self._server.stop(0)
-        self._door.serve(handlers, service, layered_aio if self._kind is AioServer else layered)
+        self._door.serve(handlers, service, layered_aio if self._kind is AioServer else Layered)
         if not is_kept and self._address is not None:
             self._held = await _bound_again(self._address)
             await self.open()

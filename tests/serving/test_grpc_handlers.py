@@ -13,7 +13,8 @@ from mesh.contract import collect_handlers
 from mesh.hosting.current import ServiceContext
 from mesh.observing.journal import Line, Span
 from mesh.pytest_plugin import Mesh
-from mesh.serving.grpc_handlers import layered
+from mesh.serving.grpc_door import GrpcDoor
+from mesh.serving.grpc_handlers import Layered
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")
@@ -143,13 +144,31 @@ class Expired:
 def test_no_handler_runs_for_a_caller_whose_deadline_has_passed() -> None:
     servicer = Misbehaving()
     service = ServiceContext("user-service", Path())
-    table = layered(collect_handlers([servicer]).by_path, service)
+    method = Layered(GET, collect_handlers([servicer]).by_path[GET], service)
     context = Expired()
     with pytest.raises(LookupError, match="the deadline had passed before the handler ran"):
-        table[GET].unary_unary(b"\x08\x64", context)
+        method.handler().unary_unary(b"\x08\x64", context)
     assert context.code_ is grpc.StatusCode.DEADLINE_EXCEEDED
     assert servicer.asked == 0
     assert [each.status for each in service.journal.entries() if isinstance(each, Span)] == ["DEADLINE_EXCEEDED"]
+
+
+class Details:
+    method = GET
+    invocation_metadata = ()
+
+
+def test_a_call_looked_up_before_a_swap_begins_on_the_code_that_serves_by_then() -> None:
+    old, new = Misbehaving(), Misbehaving()
+    before, after = ServiceContext("user-service", Path()), ServiceContext("user-service", Path())
+    door = GrpcDoor()
+    door.serve(collect_handlers([old]), before, Layered)
+    looked_up = door.service(Details())
+    door.serve(collect_handlers([new]), after, Layered)
+    with pytest.raises(LookupError, match="the deadline had passed before the handler ran"):
+        looked_up.unary_unary(b"\x08\x64", Expired())
+    assert [each.status for each in after.journal.entries() if isinstance(each, Span)] == ["DEADLINE_EXCEEDED"]
+    assert before.journal.entries() == []
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 1e-9, 0.1])
@@ -161,7 +180,7 @@ def test_a_deadline_ends_a_call_that_hangs(bad: Mesh, timeout: float) -> None:
 def test_a_caller_through_the_gateway_that_sets_no_deadline_gets_one(
     bad: Mesh, servicer: Misbehaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.calling.grpc_way.GRPC_TIMEOUT", 0.2)
+    monkeypatch.setattr("mesh.calling.grpc_way.GRPC_TIMEOUT", 1.0)
     answer = bad.http("gateway").get("/api/grpc/users/5")
     assert (answer.status_code, answer.json()["code"]) == (504, 4)
     assert servicer.cancelled.wait(30)

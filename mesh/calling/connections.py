@@ -50,7 +50,7 @@ class Connections:
         if self._session is None:
             import aiohttp
 
-            # uvicorn closes a connection after 5 s without a request; one must not be used again just then.
+            # Servers close a connection after some 5 s without a request; one must not be used again just then.
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
             self._session = aiohttp.ClientSession(
                 connector=connector,

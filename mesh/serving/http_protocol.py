@@ -20,6 +20,9 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 #: Seconds from a connection or its last answer to the end of the next request's headers.
 HEADERS_WITHIN = 20.0
+#: Seconds that a connection is kept without a request. A request that is sent just when it is closed is lost: uvicorn's
+#: 5 s are a pause that people and tests make often, these are not (nginx keeps a connection for as long).
+KEPT_FOR = 75.0
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
@@ -33,6 +36,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it is one by its methods
+        self.timeout_keep_alive = KEPT_FOR  # type: ignore[assignment]  # for any fraction of a second
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -144,3 +144,12 @@ def test_pipelined_requests_are_answered_in_order(mesh: Mesh) -> None:
     answers = say(mesh.address("user-service.http"), asked + HEAD + END)
     statuses = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
     assert statuses == [200, 404, 200, 200] * 10
+
+
+def test_a_kept_connection_without_a_request_is_closed(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "KEPT_FOR", 0.2)
+    address = mesh.address("gateway.http")
+    with socket.create_connection((address.host, address.port), timeout=30) as connection:
+        connection.sendall(HEAD + b"\r\n")
+        while received := connection.recv(1000):
+            assert received.startswith(b"HTTP/1.1 ")

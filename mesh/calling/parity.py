@@ -118,9 +118,9 @@ def _get(address: Address, call: HttpCall) -> Answer:
     connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
     try:
         connection.request(call.http_method, call.target, call.body)
-        response = connection.getresponse()
-        headers = {name: value for name in _HEADERS if (value := response.getheader(name)) is not None}
-        return Answer(response.status, headers, _read(response.read(), headers.get("content-type", "")))
+        with connection.getresponse() as response:
+            headers = {name: value for name in _HEADERS if (value := response.getheader(name)) is not None}
+            return Answer(response.status, headers, _read(response.read(), headers.get("content-type", "")))
     except OSError as error:
         return Answer(0, {}, f"no answer over HTTP: {error}")
     finally:

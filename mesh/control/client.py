@@ -47,8 +47,8 @@ def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
     try:
         connection.request(method, path, headers={"authorization": f"Bearer {running.token}"})
-        response = connection.getresponse()
-        body = json.loads(response.read())
+        with connection.getresponse() as response:
+            body = json.loads(response.read())
     except TimeoutError as error:
         raise SilentError(
             f"the mesh with pid {running.pid} ({running.url}) does not answer; if it is suspended, `fg` wakes it"

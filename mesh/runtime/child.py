@@ -186,7 +186,9 @@ class ChildUnit:
             connection = http.client.HTTPConnection(address.host, address.port, timeout=1)
             with contextlib.closing(connection):
                 connection.request("GET", path)
-                return connection.getresponse().status < 400
+                # A response whose connection is to end owns the socket, and closing the connection does not close it.
+                with connection.getresponse() as response:
+                    return response.status < 400
         except (OSError, http.client.HTTPException):
             return False
 

@@ -84,8 +84,8 @@ def _get(exchange: Exchange, address: Address) -> tuple[str, bytes]:
     connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
     try:
         connection.request("GET", exchange.target, headers=dict(exchange.headers))
-        response = connection.getresponse()
-        return str(response.status), response.read()
+        with connection.getresponse() as response:
+            return str(response.status), response.read()
     except http.client.HTTPException as error:
         raise OSError(str(error)) from error
     finally:

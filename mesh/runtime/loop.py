@@ -18,6 +18,11 @@ from mesh.runtime.options import Options
 from mesh.runtime.retries import Retries
 from mesh.topology.model import Topology
 
+#: How many services start at once: more threads only hand the GIL to and fro (docs/benchmarks.md).
+AT_ONCE = 4
+#: Seconds from which on a start keeps no other waiting: it waits for something itself.
+FRESH = 0.25
+
 
 class Loop:
     """What the supervisor does with each message, and when time runs out. All of it runs in the supervisor's thread.
@@ -41,7 +46,8 @@ class Loop:
         self._retries = Retries()
         #: What is to follow the end of a service whose declaration has changed.
         self._after_end: dict[str, Literal["forget", "start"]] = {}
-        self._patient_until: dict[str, float] = {}
+        #: When each service was started, on the monotonic clock.
+        self._launched: dict[str, float] = {}
 
     @property
     def exit_status(self) -> int:
@@ -75,11 +81,13 @@ class Loop:
                 self._ending.begin(exit_status)
 
     def _start_what_can(self) -> None:
-        """Starts every waiting unit whose dependencies are settled; notes when all of them are."""
+        """Starts waiting units whose dependencies are settled, a few at once; notes when all of them are."""
         if self._board.snapshot.phase != "starting":
             return
         unsettled = self._board.snapshot.named("waiting", "starting")
         for name in self._fleet.order:
+            if len(self._fresh()) >= AT_ONCE:
+                break
             if self._board.snapshot[name].state == "waiting" and not unsettled & set(
                 self._fleet.topology[name].depends_on
             ):
@@ -89,9 +97,15 @@ class Loop:
             self.settled.set()
             warm_up()
 
+    def _fresh(self) -> list[float]:
+        """When each of the starts will be old that others are to wait for."""
+        now = time.monotonic()
+        old = [self._launched[name] + FRESH for name in self._board.snapshot.named("starting")]
+        return [at for at in old if at > now]
+
     def _launch(self, name: str) -> None:
         self._board.set(name, state="starting")
-        self._patient_until[name] = time.monotonic() + self._options.start_within
+        self._launched[name] = time.monotonic()
         self._fleet.living.add(name)
         self._fleet.units[name].start()
 
@@ -133,7 +147,7 @@ class Loop:
         """Starts a service that failed or was stopped: a living unit loads its code anew, a gone one is made anew."""
         if name in self._fleet.living:
             self._board.set(name, state="starting")
-            self._patient_until[name] = time.monotonic() + self._options.start_within
+            self._launched[name] = time.monotonic()
             self._fleet.units[name].reload("")
             return
         try:
@@ -205,8 +219,10 @@ class Loop:
         """Seconds until something is to be done though nothing is said; None while there is no such thing."""
         if self._ending.begun:
             return self._ending.patience()
-        times = [self._patient_until[name] for name in self._board.snapshot.named("starting")]
+        times = [self._late_from(name) for name in self._board.snapshot.named("starting")]
         times += self._retries.due.values()
+        if self._board.snapshot.phase == "starting" and self._board.snapshot.named("waiting"):
+            times += self._fresh()
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def out_of_time(self) -> None:
@@ -218,6 +234,10 @@ class Loop:
         for name in self._retries.taken(now):
             self._revive(name)
         for name in self._board.snapshot.named("starting"):
-            if self._patient_until[name] <= now:
+            if self._late_from(name) <= now:
                 where = self._fleet.units[name].stands_at()
                 self._fail(name, f"has not started within {self._options.start_within:g} s", where)
+        self._start_what_can()
+
+    def _late_from(self, name: str) -> float:
+        return self._launched[name] + self._options.start_within

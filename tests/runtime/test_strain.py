@@ -164,6 +164,19 @@ def test_a_start_is_not_lost_on_a_thread_that_is_still_ending(tmp_path: Path) ->
         gate("let go").set()
 
 
+def test_many_services_that_block_at_import_keep_no_other_from_starting(tmp_path: Path) -> None:
+    blocked = {f"s{number}": "from supervised import gate\ngate('import').wait(60)\n" + ECHO for number in range(9)}
+    services = {**blocked, "last": ECHO}
+    toml = "".join(f'[services.{name}]\nroot = "{name}"\nhttp = {{ port = 0, app = "app:app" }}\n' for name in services)
+    files = {"mesh.toml": toml, **{f"{name}/app.py": code for name, code in services.items()}}
+    with supervised(tmp_path, files, settled=False) as project:
+        project.change("last", "ready")
+        assert project.supervisor.snapshot.named("starting") == set(blocked)
+        gate("import").set()
+        assert project.supervisor.settled.wait(PATIENCE)
+        assert project.supervisor.snapshot.named("ready") == set(services)
+
+
 def test_a_start_asked_for_while_it_stops_follows_the_stop(tmp_path: Path) -> None:
     with supervised(tmp_path, two(ECHO)) as project:
         for what in ("stop", "start"):

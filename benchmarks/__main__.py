@@ -44,12 +44,13 @@ def main() -> None:
 
 def report(families: Sequence[str], effort: Effort) -> Iterator[str]:
     """The table line by line, and when and where it was made."""
-    load = busy()
+    load, before = busy(), processor_times()
     yield heading()
     for family in families:
         for row in FAMILIES[family](effort):
             yield line(row.cells())
-    yield f"\nTaken on {date.today()} with {machine()}, {load} at the start and {busy()} at the end."
+    taken = f"Taken on {date.today()} with {machine()}, {load} at the start and {busy()} at the end"
+    yield f"\n{taken}{stolen(before, processor_times())}."
 
 
 def machine() -> str:
@@ -61,6 +62,20 @@ def machine() -> str:
 def busy() -> str:
     """How many threads have wanted a core in the last minute, ours among them."""
     return f"a load of {os.getloadavg()[0]:.1f}"
+
+
+def processor_times() -> list[int]:
+    """Ticks of all processors, as Linux counts them: user, nice, system, idle, iowait, irq, softirq, steal, ..."""
+    counted = Path("/proc/stat")
+    return [int(each) for each in counted.read_text().split("\n")[0].split()[1:]] if counted.exists() else []
+
+
+def stolen(before: Sequence[int], after: Sequence[int]) -> str:
+    """What a virtual machine's host took away while it was measured: it shows in every p99."""
+    if not before:
+        return ""
+    spent = [new - old for old, new in zip(before, after, strict=True)]
+    return f"; {spent[7] / max(1, sum(spent) - spent[3] - spent[4]):.1%} of the processor time was the host's"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from statistics import median
 from benchmarks.grpc_load import GrpcJob, GrpcLoad
 from benchmarks.load import Job, Load
 from benchmarks.programs import MESH, PATIENCE, Program, free_row, running
-from benchmarks.rounds import Effort
+from benchmarks.rounds import Effort, in_turn
 from benchmarks.table import Goal, Row
 
 #: Callers of each kind that are at it while the code is loaded again and again.
@@ -82,27 +82,26 @@ grpc = {{ port = {grpc}, servicers = ["talk:Talk"] }}
 
 def rows(effort: Effort) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = Project(Path(folder) / "mesh"), Project(Path(folder) / "uvicorn")
-        with running(ours.mesh()), running(theirs.uvicorn()):
-            taken, others = [], []
-            for _ in range(max(5, effort.rounds * 10)):
-                taken.append(ours.milliseconds_to_live())
-                others.append(theirs.milliseconds_to_live())
-            with ours.open_stream():
-                streaming = [ours.milliseconds_to_live() for _ in taken]
+        ours, streaming, theirs = (Project(Path(folder) / name) for name in ("mesh", "streaming", "uvicorn"))
+        with running(ours.mesh()), running(theirs.uvicorn()), running(streaming.mesh()), streaming.open_stream():
+            subjects = {"ours": ours, "streaming": streaming, "theirs": theirs}
+            took = in_turn({n: each.milliseconds_to_live for n, each in subjects.items()}, max(5, effort.rounds * 20))
             goal, tail = Goal("at most", 0.1), Goal("at most", 30, "figure")
-            yield Row("save to answer: p50", median(taken), "uvicorn --reload", median(others), "ms", goal)
-            yield Row("save to answer: p99", p99(taken), "uvicorn --reload", p99(others), "ms", tail)
+            p50 = {name: median(each) for name, each in took.items()}
+            late = {name: p99(each) for name, each in took.items()}
+            yield Row("save to answer: p50", p50["ours"], "uvicorn --reload", p50["theirs"], "ms", goal)
+            yield Row("save to answer: p99", late["ours"], "uvicorn --reload", late["theirs"], "ms", tail)
             # With a stream open, uvicorn waits for its end before it loads anything.
             against = "uvicorn --reload, no stream"
-            yield Row("save to answer, a stream open: p50", median(streaming), against, median(others), "ms", goal)
-            yield Row("save to answer, a stream open: p99", p99(streaming), against, p99(others), "ms", tail)
+            what = "save to answer, a stream open"
+            yield Row(f"{what}: p50", p50["streaming"], against, p50["theirs"], "ms", goal)
+            yield Row(f"{what}: p99", late["streaming"], against, late["theirs"], "ms", tail)
         with running(ours.mesh()):
             yield from _under_load(ours, 100 if effort.rounds > 1 else 5)
 
 
 def p99(values: list[float]) -> float:
-    return sorted(values)[len(values) * 99 // 100]
+    return sorted(values)[(len(values) * 99 - 1) // 100]
 
 
 class Project:

@@ -16,7 +16,7 @@ from mesh.topology.model import Address
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-_CHANNEL_OPTIONS: list[tuple[str, Any]] = [
+CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     # gRPC's own pauses between attempts to connect grow to two minutes; with these a server that is back is used again
     # within 0.2 s. The largest pause is the one that matters.
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -39,7 +39,7 @@ class Connections:
     def channel(self, address: Address) -> grpc.aio.Channel:
         target = str(address)
         if target not in self._channels:
-            self._channels[target] = grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+            self._channels[target] = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
         return self._channels[target]
 
     async def session(self) -> ClientSession:

@@ -14,6 +14,7 @@ import pytest
 from orders import Start
 from peers import GrpcPeer, HttpPeer, Hung, refused
 
+from mesh.calling.connections import CHANNEL_OPTIONS
 from mesh.observing.journal import Span
 from mesh.pytest_plugin import Mesh
 from mesh.store.pb import user_pb2
@@ -204,6 +205,7 @@ def test_a_service_that_is_back_is_asked_over_grpc_again(orders: Start, stack: E
     while time.perf_counter() < until:  # long enough for pauses that grow to have grown
         assert ways(running.order()) == USER_BY_HTTP
     again = stack.enter_context(closing(GrpcPeer(lambda request, context: user_pb2.User(id=1), first.port)))
+    assert dict(CHANNEL_OPTIONS)["grpc.max_reconnect_backoff_ms"] <= 500  # gRPC's own pauses grow to two minutes
     patience = time.perf_counter() + 30
     while ways(running.order()) == USER_BY_HTTP:
         assert time.perf_counter() < patience

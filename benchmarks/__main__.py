@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 from benchmarks import falling_back, live, many, memory, starting, traffic, transcoding
+from benchmarks.programs import milliseconds_to_end
 from benchmarks.rounds import FULL, QUICK, Effort
 from benchmarks.table import heading, line
 
@@ -22,6 +25,8 @@ FAMILIES = {
     "live": live.rows,
     "transcoder": transcoding.rows,
 }
+
+_IMPORTS = "import asyncio, google.protobuf.message, grpc, click, uvicorn, starlette.applications"
 
 #: What stands between them in a page is the table as it was last printed.
 BEGIN, END = "<!-- the table, as printed -->", "<!-- end of the table -->"
@@ -50,7 +55,7 @@ def report(families: Sequence[str], effort: Effort) -> Iterator[str]:
         for row in FAMILIES[family](effort):
             yield line(row.cells())
     taken = f"Taken on {date.today()} with {machine()}, {load} at the start and {busy()} at the end"
-    yield f"\n{taken}{stolen(before, processor_times())}."
+    yield f"\n{taken}{stolen(before, processor_times())}. {speed()}"
 
 
 def machine() -> str:
@@ -62,6 +67,12 @@ def machine() -> str:
 def busy() -> str:
     """How many threads have wanted a core in the last minute, ours among them."""
     return f"a load of {os.getloadavg()[0]:.1f}"
+
+
+def speed() -> str:
+    """What this machine takes for something that others can try on theirs: goals in milliseconds mean one machine."""
+    took = median(milliseconds_to_end(sys.executable, "-c", _IMPORTS) for _ in range(9))
+    return f"Here, `python -c '{_IMPORTS}'` takes {took:.0f} ms."
 
 
 def processor_times() -> list[int]:

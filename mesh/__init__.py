@@ -11,18 +11,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mesh.context import Call, current_call
-from mesh.errors import Code, MeshError, StatusError, UsageError
-from mesh.hosting.current import ServiceContext, current_service, state
-from mesh.topology.model import Address, Grpc, Http, Service, Topology
-
 if TYPE_CHECKING:
     from mesh.calling.peer import Peer
     from mesh.calling.proxy import proxy
+    from mesh.context import Call, current_call
     from mesh.contract.json_body import parse_json
+    from mesh.errors import Code, MeshError, StatusError, UsageError
+    from mesh.hosting.current import ServiceContext, current_service, state
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
     from mesh.serving.exception_handlers import exception_handlers
+    from mesh.topology.model import Address, Grpc, Http, Service, Topology
 
 __version__ = "0.1.0"
 
@@ -49,18 +48,28 @@ __all__ = [
     "state",
 ]
 
-#: Imported when asked for: `mesh --help` and a pytest run without the fixture need none of them.
-_LATE = {
-    "Options": "mesh.runtime.options",
-    "Peer": "mesh.calling.peer",
-    "Supervisor": "mesh.runtime.supervisor",
-    "exception_handlers": "mesh.serving.exception_handlers",
-    "parse_json": "mesh.contract.json_body",
-    "proxy": "mesh.calling.proxy",
+#: Where each stands. Imported when asked for: `mesh --help` and a pytest run without the fixture need none of them.
+_FROM = {
+    "mesh.calling.peer": ("Peer",),
+    "mesh.calling.proxy": ("proxy",),
+    "mesh.context": ("Call", "current_call"),
+    "mesh.contract.json_body": ("parse_json",),
+    "mesh.errors": ("Code", "MeshError", "StatusError", "UsageError"),
+    "mesh.hosting.current": ("ServiceContext", "current_service", "state"),
+    "mesh.runtime.options": ("Options",),
+    "mesh.runtime.supervisor": ("Supervisor",),
+    "mesh.serving.exception_handlers": ("exception_handlers",),
+    "mesh.topology.model": ("Address", "Grpc", "Http", "Service", "Topology"),
 }
+_MODULE = {name: module for module, names in _FROM.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATE:
+    if name not in _MODULE:
         raise AttributeError(f"module 'mesh' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LATE[name]), name)
+    found = globals()[name] = getattr(importlib.import_module(_MODULE[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -41,7 +41,7 @@ class Wire:
         self._accepted.set()
         with suppress(OSError):
             while data := self._client.recv(65536):
-                if self.fault == "reset before the request":
+                if self.fault == "reset before the request" and _has_headers(data):
                     self._reset()
                     return
                 self._server.sendall(data)
@@ -50,7 +50,7 @@ class Wire:
         self._accepted.wait()
         with suppress(OSError):
             while data := self._server.recv(65536):
-                if self.fault == "reset after the request" and _answers_a_call(data):
+                if self.fault == "reset after the request" and _has_headers(data):
                     self._reset()
                     return
                 if self.fault != "answer lost":
@@ -72,8 +72,8 @@ class Wire:
             thread.join()
 
 
-def _answers_a_call(data: bytes) -> bool:
-    """Whether HTTP/2 HEADERS are among the frames: a PING or WINDOW_UPDATE may come before anything is executed."""
+def _has_headers(data: bytes) -> bool:
+    """Whether HTTP/2 HEADERS are among the frames: a PING or WINDOW_UPDATE may come before the call."""
     while len(data) >= 9:
         if data[3] == 1:
             return True

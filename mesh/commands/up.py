@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -117,8 +116,6 @@ def run(supervisor: Supervisor, declared: Topology, started: float, *, as_json: 
 
     printer = Printer(sys.stdout, style_of(supervisor), header, as_json=as_json, quiet=quiet)
     supervisor.journal.subscribe(printer)
-    # What was imported by now stays: no collection during a reload has to look through it (20 ms, one save in fifty).
-    gc.freeze()
     try:
         control.start()
         status = supervisor.run()

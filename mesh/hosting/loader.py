@@ -9,11 +9,13 @@ import time
 import zipimport
 from collections.abc import Sequence
 from importlib.abc import Loader
-from importlib.machinery import ModuleSpec, NamespaceLoader, PathFinder, SourceFileLoader
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, NamespaceLoader, PathFinder, SourceFileLoader
 from pathlib import Path
 from threading import Lock
 from types import CodeType, ModuleType
 from typing import Any, Protocol
+
+from mesh.hosting.extensions import Identity, ServiceExtensionLoader, identity
 
 #: Seconds. Bytecode remembers its source's time in whole seconds: what is younger could change again unseen.
 SETTLED = 2.0
@@ -47,8 +49,7 @@ class ServiceLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType | None:
         """As ever; what an earlier generation ran from the very same file is not read again, nor is its bytecode."""
-        status = os.stat(self.path)
-        same = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+        same = identity(self.path)
         finder = _present()
         kept = finder.codes.get(self.path) if finder is not None else None
         if kept is not None and kept[0] == same:
@@ -80,7 +81,7 @@ class WorldFinder:
     def __init__(self) -> None:
         self.worlds: dict[str, Home] = {}
         #: The code of each file that has settled, with what tells that file from another in its place.
-        self.codes: dict[str, tuple[tuple[int, ...], CodeType]] = {}
+        self.codes: dict[str, tuple[Identity, CodeType]] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -122,13 +123,15 @@ def forget(world: Home) -> None:
 
 
 def find_in(world: Home, fullname: str, path: Sequence[str]) -> ModuleSpec | None:
-    """The spec of a module of that world, as PathFinder finds it, with our loader where it is a source file."""
+    """The spec of a module of that world, as PathFinder finds it, with a loader of ours."""
     spec = world.found.pop(fullname, None)
     if spec is not None:
         return spec
     spec = PathFinder.find_spec(fullname, world.search() if fullname.count(".") == 1 else path)
     if spec is not None and isinstance(spec.loader, SourceFileLoader):
         spec.loader = ServiceLoader(fullname, spec.loader.path, world)
+    elif spec is not None and isinstance(spec.loader, ExtensionFileLoader):
+        spec.loader = ServiceExtensionLoader(fullname, spec.loader.path, world)
     return spec
 
 

@@ -112,7 +112,7 @@ class World:
         return any(len(place.parents) <= depth or str(place.parents[depth]) not in own for place in places)
 
     def loading(self, name: str, path: str) -> None:
-        """Notes a module's file before it is executed; called by the loader."""
+        """Notes a module's file before it is loaded; called by its loader."""
         self.paths[name] = path
 
     def _import_function(self) -> Callable[..., ModuleType]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from mesh.hosting.extensions import is_extension
 from mesh.runtime.patterns import named
 from mesh.topology.model import Service
 
@@ -48,7 +49,7 @@ class Edit:
         if not unit.is_current():
             # It could not be loaded, or not be started: any file may be what it lacked.
             places = tuple(place for place in (root, *map(Path, protos), *python_path(service)) if place)
-            found |= {file for file in self._files if file.suffix in (".py", ".proto") and _below(file, places)}
+            found |= {file for file in self._files if _is_code(file) and _below(file, places)}
         names = sorted({file.name for file in found})
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
@@ -72,6 +73,10 @@ def python_path(service: Service) -> list[Path]:
     """Folders beside its root in which a service's modules are looked for."""
     entries = service.env.get("PYTHONPATH", "").split(os.pathsep)
     return [(service.root or Path()) / entry for entry in entries if entry]
+
+
+def _is_code(file: Path) -> bool:
+    return file.suffix in (".py", ".proto") or is_extension(file)
 
 
 def _below(file: Path, places: tuple[Path, ...]) -> bool:

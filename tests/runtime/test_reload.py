@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from compiled import KINDS, compile_extension, needs_compiler
 from editing import Edited, is_kept, is_live, plain, toml
 from supervised import gate
 
@@ -304,9 +305,30 @@ def test_metadata_registries_of_two_generations_do_not_clash(tmp_path: Path) -> 
             edited.reload("one", {"one.py": code})
 
 
-def test_a_c_extension_is_loaded_once_and_shared(tmp_path: Path) -> None:
+def test_an_installed_c_extension_is_loaded_once_and_shared(tmp_path: Path) -> None:
     code = plain("(id(_message), os.getpid())", "import os\nfrom google._upb import _message")
     with Edited(tmp_path, {**ONE, "one.py": code}) as edited:
         before = edited.get("one")
         edited.reload("one", {"one.py": code})
         assert edited.get("one") == before
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_compiled_extension_of_the_services_own_is_live_and_missed(tmp_path: Path, kind: str) -> None:
+    library = compile_extension(tmp_path, "fast", "first", kind)
+    with Edited(tmp_path, {**ONE, "one.py": plain("fast.word()", "import fast")}) as edited:
+        assert edited.get("one") == "first"
+        with edited.awaiting(lambda entry: is_live(entry, "one")) as found:
+            compile_extension(tmp_path, "fast", "second", kind)
+            edited.tell([library.name])
+        assert found[0].text.endswith(f"({library.name})")
+        assert edited.get("one") == "second"
+        with edited.awaiting(lambda entry: is_kept(entry, "one")):
+            library.unlink()
+            edited.tell([library.name])
+        assert edited.get("one") == "second"
+        with edited.awaiting(lambda entry: is_live(entry, "one")):
+            compile_extension(tmp_path, "fast", "third", kind)
+            edited.tell([library.name])
+        assert edited.get("one") == "third"

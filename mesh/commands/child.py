@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from mesh.observing.journal import Entry
     from mesh.runtime.supervisor import Supervisor
 
 
@@ -28,12 +29,18 @@ def child() -> int:
 
     told = pickle.loads(bytes.fromhex(sys.stdin.readline()))
     assert isinstance(told, Assignment)
-    names = [f"{told.service}.{kind}" for kind in told.kinds] or [told.service]
     out = sys.stdout
+
+    def tell(entry: Entry) -> None:
+        # One write: print() makes two of a line and its end, and another thread's may come in between.
+        out.write(f"{as_event(entry)}\n")
+        out.flush()
+
+    names = [f"{told.service}.{kind}" for kind in told.kinds] or [told.service]
     faulthandler.enable()
-    options = Options(host=told.host, data=told.data, watch=told.watch)
+    options = Options(host=told.host, data=told.data, watch=told.watch, held=told.held)
     supervisor = Supervisor(select(told.declared, names, []), told.declared, options)
-    supervisor.journal.subscribe(lambda entry: print(as_event(entry), file=out, flush=True))
+    supervisor.journal.subscribe(tell)
     signal.signal(signal.SIGTERM, lambda number, frame: supervisor.post(Stop("SIGTERM", 0)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair, which ends us in its turn.
     threading.Thread(target=stop_with_the_parent, args=(supervisor,), daemon=True).start()

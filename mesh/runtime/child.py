@@ -26,8 +26,6 @@ from mesh.topology.model import Address, Kind, Service, Topology
 
 #: Seconds between two looks at whether a child is ready.
 LOOK = 0.05
-#: Characters; what a line has beyond them is cut off.
-_LINE = 16 * 1024
 
 
 class ChildUnit:
@@ -37,6 +35,8 @@ class ChildUnit:
     service is found, by environment variables: `PORT` (its HTTP port), `MESH_<SERVICE>_HTTP` and `_GRPC`.
     """
 
+    #: Characters; what a line has beyond them is cut off.
+    longest = 16 * 1024
     #: Whether changed files are the process's own affair.
     watches_itself = False
 
@@ -111,6 +111,7 @@ class ChildUnit:
         while why is not None and not self._stopping:
             reason = self._live(why)
             why, self._again = self._again, None
+        self.release()
         self._post(Ended(self.service.name, None if self._stopping else reason))
 
     def _live(self, why: str) -> str:
@@ -154,7 +155,7 @@ class ChildUnit:
             with getattr(process, name) as stream:
                 is_rest = False
                 # No more than so much at once: a line that does not end must not fill the memory.
-                while line := stream.readline(_LINE):
+                while line := stream.readline(self.longest):
                     if not is_rest:
                         self._take(line.rstrip("\n"), name)
                     is_rest = not line.endswith("\n")

@@ -212,7 +212,7 @@ class Fleet:
             if service.command:
                 return ChildUnit(service, context, self.declared, self._post)
             return HostedChildUnit(service, context, self.declared, self._post, self._options.watch)
-        return Unit(service, context, self.house, lambda: self._roots(service), self._post)
+        return Unit(service, context, self.house, lambda: self._roots(service), self._post, self._options.held)
 
 
 def _described(contract: Contract) -> set[bytes]:

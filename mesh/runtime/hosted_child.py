@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mesh.errors import UsageError
@@ -17,8 +18,12 @@ from mesh.observing.journal import Change, Line, Span
 from mesh.runtime.board import KEPT
 from mesh.runtime.child import LOOK, ChildUnit
 from mesh.runtime.messages import Failed, Kept, Message, Ready
+from mesh.serving.http_server import bind
 from mesh.topology.directory import Directory
 from mesh.topology.model import Address, Kind, Service, Topology
+
+#: Connections that wait while there is no process; as many as uvicorn lets wait.
+BACKLOG = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,20 @@ class Assignment:
     host: str
     data: Path | None
     watch: bool = False
+    #: By port, the descriptors of the HTTP sockets.
+    held: Mapping[int, int] = field(default_factory=dict)
 
 
 class HostedChildUnit(ChildUnit):
     """Its process writes journal entries as JSON events; what else it writes is the service's.
 
-    It loads changed files by itself, with its ports kept, as a unit in this process does.
+    It loads changed files by itself, with its ports kept, as a unit in this process does. Its HTTP sockets are bound
+    and held here: while one process follows another, callers wait and are not refused. gRPC takes no socket that
+    somebody else has bound.
     """
 
+    #: Of an event: its texts are cut where they are made.
+    longest = 1024 * 1024
     watches_itself = True
 
     def __init__(
@@ -54,6 +65,22 @@ class HostedChildUnit(ChildUnit):
         #: Set once the process has said what became of its start.
         self._settled = threading.Event()
         self._failed = False
+        self._held: dict[int, socket.socket] = {}
+
+    def bind(self, kind: Kind, address: Address) -> None:
+        """As ever for gRPC; an HTTP port is kept."""
+        if kind == "grpc":
+            super().bind(kind, address)
+            return
+        bound = bind(address)
+        port = bound.getsockname()[1]
+        self._held[port] = bound
+        self._addresses.setdefault(kind, []).append(Address(address.host, port))
+
+    def release(self) -> None:
+        """Lets go of the HTTP ports."""
+        for bound in self._held.values():
+            bound.close()
 
     def _called(self) -> str:
         return "its process"
@@ -62,6 +89,8 @@ class HostedChildUnit(ChildUnit):
         self._settled.clear()
         self._failed = False
         assignment = self._assignment().hex()
+        for bound in self._held.values():
+            bound.listen(BACKLOG)
         process = subprocess.Popen(
             [sys.executable, "-m", "mesh", "child"],
             env=self._environment(),
@@ -72,6 +101,7 @@ class HostedChildUnit(ChildUnit):
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=[bound.fileno() for bound in self._held.values()],
         )
         assert process.stdin is not None
         # In hexadecimal, a line: the stream stays open, and its end tells the child that this process is gone.
@@ -83,9 +113,12 @@ class HostedChildUnit(ChildUnit):
         here = {(self.service.name, kind): each[0] for kind, each in self._addresses.items()}
         declared = placed(self._declared, self.context.directory, self._addresses, self.service.name)
         host = next((address.host for address in here.values()), "127.0.0.1")
+        held = {port: bound.fileno() for port, bound in self._held.items()}
         try:
             return pickle.dumps(
-                Assignment(declared, self.service.name, tuple(self._addresses), host, self.context.data, self._watch)
+                Assignment(
+                    declared, self.service.name, tuple(self._addresses), host, self.context.data, self._watch, held
+                )
             )
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UsageError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -13,7 +14,8 @@ class Options:
     data: the folder of the services' databases, None for databases in memory. grace: seconds that calls in flight get
     at the end. start_within: seconds after which a service that is still starting is named with its stack. processes:
     whether every service gets a process of its own. watch: whether changed files are loaded as they are saved.
-    replay: whether a service's last safe request is asked again after each reload.
+    replay: whether a service's last safe request is asked again after each reload. held: by port, the descriptors of
+    HTTP sockets that whoever began this process has bound and goes on to hold.
     """
 
     host: str = "127.0.0.1"
@@ -23,3 +25,4 @@ class Options:
     processes: bool = False
     watch: bool = False
     replay: bool = False
+    held: Mapping[int, int] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -36,13 +36,20 @@ class Unit:
     service: the service as declared; only listeners that were bound are served, but what stands behind the others is
         there for them all the same: REST without gRPC answers from the same servicers.
     roots: called at each load: where the service's modules are looked for.
+    held: see Options.
     """
 
     #: Whether changed files are the unit's own affair.
     watches_itself = False
 
     def __init__(
-        self, service: Service, context: ServiceContext, house: House, roots: Callable[[], Sequence[Path]], post: Post
+        self,
+        service: Service,
+        context: ServiceContext,
+        house: House,
+        roots: Callable[[], Sequence[Path]],
+        post: Post,
+        held: Mapping[int, int],
     ) -> None:
         self.service = service
         self.context = context
@@ -52,7 +59,7 @@ class Unit:
         self._pool = ThreadPoolExecutor(
             WORKERS, thread_name_prefix=service.name, initializer=service_in_hand.set, initargs=(context,)
         )
-        self._http = HttpListener(context)
+        self._http = HttpListener(context, held)
         self._grpc = GrpcListener(self._pool)
         self._bound: dict[Kind, tuple[Address, ...]] = {}
         self._program: Program | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Sequence
 
@@ -16,9 +17,7 @@ from mesh.topology.model import Address
 
 def bind(address: Address) -> socket.socket:
     """A bound socket that does not listen yet; OSError where the address is taken or not to be had."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    # With the protocol left at 0, asyncio sets no TCP_NODELAY and each request on a kept connection takes 44 ms.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound = _socket(address)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((address.host, address.port))
@@ -27,6 +26,19 @@ def bind(address: Address) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def adopt(address: Address, descriptor: int) -> socket.socket:
+    """A socket for the address that another process has bound and goes on to hold; the descriptor stays open."""
+    bound = _socket(address, os.dup(descriptor))
+    bound.setblocking(False)
+    return bound
+
+
+def _socket(address: Address, descriptor: int | None = None) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    # With the protocol left at 0, asyncio sets no TCP_NODELAY and each request on a kept connection takes 44 ms.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
 
 
 class HttpServer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from mesh.contract import Handlers, collect_handlers
@@ -13,22 +14,27 @@ from mesh.serving.grpc_door import GrpcDoor
 from mesh.serving.grpc_handlers import Layered
 from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
 from mesh.serving.http_door import App, HttpDoor, closed
-from mesh.serving.http_server import HttpServer, bind
+from mesh.serving.http_server import HttpServer, adopt, bind
 from mesh.serving.recording import recorded_app
 from mesh.topology.model import Address
 
 
 class HttpListener:
-    """One HTTP server on every port that was bound."""
+    """One HTTP server on every port that was bound.
 
-    def __init__(self, service: ServiceContext) -> None:
+    held: by port, descriptors of sockets that whoever began this process has bound.
+    """
+
+    def __init__(self, service: ServiceContext, held: Mapping[int, int]) -> None:
         self._door = HttpDoor(service)
+        self._held = held
         self._sockets: list[socket.socket] = []
         self._server: HttpServer | None = None
 
     def bind(self, address: Address) -> Address:
         """Takes the port and returns it as it is; OSError where it is not to be had."""
-        self._sockets.append(bind(address))
+        held = self._held.get(address.port)
+        self._sockets.append(bind(address) if held is None else adopt(address, held))
         return Address(address.host, self._sockets[-1].getsockname()[1])
 
     def release(self) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from processes import mesh_up
-from supervised import ECHO, supervised, write
+from supervised import ECHO, PATIENCE, supervised, write
 
 from mesh.observing.journal import Line
 from mesh.runtime.messages import Steer
@@ -185,6 +187,63 @@ def test_a_saved_edit_is_live_in_a_process_too_and_a_broken_one_is_kept_out(tmp_
         project.change("apart", "ready", since=since)
         assert project.supervisor.snapshot["apart"].reason is None
         assert project.get("apart", "/here").text == "/here"
+
+
+def test_callers_wait_while_one_process_follows_another_and_none_is_refused(tmp_path: Path) -> None:
+    waiting = "import pathlib, time\nprint('begun')\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+    with supervised(tmp_path, ISOLATED) as project, ThreadPoolExecutor(8) as pool:
+        since = len(project.entries)
+        write(tmp_path, {"apart/app.py": waiting + ECHO.replace('scope["path"].encode()', 'b"the next"')})
+        project.supervisor.post(Steer("apart", "restart"))
+        project.line("apart", "begun", since)
+        address = project.supervisor.directory.address("apart", "http")
+        callers = [socket.create_connection((address.host, address.port), timeout=PATIENCE) for _ in range(8)]
+        for caller in callers:
+            caller.sendall(b"GET / HTTP/1.1\r\nHost: apart\r\nConnection: close\r\n\r\n")
+        (tmp_path / "apart/go").touch()
+        assert project.line("apart", "restarted in ", since).text.endswith(" ms  (restart)")
+        for answer in pool.map(everything, callers):
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"the next" in answer
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What comes until the other side closes."""
+    with connection, connection.makefile("rb") as stream:
+        return stream.read()
+
+
+def test_the_port_of_a_process_that_was_stopped_is_closed_and_comes_back(tmp_path: Path) -> None:
+    with supervised(tmp_path, ISOLATED) as project:
+        address = project.supervisor.directory.address("apart", "http")
+        project.supervisor.post(Steer("apart", "stop"))
+        project.change("apart", "stopped")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address.host, address.port), timeout=PATIENCE)
+        since = len(project.entries)
+        project.supervisor.post(Steer("apart", "start"))
+        project.change("apart", "ready", since=since)
+        assert project.get("apart", "/back").text == "/back"
+
+
+def test_what_many_threads_of_a_process_tell_stays_line_by_line(tmp_path: Path) -> None:
+    saying = """
+import threading
+
+def say(name):
+    for number in range(200):
+        print(f"{name} {number}")
+
+threads = [threading.Thread(target=say, args=(name,)) for name in "abcd"]
+for each in threads: each.start()
+for each in threads: each.join()
+print("x" * 20_000 + "\\N{SNOWMAN}")
+print("\\N{SNOWMAN}" * 16_384)
+"""
+    with supervised(tmp_path, {**ISOLATED, "apart/app.py": saying + ECHO}) as project:
+        said = [each.text for each in project.entries if isinstance(each, Line) and each.stream == "stdout"]
+        assert sorted(said[:-2]) == sorted(f"{name} {number}" for name in "abcd" for number in range(200))
+        assert said[-2:] == ["x" * 16_383 + "…", "\N{SNOWMAN}" * 16_384]
 
 
 def test_a_process_whose_code_is_broken_has_failed_with_its_reason_until_it_is_mended(tmp_path: Path) -> None:

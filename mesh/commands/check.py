@@ -11,6 +11,7 @@ import click
 @click.argument("target", required=False)
 def check(target: str | None) -> int:
     """Read the topology that `mesh up` would run, and report every mistake in it at once."""
+    from mesh.commands.lines import count
     from mesh.runtime.stubs import stubs_of
     from mesh.store.topology import store
     from mesh.topology.loading import load
@@ -19,7 +20,7 @@ def check(target: str | None) -> int:
     cache = topology.folder / ".mesh" / "protos"
     for folders in (topology.protos, *(service.protos for service in topology)):
         stubs_of(folders, cache)
-    listeners = topology.listener_names()
+    counted = f"{count(len(topology.services), 'service')}, {count(len(topology.listener_names()), 'listener')}"
     where = topology.source or "the store, since nothing is declared here"
-    click.echo(f"{topology.name}: {len(topology.services)} services, {len(listeners)} listeners, no mistake ({where})")
+    click.echo(f"{topology.name}: {counted}, no mistake ({where})")
     return 0

@@ -50,7 +50,7 @@ def banner(header: Header, style: Style) -> list[str]:
     """What runs, and where it is reached."""
     services = header.snapshot.services
     ports = sum(len(each.http) + (each.grpc is not None) for each in services)
-    counted = f"{_count(len(services), 'service')}  {_count(ports, 'port')}"
+    counted = f"{count(len(services), 'service')}  {count(ports, 'port')}"
     failed = sum(each.state == "failed" for each in services)
     counted += f"  {failed} failed" if failed else ""
     first = f"mesh {header.version}  {header.snapshot.topology}  {counted}  ready in {header.milliseconds:.0f} ms"
@@ -117,5 +117,5 @@ def _clock(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -65,7 +65,7 @@ def up(
     is_theirs = target is not None or declared.source is not None
     watch = is_theirs and not no_reload
     options = Options(host=host, data=folder, processes=processes, watch=watch, replay=replay)
-    supervisor = Supervisor(selected, declared, options, lambda: topologies(target, **chosen))
+    supervisor = Supervisor(selected, declared, options, lambda: topologies(target, again=True, **chosen))
     ending.of(supervisor)
     return run(
         supervisor,
@@ -84,13 +84,14 @@ def topologies(
     with_deps: bool,
     port_base: int | None,
     free_ports: bool,
+    again: bool = False,
 ) -> tuple[Topology, Topology]:
-    """The topology as declared, with the ports asked for, and the part of it to run."""
+    """The topology as declared, with the ports asked for, and the part of it to run. again: see `load`."""
     from mesh.store.topology import store
     from mesh.topology.loading import load
     from mesh.topology.selection import renumber, select
 
-    declared = renumber(load(target, current_folder(), store), port_base, free_ports)
+    declared = renumber(load(target, current_folder(), store, again), port_base, free_ports)
     return declared, select(declared, only, without, with_deps)
 
 

@@ -179,9 +179,10 @@ class Loop:
         What is wrong with a declaration or a .proto does not keep the rest from being loaded.
         """
         source = self._fleet.topology.source
+        new: frozenset[str] = frozenset()
         try:
             if source is not None and source.resolve() in files:
-                self._declare_again()
+                new = self._declare_again()
         except MeshError as error:
             self._board.say("mesh", str(error))
         try:
@@ -191,16 +192,21 @@ class Loop:
             self._board.say("mesh", str(error))
             files = frozenset(file for file in files if file.suffix != ".proto")
         for name, why in self._fleet.concerned(files).items():
+            if name in new:
+                continue
             self._retries.forget(name)
             if self._board.snapshot[name].state in ("ready", "starting"):
                 self._fleet.units[name].reload(why)
             elif self._board.snapshot[name].state == "failed":
                 self._revive(name)
 
-    def _declare_again(self) -> None:
-        """Starts, stops and starts anew what the changed file declares otherwise, and nothing else."""
+    def _declare_again(self) -> frozenset[str]:
+        """Starts, stops and starts anew what the changed file declares otherwise, and nothing else.
+
+        Returns the services that it declares for the first time.
+        """
         if self._read_again is None:
-            return
+            return frozenset()
         declared, selected = self._read_again()
         found = self._fleet.adopt(selected, declared)
         for name in found.added:
@@ -214,6 +220,7 @@ class Loop:
                 self._fleet.units[name].stop(self._options.grace)
             else:
                 self._end(name, None, "")
+        return found.added
 
     def patience(self) -> float | None:
         """Seconds until something is to be done though nothing is said; None while there is no such thing."""

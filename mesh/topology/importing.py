@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ from mesh.topology.mistakes import nearest
 from mesh.topology.model import Topology
 
 
-def import_topology(target: str, folder: Path) -> Topology:
-    """The Topology that `module:attribute` is, or that the function of that name returns.
+def import_topology(target: str, folder: Path, again: bool = False) -> Topology:
+    """The Topology that `module:attribute` is, or that the function of that name returns; its source is that file.
 
-    folder: where the module is looked for first; it leads sys.path for the time of the import.
+    folder: where the module is looked for first; it leads sys.path for the time of the import. again: whether the
+        module is executed anew though it was imported before; what it imports itself is not.
 
     Raises UsageError where there is no such module or attribute, or it is no Topology; MeshError, with the module's own
     error as its cause, where that code fails.
@@ -26,7 +28,10 @@ def import_topology(target: str, folder: Path) -> Topology:
     name, _, path = target.partition(":")
     with _leading(folder):
         try:
-            found = _attribute(_module(name, folder), path, target)
+            module = _module(name, folder)
+            if again:
+                module = _executed_anew(module)
+            found = _attribute(module, path, target)
             made = found() if callable(found) else found
         except MeshError:
             raise
@@ -36,7 +41,15 @@ def import_topology(target: str, folder: Path) -> Topology:
         raise UsageError(
             f"{target} is of type {type(made).__name__}; expected a mesh.Topology, or a function returning one"
         )
-    return made
+    file = getattr(module, "__file__", None)
+    return Topology(
+        made.name,
+        *made.services,
+        folder=made.folder,
+        source=Path(file) if file else None,
+        protos=made.protos,
+        descriptors=made.descriptors,
+    )
 
 
 @contextmanager
@@ -56,6 +69,20 @@ def _module(name: str, folder: Path) -> Any:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise UsageError(f"there is no module {error.name!r}; looked in {folder} and in sys.path") from None
         raise
+
+
+def _executed_anew(module: Any) -> Any:
+    """The module as its file is now, in the place of the one so far; where that fails, nothing has changed."""
+    fresh = importlib.util.module_from_spec(module.__spec__)
+    # From its text: the bytecode beside it may be of the edit before.
+    code = compile(Path(module.__file__).read_bytes(), module.__file__, "exec", dont_inherit=True)
+    sys.modules[module.__name__] = fresh
+    try:
+        exec(code, fresh.__dict__)
+    except BaseException:
+        sys.modules[module.__name__] = module
+        raise
+    return fresh
 
 
 def _attribute(module: Any, path: str, target: str) -> Any:

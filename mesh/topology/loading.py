@@ -17,13 +17,14 @@ from mesh.topology.reading import parse, read
 _NAMES = ("mesh.toml", "pyproject.toml")
 
 
-def load(target: str | None, folder: Path, default: Callable[[], Topology]) -> Topology:
+def load(target: str | None, folder: Path, default: Callable[[], Topology], again: bool = False) -> Topology:
     """The topology that `target` names, or that is declared in `folder` or above it, or the default one.
 
     target: `path/to/mesh.toml` or `module:attribute`, both relative to `folder`, as are the folders that such a module
         names; a service that names no root has `folder`. Without one, the nearest folder from
         `folder` up that holds a mesh.toml, or a pyproject.toml with [tool.mesh], declares it; mesh.toml goes first.
     default: what runs where nothing is declared; its folder is then `folder`.
+    again: whether it is read once more, since what declares it has changed.
 
     Raises UsageError for a target or a file that is not there or can not be read, TopologyError for one with mistakes,
     and MeshError where the user's module fails.
@@ -35,7 +36,7 @@ def load(target: str | None, folder: Path, default: Callable[[], Topology]) -> T
         return read_file(folder / target, folder)
     if ":" not in target:
         raise UsageError(f"{target!r} is neither a file such as path/to/mesh.toml nor a module:attribute")
-    topology = _anchored(import_topology(target, folder), folder)
+    topology = _anchored(import_topology(target, folder, again), folder)
     if mistakes := check(topology):
         raise TopologyError(mistakes)
     return topology

@@ -106,7 +106,7 @@ class Topology:
     """A named set of services.
 
     folder: the project's folder; `.mesh/` is kept there.
-    source: the file the topology was read from, None where it was built in Python.
+    source: the file that declares the topology, None where none is known.
     protos: folders of .proto files for every service.
     descriptors: files with a serialized FileDescriptorSet, for contracts whose protos are compiled already.
     """

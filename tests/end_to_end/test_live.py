@@ -262,6 +262,29 @@ def test_a_new_folder_with_code_is_watched_from_then_on(live: Live) -> None:
     live.becomes("flask", "newer")
 
 
+def test_a_module_that_declares_the_topology_is_read_again_as_a_mesh_toml_is(shell: Shell) -> None:
+    def declared(*services: str) -> dict[str, str]:
+        made = ", ".join(f"Service('{each}', http=Http((0,), app='{each}:app'))" for each in services)
+        return {"topology.py": f"from mesh import Http, Service, Topology\nfound = Topology('two', {made})"}
+
+    shell.write({**declared("one"), "one.py": plain("1"), "two.py": plain("2")})
+    mesh = shell.up("topology:found")
+    mesh.ready()
+    shell.write(declared("one", "two"))
+
+    def states(service: str) -> list[str]:
+        return [e["state"] for e in mesh.events() if e["event"] == "change" and e["service"] == service]
+
+    mesh.wait_for(lambda: states("two")[-1:] == ["ready"])
+    assert get(mesh.http("one")).text == "1"
+    shell.write(declared("two"))
+    mesh.wait_for(lambda: states("one")[-1:] == ["stopped"])
+    shell.write({"topology.py": "found = ("})
+    mesh.wait_for(lambda: any("topology.py:1: SyntaxError" in each.get("text", "") for each in mesh.events()))
+    assert states("one") == ["starting", "ready", "stopping", "stopped"]
+    assert states("two") == ["starting", "ready"]
+
+
 def test_no_reload_leaves_the_code_as_it_was(shell: Shell) -> None:
     shell.write({"mesh.toml": '[services.one]\nhttp = {port = 0, app = "one:app"}', "one.py": plain("1")})
     mesh = shell.up("--no-reload")

@@ -93,6 +93,21 @@ def test_the_source_read_again_is_the_same_topology(shop: Path) -> None:
     assert read_file(topology.source, shop) == topology
 
 
+def test_a_module_read_again_is_as_its_file_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from mesh import Http, Service, Topology\nfound = Topology('{}', Service('a', http=Http((0,), app='a:a')))"
+    file = declare(tmp_path, text.format("one"), "declared_here.py")
+    monkeypatch.delitem(sys.modules, "declared_here", raising=False)
+    first = load("declared_here:found", tmp_path, store)
+    assert (first.name, first.source) == ("one", file)
+    file.write_text(text.format("two"))  # in the same second, and of the same size
+    assert load("declared_here:found", tmp_path, store).name == "one"
+    assert load("declared_here:found", tmp_path, store, again=True).name == "two"
+    file.write_text("found = (")
+    with pytest.raises(MeshError, match=r"declared_here\.py:1: SyntaxError"):
+        load("declared_here:found", tmp_path, store, again=True)
+    assert load("declared_here:found", tmp_path, store).name == "two"
+
+
 def test_a_parent_declares_for_its_sub_folders(shop: Path) -> None:
     assert load(None, shop / "services" / "gateway", store).folder == shop
 

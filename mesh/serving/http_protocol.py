@@ -20,6 +20,9 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 #: Seconds from a connection or its last answer to the end of the next request's headers.
 HEADERS_WITHIN = 20.0
+#: Seconds that may pass without a byte of a body whose length was announced. One that comes in chunks may be a stream
+#: of the client's, which says nothing for as long as it likes.
+BODY_WITHIN = 60.0
 #: Seconds that a connection is kept without a request. A request that is sent just when it is closed is lost: uvicorn's
 #: 5 s are a pause that people and tests make often, these are not (nginx keeps a connection for as long).
 KEPT_FOR = 75.0
@@ -28,11 +31,12 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Refuses what no honest client sends with 400, 414 or 431, and hangs up on headers that never end."""
+    """Refuses what no honest client sends with 400, 408, 414 or 431, and hangs up on headers that never end."""
 
     refusal: tuple[int, str] | None = None
     header_bytes = 0
     slow: asyncio.TimerHandle | None = None
+    stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it is one by its methods
@@ -41,6 +45,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_came()
+        self._body_came()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -77,6 +82,10 @@ class GuardedProtocol(HttpToolsProtocol):
             if self.header_bytes > 2 * (MAX_HEADER_BYTES + MAX_URL):
                 self.refusal = (431, f"more than {MAX_HEADER_BYTES} bytes of headers")
                 self.send_400_response("")
+        if self.stalled is not None:
+            self._body_came()
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+            self._expect_body()
 
     def send_400_response(self, msg: str) -> None:
         status, reason = self.refusal or (400, "not a valid HTTP/1.1 request")
@@ -104,6 +113,24 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.slow is not None:
             self.slow.cancel()
             self.slow = None
+
+    def _expect_body(self) -> None:
+        if any(name == b"content-length" for name, _ in self.headers):
+            self.stalled = self.loop.call_later(BODY_WITHIN, self._give_up)
+
+    def _body_came(self) -> None:
+        if self.stalled is not None:
+            self.stalled.cancel()
+            self.stalled = None
+
+    def _give_up(self) -> None:
+        if self.flow.read_paused:  # It is the application that does not take what has come.
+            self._expect_body()
+        elif self.pipeline or self.cycle.response_started:
+            self._hang_up()
+        else:
+            self.refusal = (408, f"nothing of the announced body has come for {BODY_WITHIN:g} s")
+            self.send_400_response("")
 
     def _hang_up(self) -> None:
         self.slow = None

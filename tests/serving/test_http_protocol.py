@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -136,6 +137,43 @@ def test_slow_heads_are_not_kept_open_by_a_byte_now_and_then(mesh: Mesh, monkeyp
             except OSError:
                 received = b""
         assert received == b""
+
+
+BODY = b"POST /api/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"user_id": 1'])
+def test_an_announced_body_that_does_not_come_is_408_and_nobody_elses_affair(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_WITHIN", 0.2)
+    address = mesh.address("gateway.http")
+    with socket.create_connection((address.host, address.port), timeout=30) as connection:
+        connection.sendall(BODY + b"Content-Length: 100\r\n\r\n" + begun)
+        assert mesh.http("gateway").get("/health").status_code == 200
+        answer = b"".join(iter(lambda: connection.recv(1000), b""))
+    assert refused(answer) == (408, "nothing of the announced body has come for 0.2 s")
+    until, pause = time.monotonic() + 30, threading.Event()
+    while mesh.supervisor.journal.in_flight and time.monotonic() < until:
+        pause.wait(0.01)
+    assert mesh.supervisor.journal.in_flight == {}
+
+
+def test_a_slow_body_is_waited_for_as_long_as_some_of_it_comes(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = b'{"user_id":1,"product_id":1,"quantity":1}'
+    monkeypatch.setattr(http_protocol, "BODY_WITHIN", 2.0)
+    address = mesh.address("gateway.http")
+    with socket.create_connection((address.host, address.port), timeout=30) as connection:
+        connection.sendall(BODY + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(order))
+        started = time.monotonic()
+        connection.settimeout(0.25)
+        for at in range(0, len(order), 4):
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+            connection.sendall(order[at : at + 4])
+        assert time.monotonic() - started > 2.0
+        connection.settimeout(30)
+        assert parts(b"".join(iter(lambda: connection.recv(1000), b"")))[0] == 201
 
 
 def test_pipelined_requests_are_answered_in_order(mesh: Mesh) -> None:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command(hidden=True)
-def child() -> int:
+def child() -> None:
     """Host one service, as told on standard input, until that ends or SIGTERM comes."""
     import pickle
 
+    from mesh.commands.ending import leave
     from mesh.observing.events import as_event
     from mesh.runtime.hosted_child import Assignment
     from mesh.runtime.messages import Stop
@@ -45,7 +46,7 @@ def child() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair, which ends us in its turn.
     threading.Thread(target=stop_with_the_parent, args=(supervisor,), daemon=True).start()
     supervisor.bind()
-    return supervisor.run()
+    leave(supervisor, supervisor.run())
 
 
 def stop_with_the_parent(supervisor: Supervisor) -> None:

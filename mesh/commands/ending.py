@@ -1,19 +1,34 @@
-"""Signals: the first asks the supervisor to stop, a second ends the process at once."""
+"""How a process of services ends: a first signal asks its supervisor to stop, a second ends it at once."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from mesh.commands import output
 
 if TYPE_CHECKING:
     from mesh.runtime.supervisor import Supervisor
 
 #: The closing of a terminal ends a mesh as a termination does.
 _STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+
+
+def leave(supervisor: Supervisor, status: int) -> NoReturn:
+    """Ends the process, when nothing is left to be done, without taking the interpreter apart first.
+
+    Threads of services and of libraries still live then. Up to 3.13, Python exits each that asks for the interpreter
+    while it goes away, in the middle of C++ code too (docs of PyEval_RestoreThread), which can crash.
+    """
+    if not supervisor.stuck:  # Else who is stuck may hold what these wait for.
+        atexit._run_exitfuncs()
+    output.finish()
+    os._exit(status)
 
 
 class Ending:

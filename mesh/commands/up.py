@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -47,7 +47,7 @@ def up(
     as_json: bool,
     quiet: bool,
     **chosen: Any,
-) -> int:
+) -> None:
     """Run a topology: mesh.toml, [tool.mesh], TARGET (module:attribute or a file), else the store."""
     started = time.perf_counter()
     if data is not None and memory:
@@ -67,7 +67,7 @@ def up(
     options = Options(host=host, data=folder, processes=processes, watch=watch, replay=replay)
     supervisor = Supervisor(selected, declared, options, lambda: topologies(target, again=True, **chosen))
     ending.of(supervisor)
-    return run(
+    run(
         supervisor,
         declared,
         started,
@@ -95,9 +95,12 @@ def topologies(
     return declared, select(declared, only, without, with_deps)
 
 
-def run(supervisor: Supervisor, declared: Topology, started: float, *, as_json: bool, quiet: bool, apart: bool) -> int:
-    """Binds, notes the mesh for other commands, runs it to its end, and forgets the note."""
+def run(
+    supervisor: Supervisor, declared: Topology, started: float, *, as_json: bool, quiet: bool, apart: bool
+) -> NoReturn:
+    """Binds, notes the mesh for other commands, runs it to its end, forgets the note, and ends the process."""
     from mesh import __version__
+    from mesh.commands.ending import leave
     from mesh.commands.lines import Header
     from mesh.commands.printing import Printer
     from mesh.control import state
@@ -123,9 +126,7 @@ def run(supervisor: Supervisor, declared: Topology, started: float, *, as_json: 
     finally:
         note.unlink(missing_ok=True)
         printer.close()
-    if supervisor.stuck:
-        os._exit(status)  # A thread that does not end would keep the interpreter for ever.
-    return status
+    leave(supervisor, status)
 
 
 def refuse_a_second(declared: Topology, supervisor: Supervisor) -> None:

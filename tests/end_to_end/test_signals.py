@@ -61,6 +61,15 @@ def refused(url: str) -> bool:
     return False
 
 
+def test_what_a_library_has_left_for_the_end_of_the_process_is_done(shell: Shell) -> None:
+    left = "import atexit, pathlib\natexit.register(pathlib.Path(__file__).with_name('done').touch)"
+    shell.write({"library/sitecustomize.py": left, "mesh.toml": PATIENT_TOML, "patient.py": PATIENT})
+    mesh = shell.up(env={"PYTHONPATH": str(shell.folder / "library")})
+    mesh.ready()
+    assert mesh.end(SIGTERM) == 143
+    assert (shell.folder / "library/done").exists()
+
+
 def order(mesh: Up) -> int:
     answer = requests.post(f"{mesh.http('order-service')}/orders", json=ORDER, timeout=30)
     assert answer.status_code == 201

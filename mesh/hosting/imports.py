@@ -52,6 +52,7 @@ class Generation:
         loaded a second time, which only the first call can do.
         """
         self.protos.may_start_again = not self._loaded
+        self.world.is_loading = True
         try:
             found = [self._load(reference) for reference in references]
         except StartAgain:
@@ -60,6 +61,7 @@ class Generation:
             found = [self._load(reference) for reference in references]
         finally:
             self.protos.may_start_again = False
+            self.world.is_loading = False
         self._loaded = True
         return found
 

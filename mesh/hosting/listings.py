@@ -1,26 +1,53 @@
-"""Which modules a folder can hold, by the names of its files: a cheap no for the many that it does not."""
+"""Which modules a folder can hold, by the names of its files: a cheap answer for most of those that are looked for."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+
+Names = frozenset[str]
+
+_NONE: Names = frozenset()
+#: Of an archive, say.
+_UNKNOWN: Names = frozenset({"?"})
 
 
 class Listings:
-    """Of each folder, what its names begin with; read again when the folder has changed."""
+    """Of each folder its names; read again when the folder has changed."""
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[int, frozenset[str]]] = {}
+        self._read: dict[str, tuple[int, dict[str, Names]]] = {}
 
-    def may_hold(self, folder: str, module: str) -> bool:
-        """False only for a folder with no file or folder `module` or `module.…`; whatever is no folder may hold it."""
-        try:
-            changed = os.stat(folder).st_mtime_ns
-            known = self._read.get(folder)
-            if known is None or known[0] != changed:
-                known = changed, frozenset(name.partition(".")[0] for name in os.listdir(folder))
-                self._read[folder] = known
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return module in known[1]
+    def candidates(self, folder: str, module: str, first: bool = False) -> Names:
+        """The names of files and folders by which it may hold the module: `module`, `module.…`.
+
+        Some name or other where it is no folder. first: whether the folder as it was at the first look will do: each
+        further one hands the GIL to other threads.
+        """
+        known = self._read.get(folder)
+        if not (first and known):
+            try:
+                changed = os.stat(folder).st_mtime_ns
+                if known is None or known[0] != changed:
+                    known = self._read[folder] = changed, _by_module(os.listdir(folder))
+            except FileNotFoundError:
+                return _NONE
+            except OSError:
+                return _UNKNOWN
+        return known[1].get(module, _NONE)
+
+    def source(self, folders: Iterable[str], module: str, first: bool = False) -> str | None:
+        """The path of the source file that the module is, where that is beyond doubt."""
+        for folder in folders:
+            names = self.candidates(folder, module, first)
+            if names:
+                return os.path.join(folder, f"{module}.py") if names == {f"{module}.py"} else None
+        return None
+
+
+def _by_module(names: Iterable[str]) -> dict[str, Names]:
+    found: dict[str, Names] = {}
+    for name in names:
+        module = name.partition(".")[0]
+        found[module] = found.get(module, _NONE) | {name}
+    return found

@@ -31,6 +31,9 @@ class Home(Protocol):
     def search(self) -> list[str]:
         """The folders of its top-level modules."""
 
+    def source(self, name: str, folders: Sequence[str]) -> str | None:
+        """The source file that a module in these folders is, where it is beyond doubt."""
+
     def loading(self, name: str, path: str) -> None:
         """Called before the module of that name and file is executed."""
 
@@ -127,7 +130,11 @@ def find_in(world: Home, fullname: str, path: Sequence[str]) -> ModuleSpec | Non
     spec = world.found.pop(fullname, None)
     if spec is not None:
         return spec
-    spec = PathFinder.find_spec(fullname, world.search() if fullname.count(".") == 1 else path)
+    folders = world.search() if fullname.count(".") == 1 else path
+    file = world.source(fullname.rpartition(".")[2], folders)
+    if file is not None:
+        return importlib.util.spec_from_file_location(fullname, file, loader=ServiceLoader(fullname, file, world))
+    spec = PathFinder.find_spec(fullname, folders)
     if spec is not None and isinstance(spec.loader, SourceFileLoader):
         spec.loader = ServiceLoader(fullname, spec.loader.path, world)
     elif spec is not None and isinstance(spec.loader, ExtensionFileLoader):

@@ -61,6 +61,8 @@ class World:
         self._paths: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._search: list[str] = []
         self._listings = Listings()
+        #: Whether what the service declares is being loaded, as opposed to what its code imports later.
+        self.is_loading = False
         forget_listings(self.search())
 
     def search(self) -> list[str]:
@@ -81,8 +83,10 @@ class World:
             return True
         if not self.roots or head in sys.builtin_module_names or FrozenImporter.find_spec(head) is not None:
             return False
-        # Most imports are of what is shared: a look into the folders' listings is enough for those.
-        if not any(self._listings.may_hold(folder, head) for folder in self.search()):
+        # Most imports are of what is shared: a look into the folders' listings is enough for those. While code is
+        # loaded it is the first look, for what everybody has already.
+        first = self.is_loading and head in sys.modules
+        if not any(self._listings.candidates(folder, head, first) for folder in self.search()):
             return False
         spec = find_in(self, f"{self.prefix}.{head}", self.search())
         if spec is None or spec.origin == mesh.__file__:
@@ -98,6 +102,10 @@ class World:
         # The import that follows looks no second time.
         self.found[spec.name] = spec
         return True
+
+    def source(self, name: str, folders: Sequence[str]) -> str | None:
+        """The source file that a module in these folders is, where their listings leave no doubt."""
+        return self._listings.source(folders, name, self.is_loading)
 
     def installed(self, name: str) -> bool:
         """Whether everybody else finds a module of that name, outside the roots."""

@@ -376,6 +376,23 @@ def test_frameworks_find_what_they_look_for(write: Write, world: Load) -> None:
         assert web.test_client().get("/").text == who
 
 
+def test_a_module_that_the_code_writes_while_it_is_loaded_is_found(write: Write, world: Load) -> None:
+    code = """
+        from pathlib import Path
+        here = Path(__file__).parent
+        import first
+        (here / "second.py").write_text("WORD = 'second'")
+        from second import WORD
+        (here / "package/third.py").write_text("WORD = 'third'")
+        from package.third import WORD as LAST
+        found = [WORD, LAST]
+    """
+    root = write("one", {"app.py": code, "first.py": "", "package/__init__.py": ""})
+    for folder in (root, root / "package"):
+        os.utime(folder, (1, 1))  # file systems' clocks tick every few milliseconds only
+    assert world("one", root).load("app:found") == ["second", "third"]
+
+
 def test_the_path_of_an_import_is_a_file_a_debugger_can_open(write: Write, world: Load) -> None:
     root = write("one", {"app.py": "def boom():\n    raise ValueError('x')\n"})
     with pytest.raises(ValueError, match="x") as caught:

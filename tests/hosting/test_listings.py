@@ -1,32 +1,62 @@
-"""A folder's listing says which modules it can not hold."""
+"""A folder's listing says which modules it can not hold, and where the others are."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pytest
+
 from mesh.hosting.listings import Listings
 
 
+def fill(folder: Path, *names: str) -> str:
+    """Names that end in a slash become folders."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).mkdir() if name.endswith("/") else (folder / name).touch()
+    return str(folder)
+
+
 def test_a_folder_may_hold_what_its_names_begin_with(tmp_path: Path) -> None:
-    for name in ("app.py", "fast.cpython-311-x86_64-linux-gnu.so"):
-        (tmp_path / name).touch()
-    (tmp_path / "package").mkdir()
-    listings = Listings()
-    held = [name for name in ("app", "fast", "package", "apps", "py") if listings.may_hold(str(tmp_path), name)]
-    assert held == ["app", "fast", "package"]
+    folder = fill(tmp_path, "app.py", "fast.so", "fast.py", "package/")
+    found = {name: Listings().candidates(folder, name) for name in ("app", "fast", "package", "apps", "py")}
+    assert found == {
+        "app": {"app.py"},
+        "fast": {"fast.so", "fast.py"},
+        "package": {"package"},
+        "apps": set(),
+        "py": set(),
+    }
 
 
-def test_a_file_that_comes_later_is_seen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [False, True])
+def test_a_file_that_comes_later_is_seen_but_where_the_first_look_will_do(tmp_path: Path, first: bool) -> None:
     listings = Listings()
-    assert not listings.may_hold(str(tmp_path), "late")
+    assert not listings.candidates(str(tmp_path), "late", first)
     (tmp_path / "late.py").touch()
     os.utime(tmp_path, (1, 1))  # whatever the file system's clock is worth
-    assert listings.may_hold(str(tmp_path), "late")
+    assert bool(listings.candidates(str(tmp_path), "late", first)) is not first
 
 
 def test_a_folder_that_is_not_there_holds_nothing_and_an_archive_may_hold_anything(tmp_path: Path) -> None:
-    archive = tmp_path / "archive.zip"
-    archive.touch()
-    assert not Listings().may_hold(str(tmp_path / "none"), "app")
-    assert Listings().may_hold(str(archive), "app")
+    archive = fill(tmp_path, "archive.zip") + "/archive.zip"
+    assert not Listings().candidates(str(tmp_path / "none"), "app")
+    assert Listings().candidates(archive, "app")
+    assert Listings().source([archive, str(tmp_path)], "archive") is None
+
+
+def test_a_module_is_its_source_file_where_nothing_else_has_its_name(tmp_path: Path) -> None:
+    one = fill(tmp_path / "one", "first.py", "both.py", "both.so", "twice.py", "twice/", "package/__init__.py")
+    two = fill(tmp_path / "two", "first.py", "second.py", "both.py", "twice.py", "package.py")
+    found = {
+        name: Listings().source([one, two], name) for name in ("first", "second", "both", "twice", "package", "no")
+    }
+    assert found == {
+        "first": f"{one}/first.py",
+        "second": f"{two}/second.py",
+        "both": None,
+        "twice": None,
+        "package": None,
+        "no": None,
+    }

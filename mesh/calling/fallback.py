@@ -58,7 +58,8 @@ class Fallback:
             causes = f"grpc {first.code.name}: {first.message}; http {error.code.name}: {error.message}"
             raise StatusError(Code.UNAVAILABLE, f"{self._service} is unavailable: {causes}") from first
         finally:
-            self._note(f"{self._service}.grpc {first.code.name} -> http", status, at, started)
+            what = f"{first.code.name}{' (not a gRPC server)' if met_a_stranger(first) else ''}"
+            self._note(f"{self._service}.grpc {what} -> http", status, at, started)
 
     def _note(self, way: str, status: str, at: float, started: float) -> None:
         """Records that the second way was needed, under the call that needed it."""
@@ -85,6 +86,11 @@ class Fallback:
 def _share(seconds: float) -> float:
     """What the first of two tries gets, so that a server which never answers leaves time for the second."""
     return seconds / 2
+
+
+def met_a_stranger(error: StatusError) -> bool:
+    """Whether something answered at the port that does not speak gRPC; by grpcio's own words (1.85)."""
+    return error.code is Code.UNAVAILABLE and "Failed parsing HTTP/2" in error.message
 
 
 def may_ask_again(error: StatusError, *, safe: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import sys
 import threading
@@ -37,6 +38,8 @@ def child() -> None:
         out.write(f"{as_event(entry)}\n")
         out.flush()
 
+    for descriptor in told.held.values():
+        os.set_inheritable(descriptor, False)  # What the service starts would keep the port.
     names = [f"{told.service}.{kind}" for kind in told.kinds] or [told.service]
     faulthandler.enable()
     options = Options(host=told.host, data=told.data, watch=told.watch, held=told.held)

@@ -76,10 +76,11 @@ def write(project: Path, running: Running) -> Path:
 
 
 def noted(project: Path) -> list[tuple[Path, Running]]:
-    """Every mesh noted for the project, alive or not; a file that makes no sense counts as none."""
+    """Every mesh noted for the project, alive or not, the oldest first; a file that makes no sense counts as none."""
     found = []
-    for path in sorted((project / ".mesh" / "run").glob("*.json")):
+    for path in (project / ".mesh" / "run").glob("*.json"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             fields = json.loads(path.read_text())
-            found.append((path, Running(fields["pid"], fields["url"], fields["token"], tuple(fields["parts"]))))
-    return found
+            running = Running(fields["pid"], fields["url"], fields["token"], tuple(fields["parts"]))
+            found.append((path.stat().st_mtime_ns, path, running))
+    return [(path, running) for _, path, running in sorted(found, key=lambda each: each[:2])]

@@ -57,6 +57,12 @@ def gone() -> int:
     return process.pid
 
 
+def test_notes_come_in_the_order_in_which_the_meshes_began(tmp_path: Path) -> None:
+    for number, pid in enumerate((961, 1007, 12)):
+        os.utime(note(tmp_path, "http://127.0.0.1:1", pid), (1000 + number, 1000 + number))
+    assert [running.pid for _, running in noted(tmp_path)] == [961, 1007, 12]
+
+
 def test_a_note_whose_port_is_closed_is_cleared_away(tmp_path: Path) -> None:
     with listening(None) as url:
         pass

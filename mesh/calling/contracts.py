@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 
 from mesh.contract import Contract
@@ -31,7 +31,7 @@ def contract_of(service: str, directory: Directory) -> Contract:
 
 
 def _descriptor(name: str, service: str, files: tuple[Path, ...]) -> ServiceDescriptor:
-    pools = [_pool(files)] if files else []
+    pools = [_pool(files)[0]] if files else []
     for pool in [*pools, descriptor_pool.Default()]:
         try:
             return pool.FindServiceByName(name)
@@ -40,11 +40,18 @@ def _descriptor(name: str, service: str, files: tuple[Path, ...]) -> ServiceDesc
     raise UsageError(f"{service}: no .proto of this project declares {name}; add its folder to protos")
 
 
-@lru_cache
-def _pool(files: tuple[Path, ...]) -> descriptor_pool.DescriptorPool:
-    """A pool of its own: a service's generated modules may hold another version of the same file."""
+@cache
+def _pool(files: tuple[Path, ...]) -> tuple[descriptor_pool.DescriptorPool, object]:
+    """A pool of its own, and its classes: a service's generated modules may hold another version of the same file.
+
+    Both are kept for good. protobuf finds the class of a message again by a reference that does not keep it: while the
+    garbage collector takes a class apart, another thread may get it, and crashes at its first message (seen with
+    protobuf 7.36, in PyUpb_Message_New).
+    """
     pool = descriptor_pool.DescriptorPool()
+    names = []
     for path in files:
         for file in descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file:
             pool.Add(file)
-    return pool
+            names.append(file.name)
+    return pool, message_factory.GetMessageClassesForFiles(names, pool)

@@ -16,6 +16,7 @@ from pathlib import Path
 from mesh.contract import Handlers
 from mesh.errors import MeshError
 from mesh.hosting.current import ServiceContext
+from mesh.hosting.output import LINE_LIMIT
 from mesh.hosting.proxies import past_proxies
 from mesh.observing.journal import Line
 from mesh.runtime import leash
@@ -35,8 +36,8 @@ class ChildUnit:
     service is found, by environment variables: `PORT` (its HTTP port), `MESH_<SERVICE>_HTTP` and `_GRPC`.
     """
 
-    #: Characters; what a line has beyond them is cut off.
-    longest = 16 * 1024
+    #: Characters that are taken of a line.
+    longest = LINE_LIMIT
     #: Whether changed files are the process's own affair.
     watches_itself = False
 
@@ -165,7 +166,7 @@ class ChildUnit:
         return reader
 
     def _take(self, line: str, stream: str) -> None:
-        self.context.journal.append(Line(self.service.name, line, stream))
+        self.context.journal.append(Line(self.service.name, line[:LINE_LIMIT], stream))
 
     def _listening(self) -> list[tuple[Kind, Address]]:
         return [(kind, address) for kind, each in self._addresses.items() for address in each]

@@ -246,6 +246,14 @@ print("\\N{SNOWMAN}" * 16_384)
         assert said[-2:] == ["x" * 16_383 + "…", "\N{SNOWMAN}" * 16_384]
 
 
+def test_a_line_that_goes_past_the_streams_of_python_is_cut_too(tmp_path: Path) -> None:
+    writing = 'import os\nfor number in (1, 2): os.write(number, b"x" * 100_000 + b"\\n")\n'
+    with supervised(tmp_path, {**ISOLATED, "apart/app.py": writing + ECHO}) as project:
+        for stream in ("stdout", "stderr"):
+            line = project.wait_for(lambda each, stream=stream: isinstance(each, Line) and each.stream == stream)
+            assert line.text == "x" * 16_384
+
+
 def test_a_process_whose_code_is_broken_has_failed_with_its_reason_until_it_is_mended(tmp_path: Path) -> None:
     broken = {**ISOLATED, "apart/app.py": "import no_such_module\n"}
     with supervised(tmp_path, broken, Options(watch=True)) as project:

@@ -118,4 +118,5 @@ def _clock(at: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
+    """`1 service`, `4 services`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -17,7 +17,7 @@ from typing import Protocol
 
 
 class Notes(Protocol):
-    """What the loader tells a generation."""
+    """What a loader tells a generation."""
 
     def loading(self, name: str, path: str) -> None:
         """Called before the module of that name and file is loaded."""

@@ -15,13 +15,13 @@ from threading import Lock
 from types import CodeType, ModuleType
 from typing import Any, Protocol
 
-from mesh.hosting.extensions import Identity, ServiceExtensionLoader, identity
+from mesh.hosting.extensions import Identity, Notes, ServiceExtensionLoader, identity
 
 #: Seconds. Bytecode remembers its source's time in whole seconds: what is younger could change again unseen.
 SETTLED = 2.0
 
 
-class Home(Protocol):
+class Home(Notes, Protocol):
     """What the finder and the loader ask of a generation."""
 
     prefix: str
@@ -33,9 +33,6 @@ class Home(Protocol):
 
     def source(self, name: str, folders: Sequence[str]) -> str | None:
         """The source file that a module in these folders is, where it is beyond doubt."""
-
-    def loading(self, name: str, path: str) -> None:
-        """Called before the module of that name and file is executed."""
 
 
 class ServiceLoader(SourceFileLoader):

@@ -58,8 +58,13 @@ class ChildUnit:
 
     def bind(self, kind: Kind, address: Address) -> None:
         """Finds out the port, and that it is free; OSError where it is not."""
-        with contextlib.closing(bind(address)) as probe:
-            self._addresses.setdefault(kind, []).append(Address(address.host, probe.getsockname()[1]))
+        bound = bind(address)
+        self._addresses.setdefault(kind, []).append(Address(address.host, bound.getsockname()[1]))
+        self._keep(kind, bound)
+
+    def _keep(self, kind: Kind, bound: socket.socket) -> None:
+        """What becomes of a port that was free; the process binds it itself."""
+        bound.close()
 
     def release(self) -> None:
         """Nothing is held."""

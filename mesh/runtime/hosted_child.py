@@ -18,7 +18,6 @@ from mesh.observing.journal import Change, Line, Span
 from mesh.runtime.board import KEPT
 from mesh.runtime.child import LOOK, ChildUnit
 from mesh.runtime.messages import Failed, Kept, Message, Ready
-from mesh.serving.http_server import bind
 from mesh.topology.directory import Directory
 from mesh.topology.model import Address, Kind, Service, Topology
 
@@ -67,15 +66,11 @@ class HostedChildUnit(ChildUnit):
         self._failed = False
         self._held: dict[int, socket.socket] = {}
 
-    def bind(self, kind: Kind, address: Address) -> None:
-        """As ever for gRPC; an HTTP port is kept."""
-        if kind == "grpc":
-            super().bind(kind, address)
-            return
-        bound = bind(address)
-        port = bound.getsockname()[1]
-        self._held[port] = bound
-        self._addresses.setdefault(kind, []).append(Address(address.host, port))
+    def _keep(self, kind: Kind, bound: socket.socket) -> None:
+        if kind == "http":
+            self._held[bound.getsockname()[1]] = bound
+        else:
+            super()._keep(kind, bound)
 
     def release(self) -> None:
         """Lets go of the HTTP ports."""

@@ -82,8 +82,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if self.header_bytes > 2 * (MAX_HEADER_BYTES + MAX_URL):
                 self.refusal = (431, f"more than {MAX_HEADER_BYTES} bytes of headers")
                 self.send_400_response("")
-        if self.stalled is not None:
-            self._body_came()
+        self._body_came()
         if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
             self._expect_body()
 

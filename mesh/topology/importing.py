@@ -16,8 +16,8 @@ from mesh.topology.mistakes import nearest
 from mesh.topology.model import Topology
 
 
-def import_topology(target: str, folder: Path, again: bool = False) -> Topology:
-    """The Topology that `module:attribute` is, or that the function of that name returns; its source is that file.
+def import_topology(target: str, folder: Path, again: bool = False) -> tuple[Topology, Path | None]:
+    """The Topology that `module:attribute` is, or that the function of that name returns, and the module's file.
 
     folder: where the module is looked for first; it leads sys.path for the time of the import. again: whether the
         module is executed anew though it was imported before; what it imports itself is not.
@@ -42,14 +42,7 @@ def import_topology(target: str, folder: Path, again: bool = False) -> Topology:
             f"{target} is of type {type(made).__name__}; expected a mesh.Topology, or a function returning one"
         )
     file = getattr(module, "__file__", None)
-    return Topology(
-        made.name,
-        *made.services,
-        folder=made.folder,
-        source=Path(file) if file else None,
-        protos=made.protos,
-        descriptors=made.descriptors,
-    )
+    return made, Path(file) if file else None
 
 
 @contextmanager

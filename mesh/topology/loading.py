@@ -36,7 +36,7 @@ def load(target: str | None, folder: Path, default: Callable[[], Topology], agai
         return read_file(folder / target, folder)
     if ":" not in target:
         raise UsageError(f"{target!r} is neither a file such as path/to/mesh.toml nor a module:attribute")
-    topology = _anchored(import_topology(target, folder, again), folder)
+    topology = _anchored(*import_topology(target, folder, again), folder)
     if mistakes := check(topology):
         raise TopologyError(mistakes)
     return topology
@@ -75,10 +75,10 @@ def _declared(folder: Path, default: Callable[[], Topology]) -> Topology:
         if file := declares_itself(place):
             return read_file(file, folder, looked[: looked.index(file) + 1])
     found = default()
-    return _placed(found, found.services, folder, found.protos)
+    return _placed(found, found.services, found.source, folder, found.protos)
 
 
-def _anchored(topology: Topology, folder: Path) -> Topology:
+def _anchored(topology: Topology, source: Path | None, folder: Path) -> Topology:
     """The topology of a Python module, its folders relative to `folder` as those of a mesh.toml are to its own."""
     services = [
         replace(
@@ -88,11 +88,13 @@ def _anchored(topology: Topology, folder: Path) -> Topology:
         )
         for service in topology
     ]
-    return _placed(topology, services, topology.folder, [_below(folder, place) for place in topology.protos])
+    return _placed(topology, services, source, topology.folder, [_below(folder, place) for place in topology.protos])
 
 
-def _placed(topology: Topology, services: Sequence[Service], folder: Path, protos: Sequence[Path]) -> Topology:
-    name, source, descriptors = topology.name, topology.source, topology.descriptors
+def _placed(
+    topology: Topology, services: Sequence[Service], source: Path | None, folder: Path, protos: Sequence[Path]
+) -> Topology:
+    name, descriptors = topology.name, topology.descriptors
     return Topology(name, *services, folder=folder, source=source, protos=protos, descriptors=descriptors)
 
 

@@ -38,6 +38,8 @@ class Edit:
         """
         if unit.watches_itself:
             return ""
+        # Asked first: what becomes current between the two questions is loaded once more, and no edit is lost.
+        was_current = unit.is_current()
         loaded = {Path(_real(str(file))) for file in unit.files()}
         found = self._files & loaded
         found |= {file for file in loaded if str(file).startswith(tuple(self._gone))} if self._gone else set()
@@ -46,7 +48,7 @@ class Edit:
         if root is not None and service.watch:
             below = [file for file in self._files if file.is_relative_to(root)]
             found |= {file for file in below if named(file.relative_to(root), service.watch)}
-        if not unit.is_current():
+        if not was_current:
             # It could not be loaded, or not be started: any file may be what it lacked.
             places = tuple(place for place in (root, *map(Path, protos), *python_path(service)) if place)
             found |= {file for file in self._files if _is_code(file) and _below(file, places)}

@@ -13,8 +13,10 @@ from compiled import KINDS, compile_extension, needs_compiler
 from editing import Edited, is_kept, is_live, plain, toml
 from supervised import gate
 
+from mesh import Http, Service
 from mesh.observing.journal import Change, Line
 from mesh.runtime.messages import Steer
+from mesh.runtime.reach import Edit
 
 ONE = {"mesh.toml": toml(one='http = {port = 0, app = "one:app"}'), "one.py": plain("1")}
 TWO = {
@@ -136,6 +138,22 @@ def test_a_save_during_the_first_start_is_not_lost(tmp_path: Path) -> None:
     starting.join()
     assert edited.get("one") == "2"
     edited.mesh.close()
+
+
+def test_an_edit_in_the_moment_in_which_a_load_ends_is_not_lost(tmp_path: Path) -> None:
+    class Loading:
+        watches_itself = False
+        has_loaded = False
+
+        def is_current(self) -> bool:
+            return self.has_loaded
+
+        def files(self) -> frozenset[Path]:
+            self.has_loaded = True  # by the thread that loads, after nothing was found here
+            return frozenset()
+
+    service = Service("one", http=Http((0,), app="one:app"), root=tmp_path)
+    assert Edit([tmp_path / "one.py"]).reaches(service, Loading(), [], tmp_path / "none") == "one.py"
 
 
 def test_a_service_that_never_came_up_is_tried_again_when_a_file_it_lacked_is_written(tmp_path: Path) -> None:

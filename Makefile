@@ -7,7 +7,7 @@ INSTALLED = .venv/.installed
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml hatch_build.py mesh/contract/protos.py $(wildcard proto/*.proto)
+$(INSTALLED): pyproject.toml hatch_build.py mesh/contract/protoc.py $(wildcard proto/*.proto)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable . --group dev

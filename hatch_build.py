@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class GenerateStubs(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
-        protos = _load(root / "mesh" / "contract" / "protos.py")
+        protos = _load(root / "mesh" / "contract" / "protoc.py")
         stubs = root / "mesh" / "store" / "pb"
         protos.compile_protos(root / "proto", root, prefix="mesh/store/pb", stubs=True)
         (stubs / "descriptors.pb").write_bytes(protos.describe_protos(root / "proto"))

@@ -21,8 +21,8 @@ from starlette.routing import Route
 from benchmarks.rounds import Effort, in_turn, medians
 from benchmarks.table import Goal, Row
 from mesh.contract import rest_app
-from mesh.contract.router import Router
-from mesh.contract.rules import Template
+from mesh.contract.http_rules.router import Router
+from mesh.contract.http_rules.template import Template
 from mesh.store.pb import user_pb2, user_pb2_grpc
 
 App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]

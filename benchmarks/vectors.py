@@ -22,15 +22,15 @@ from urllib.parse import urlencode
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, struct_pb2, text_format
 from google.protobuf.message import Message
 
-from mesh.contract.fields import resolve
-from mesh.contract.inverse import http_call
+from mesh.contract.http_rules.router import Router
+from mesh.contract.http_rules.template import Template
 from mesh.contract.methods import Binding, Method
-from mesh.contract.protos import describe_protos
-from mesh.contract.query import Query
-from mesh.contract.router import Router
-from mesh.contract.rules import Template
-from mesh.contract.scalars import Mismatch
-from mesh.contract.transcoding import Endpoint
+from mesh.contract.protoc import describe_protos
+from mesh.contract.protojson.fields import resolve
+from mesh.contract.protojson.query import Query
+from mesh.contract.protojson.scalars import Mismatch
+from mesh.contract.rest.client import http_call
+from mesh.contract.rest.transcoding import Endpoint
 from mesh.errors import MeshError, StatusError
 
 SLASHES = (
@@ -172,7 +172,7 @@ def looked_up(router: Router[str], path: str, lookup: dict[str, Any]) -> bool:
 
 
 def parameters_of(query: str) -> list[str]:
-    from mesh.contract.query import _pairs
+    from mesh.contract.protojson.query import _pairs
 
     return [value for _, value in _pairs(query)]
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mesh.calling.peer import Peer
     from mesh.calling.proxy import proxy
     from mesh.context import Call, current_call
-    from mesh.contract.json_body import parse_json
+    from mesh.contract.protojson.body import parse_json
     from mesh.errors import Code, MeshError, StatusError, UsageError
-    from mesh.hosting.current import ServiceContext, current_service, state
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
+    from mesh.service import ServiceContext, current_service, state
     from mesh.serving.exception_handlers import exception_handlers
     from mesh.topology.model import Address, Grpc, Http, Service, Topology
 
@@ -53,9 +53,9 @@ _FROM = {
     "mesh.calling.peer": ("Peer",),
     "mesh.calling.proxy": ("proxy",),
     "mesh.context": ("Call", "current_call"),
-    "mesh.contract.json_body": ("parse_json",),
+    "mesh.contract.protojson.body": ("parse_json",),
     "mesh.errors": ("Code", "MeshError", "StatusError", "UsageError"),
-    "mesh.hosting.current": ("ServiceContext", "current_service", "state"),
+    "mesh.service": ("ServiceContext", "current_service", "state"),
     "mesh.runtime.options": ("Options",),
     "mesh.runtime.supervisor": ("Supervisor",),
     "mesh.serving.exception_handlers": ("exception_handlers",),

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 
 from mesh.context import Call, current_call
 from mesh.errors import Code, StatusError
-from mesh.hosting.current import ServiceContext, service_in_hand
 from mesh.hosting.tracebacks import own_traceback
 from mesh.observing.journal import InFlight, Line, Span
+from mesh.service import ServiceContext, current_service_var
 from mesh.topology.model import Kind
 
 
-class Answer:
+class Outcome:
     """What the caller was told: an HTTP status or the name of a gRPC code."""
 
     __slots__ = ("status",)
@@ -32,15 +32,15 @@ class Answer:
 
 
 @contextmanager
-def inbound(service: ServiceContext, kind: Kind, name: str, call: Call) -> Iterator[Answer]:
+def inbound(service: ServiceContext, kind: Kind, name: str, call: Call) -> Iterator[Outcome]:
     """Runs the block as the service's answer to `call`; the block sets the status before it ends."""
     journal = service.journal
-    before = current_call.get(), service_in_hand.get()
+    before = current_call.get(), current_service_var.get()
     current_call.set(call)
-    service_in_hand.set(service)
+    current_service_var.set(service)
     is_root = call.parent_id is None or call.parent_id not in journal.in_flight
     journal.in_flight[call.span_id] = InFlight(service, name, threading.get_ident(), _task())
-    answer = Answer()
+    answer = Outcome()
     at, started = time.time(), time.perf_counter()
     try:
         yield answer
@@ -49,7 +49,7 @@ def inbound(service: ServiceContext, kind: Kind, name: str, call: Call) -> Itera
         journal.in_flight.pop(call.span_id, None)
         # Set, not reset with a token: a generator's block can end in another context than it began in.
         current_call.set(before[0])
-        service_in_hand.set(before[1])
+        current_service_var.set(before[1])
         span = Span(
             service.name,
             kind,

@@ -14,7 +14,7 @@ import requests
 from mesh.observing.journal import Change, Entry, Line
 from mesh.runtime.messages import Stop
 from mesh.runtime.supervisor import Options, Supervisor
-from mesh.topology.reading import read
+from mesh.topology.declaration.reading import read
 from mesh.topology.selection import renumber
 
 #: Seconds; a machine that is busy with other tests needs some of them.

@@ -10,9 +10,9 @@ import pytest
 
 from mesh.context import Call, call_from, current_call
 from mesh.errors import Code, StatusError
-from mesh.hosting.current import ServiceContext, service_in_hand
 from mesh.layers import in_time, inbound, status_of
 from mesh.observing.journal import InFlight, Line, Span
+from mesh.service import ServiceContext, current_service_var
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def test_the_call_is_in_hand_within_and_gone_after(service: ServiceContext) -> N
     call = call_from({})
     with inbound(service, "grpc", "GetUser", call):
         assert current_call.get() is call
-        assert service_in_hand.get() is service
+        assert current_service_var.get() is service
     assert current_call.get() is None
-    assert service_in_hand.get() is None
+    assert current_service_var.get() is None
 
 
 def test_a_call_within_a_call_gives_the_outer_one_back(service: ServiceContext) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
-from mesh.hosting.current import service_in_hand
+from mesh.service import current_service_var
 from mesh.topology.model import Address
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class Connections:
             await self._session.close()
 
 
-def connections_in_hand() -> Connections | None:
+def current_connections() -> Connections | None:
     """Those of the service that is running, which its unit closes; None outside of one."""
-    service = service_in_hand.get()
+    service = current_service_var.get()
     found = service.connections if service is not None else None
     return found if isinstance(found, Connections) else None
 

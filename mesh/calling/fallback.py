@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 
 from google.protobuf.message import Message
 
-from mesh.calling.connections import connections_in_hand
-from mesh.calling.grpc_way import GrpcWay
-from mesh.calling.http_way import HttpWay, Unreached
+from mesh.calling.connections import current_connections
+from mesh.calling.grpc_transport import GrpcTransport
+from mesh.calling.http_transport import HttpTransport, Unreached
 from mesh.context import current_call
 from mesh.contract import Method, Reply
-from mesh.contract.backends import Metadata
+from mesh.contract.backends.backend import Metadata
 from mesh.errors import Code, MeshError, StatusError
-from mesh.hosting.current import ServiceContext
 from mesh.observing.journal import Span
+from mesh.service import ServiceContext
 
 
 class Fallback:
@@ -24,17 +24,17 @@ class Fallback:
     def __init__(self, service: str, caller: ServiceContext) -> None:
         self._service = service
         self._caller = caller
-        self._connections = connections_in_hand()
+        self._connections = current_connections()
 
     async def unary(self, method: Method, request: Message, metadata: Metadata, timeout: float) -> Reply:
         """StatusError with the service's own answer where it gave one, else UNAVAILABLE with the cause of each try."""
         directory = self._caller.directory
         if self._connections is None:
             raise MeshError("a Peer works inside a service that mesh runs")
-        http = HttpWay(self._service, directory, self._connections)
+        http = HttpTransport(self._service, directory, self._connections)
         if not directory.has(self._service, "grpc"):
             return await http.unary(method, request, metadata, timeout)
-        grpc = GrpcWay({method.service: self._service}, directory, self._connections)
+        grpc = GrpcTransport({method.service: self._service}, directory, self._connections)
         has_second = bool(method.bindings) and not method.streaming and directory.has(self._service, "http")
         safe = method.idempotent or any(name == "idempotency-key" for name, _ in metadata)
         deadline = time.monotonic() + timeout
@@ -58,7 +58,7 @@ class Fallback:
             causes = f"grpc {first.code.name}: {first.message}; http {error.code.name}: {error.message}"
             raise StatusError(Code.UNAVAILABLE, f"{self._service} is unavailable: {causes}") from first
         finally:
-            what = f"{first.code.name}{' (not a gRPC server)' if met_a_stranger(first) else ''}"
+            what = f"{first.code.name}{' (not a gRPC server)' if peer_is_not_grpc(first) else ''}"
             self._note(f"{self._service}.grpc {what} -> http", status, at, started)
 
     def _note(self, way: str, status: str, at: float, started: float) -> None:
@@ -88,7 +88,7 @@ def _share(seconds: float) -> float:
     return seconds / 2
 
 
-def met_a_stranger(error: StatusError) -> bool:
+def peer_is_not_grpc(error: StatusError) -> bool:
     """Whether something answered at the port that does not speak gRPC; by grpcio's own words (1.85)."""
     return error.code is Code.UNAVAILABLE and "Failed parsing HTTP/2" in error.message
 

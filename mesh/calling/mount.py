@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.calling.connections import connections_in_hand
+from mesh.calling.connections import current_connections
 from mesh.calling.contracts import contract_of
-from mesh.calling.grpc_way import GrpcWay
+from mesh.calling.grpc_transport import GrpcTransport
 from mesh.contract import Contract, Transcoder
 from mesh.errors import MeshError
 from mesh.topology.directory import Directory
@@ -18,7 +18,7 @@ def mount(http: Http, directory: Directory) -> Transcoder:
 
     Made in the service that mounts them, in its loop. UsageError where a contract is not known.
     """
-    connections = connections_in_hand()
+    connections = current_connections()
     if connections is None:
         raise MeshError("a contract is mounted inside a service that mesh runs")
     contracts = {service: contract_of(service, directory) for service in http.contracts}
@@ -26,7 +26,7 @@ def mount(http: Http, directory: Directory) -> Transcoder:
     methods: list[Any] = [method for contract in contracts.values() for method in contract]
     return Transcoder(
         Contract(methods),
-        GrpcWay(answering, directory, connections),
+        GrpcTransport(answering, directory, connections),
         prefix=http.prefix,
         unknown_fields=http.unknown_fields,
         descriptors=directory.described(*http.contracts),

@@ -15,9 +15,9 @@ from google.protobuf.message import Message
 
 from mesh.calling.reflected import Reflected
 from mesh.contract import Method
-from mesh.contract.inverse import HttpCall, http_call
+from mesh.contract.rest.client import HttpCall, http_call
+from mesh.contract.rest.transcoding import JSON, Endpoint, write_json
 from mesh.contract.status import error_headers, status_json
-from mesh.contract.transcoding import JSON, Endpoint, write_json
 from mesh.errors import StatusError
 from mesh.topology.model import Address
 
@@ -46,7 +46,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """An HTTP answer, or what one would be for an answer over gRPC."""
 
     status: int
@@ -92,7 +92,7 @@ def _compare(
     return Compared(service, method.name, text, code, *times, differences), message
 
 
-def _differences(over_grpc: Answer, over_http: Answer) -> Iterator[str]:
+def _differences(over_grpc: CallResult, over_http: CallResult) -> Iterator[str]:
     if over_grpc.status != over_http.status:
         yield f"status: {over_grpc.status} != {over_http.status}"
     for name in _HEADERS:
@@ -102,27 +102,27 @@ def _differences(over_grpc: Answer, over_http: Answer) -> Iterator[str]:
         yield f"body: {json.dumps(over_grpc.body)} != {json.dumps(over_http.body)}"
 
 
-def _shown(call: HttpCall, message: Message) -> Answer:
+def _shown(call: HttpCall, message: Message) -> CallResult:
     """The HTTP answer that this message is to be."""
     body, content_type = Endpoint(call.method, call.binding).response(message)
-    return Answer(200, {"content-type": content_type}, _read(body, content_type))
+    return CallResult(200, {"content-type": content_type}, _read(body, content_type))
 
 
-def _refused(error: StatusError) -> Answer:
+def _refused(error: StatusError) -> CallResult:
     headers = {"content-type": JSON}
     headers.update((name.decode(), value.decode()) for name, value in error_headers(error))
-    return Answer(error.http_status, headers, _read(write_json(status_json(error)).encode(), JSON))
+    return CallResult(error.http_status, headers, _read(write_json(status_json(error)).encode(), JSON))
 
 
-def _get(address: Address, call: HttpCall) -> Answer:
+def _get(address: Address, call: HttpCall) -> CallResult:
     connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
     try:
         connection.request(call.http_method, call.target, call.body)
         with connection.getresponse() as response:
             headers = {name: value for name in _HEADERS if (value := response.getheader(name)) is not None}
-            return Answer(response.status, headers, _read(response.read(), headers.get("content-type", "")))
+            return CallResult(response.status, headers, _read(response.read(), headers.get("content-type", "")))
     except OSError as error:
-        return Answer(0, {}, f"no answer over HTTP: {error}")
+        return CallResult(0, {}, f"no answer over HTTP: {error}")
     finally:
         connection.close()
 

@@ -11,7 +11,7 @@ from mesh.calling.contracts import contract_of
 from mesh.calling.fallback import Fallback
 from mesh.context import current_call
 from mesh.contract import Contract, Method
-from mesh.hosting.current import ServiceContext, current_service
+from mesh.service import ServiceContext, current_service
 
 #: Seconds that all tries of a call get together, where neither the call nor the peer says otherwise.
 TIMEOUT = 5.0

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mesh.calling.connections import connections_in_hand
-from mesh.calling.timing import timed
+from mesh.calling.connections import current_connections
+from mesh.calling.timings import timed
 from mesh.context import current_call, headers_of, timeout_text
 from mesh.errors import Code, MeshError, StatusError
-from mesh.hosting.current import current_service
+from mesh.service import current_service
 from mesh.topology.model import Address
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Proxy:
         self.strip = strip
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        connections = connections_in_hand()
+        connections = current_connections()
         if connections is None:
             raise MeshError("proxy() works inside a service that mesh runs")
         session = await connections.session()

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from mesh.contract import Contract, Method, parse_json
 from mesh.errors import Code, MeshError, StatusError, UsageError
-from mesh.topology.mistakes import nearest
+from mesh.topology.declaration.mistakes import nearest
 from mesh.topology.model import Address
 
 

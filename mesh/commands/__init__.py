@@ -7,7 +7,6 @@ import sys
 import click
 
 from mesh import __version__
-from mesh.commands import output
 from mesh.commands.call import call
 from mesh.commands.check import check
 from mesh.commands.child import child
@@ -15,7 +14,8 @@ from mesh.commands.down import down
 from mesh.commands.init import init
 from mesh.commands.parity import parity
 from mesh.commands.ps import ps
-from mesh.commands.steering import restart, start, stop
+from mesh.commands.service_commands import restart, start, stop
+from mesh.commands.terminal import streams
 from mesh.commands.up import up
 from mesh.errors import MeshError
 
@@ -32,9 +32,9 @@ for command in (up, ps, down, call, start, stop, restart, check, init, parity, c
 
 def main() -> None:
     """Runs the command line and ends the process: 2 for a user's mistake, 1 for a failure."""
-    output.prepare()
+    streams.prepare()
     status = _run()
-    output.finish()
+    streams.finish()
     sys.exit(status or 0)
 
 
@@ -49,7 +49,7 @@ def _run() -> int | None:
         print(f"mesh: {error}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        if not output.is_reason(error):
+        if not streams.is_reason(error):
             raise
         return 1
     except (KeyboardInterrupt, click.Abort):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def call(service: str, method: str, request: str, timeout: float) -> int:
     """Call METHOD of SERVICE (a name of the topology, or host:port) with REQUEST as JSON; `-` reads it from stdin."""
     from mesh.calling.reflected import Reflected
-    from mesh.contract.transcoding import write_json
+    from mesh.contract.rest.transcoding import write_json
     from mesh.errors import Code, MeshError, StatusError
 
     text = sys.stdin.read() if request == "-" else request

@@ -11,7 +11,7 @@ import click
 @click.argument("target", required=False)
 def check(target: str | None) -> int:
     """Read the topology that `mesh up` would run, and report every mistake in it at once."""
-    from mesh.commands.lines import count
+    from mesh.commands.terminal.lines import count
     from mesh.runtime.stubs import stubs_of
     from mesh.store.topology import store
     from mesh.topology.loading import load

@@ -21,9 +21,9 @@ def child() -> None:
     """Host one service, as told on standard input, until that ends or SIGTERM comes."""
     import pickle
 
-    from mesh.commands.ending import leave
+    from mesh.commands.signals import leave
     from mesh.observing.events import as_event
-    from mesh.runtime.hosted_child import Assignment
+    from mesh.runtime.instances.process import Assignment
     from mesh.runtime.messages import Stop
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor

@@ -10,7 +10,7 @@ import click
 @click.command()
 def init() -> int:
     """Write a mesh.toml from a Compose file, from the services found here, or a small example into an empty folder."""
-    from mesh.topology.drafting import draft
+    from mesh.topology.drafting.draft import draft
 
     drafted = draft(Path.cwd())
     for path, text in drafted.files.items():

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mesh.commands.pinning import pin
+from mesh.commands.processor import pin
 from mesh.commands.project import current_folder
 
 if TYPE_CHECKING:
-    from mesh.commands.lines import Style
+    from mesh.commands.terminal.lines import Style
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.model import Topology
 
@@ -52,9 +52,9 @@ def up(
     started = time.perf_counter()
     if data is not None and memory:
         raise click.UsageError("--data and --memory exclude each other; give one of them")
-    from mesh.commands.ending import Ending
+    from mesh.commands.signals import StopSignals
 
-    ending = Ending()
+    ending = StopSignals()
     declared, selected = topologies(target, **chosen)
     if pinned:
         pin(selected, processes)
@@ -100,9 +100,9 @@ def run(
 ) -> NoReturn:
     """Binds, notes the mesh for other commands, runs it to its end, forgets the note, and ends the process."""
     from mesh import __version__
-    from mesh.commands.ending import leave
-    from mesh.commands.lines import Header
-    from mesh.commands.printing import Printer
+    from mesh.commands.signals import leave
+    from mesh.commands.terminal.lines import Header
+    from mesh.commands.terminal.printer import Printer
     from mesh.control import state
     from mesh.control.server import ControlServer
 
@@ -110,8 +110,8 @@ def run(
         if not apart:
             refuse_a_second(declared, supervisor)
         supervisor.bind()
-        warn_of_width(supervisor.options.host)
-        warn_of_strangers(supervisor)
+        warn_public_host(supervisor.options.host)
+        warn_port_shadowed(supervisor)
         control = ControlServer(supervisor)
         note = state.write(declared.folder, control.running)
 
@@ -144,15 +144,15 @@ def refuse_a_second(declared: Topology, supervisor: Supervisor) -> None:
             )
 
 
-def warn_of_width(host: str) -> None:
+def warn_public_host(host: str) -> None:
     """Says that services are open to others, when they are."""
     if host not in ("::1", "localhost") and not host.startswith("127."):
         click.echo(f"mesh: listening on {host}: whoever reaches this machine reaches these services", err=True)
 
 
-def warn_of_strangers(supervisor: Supervisor) -> None:
+def warn_port_shadowed(supervisor: Supervisor) -> None:
     """Names each port at which `localhost` leads to another program, though 127.0.0.1 leads here."""
-    from mesh.runtime.holders import answers_for_localhost
+    from mesh.runtime.instances.port_owner import answers_for_localhost
 
     for service in supervisor.snapshot.services:
         for address in (*service.http, *((service.grpc,) if service.grpc else ())):
@@ -163,7 +163,7 @@ def warn_of_strangers(supervisor: Supervisor) -> None:
 
 def style_of(supervisor: Supervisor) -> Style:
     """Colour for a terminal that wants it; the name column as wide as the longest name."""
-    from mesh.commands.lines import Style
+    from mesh.commands.terminal.lines import Style
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Style(colour, max(len(service.name) for service in supervisor.topology))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from mesh.contract.answers import Answer, error_response, send_answer
-from mesh.contract.asgi import Transcoder
-from mesh.contract.backends import Backend, ChannelBackend, Reply
-from mesh.contract.inprocess import ServicerBackend
-from mesh.contract.inverse import HttpCall, http_call
-from mesh.contract.json_body import parse_json
+from mesh.contract.backends.backend import Backend, ChannelBackend, Reply
+from mesh.contract.backends.inprocess import ServicerBackend
+from mesh.contract.http_rules.router import NotAllowed
 from mesh.contract.methods import Binding, Contract, Method
-from mesh.contract.router import NotAllowed
+from mesh.contract.protojson.body import parse_json
+from mesh.contract.rest.app import Transcoder
+from mesh.contract.rest.client import HttpCall, http_call
+from mesh.contract.rest.exchange import Response, error_response, send_answer
+from mesh.contract.rest.standalone import rest_app
 from mesh.contract.servicers import Handlers, collect_handlers
-from mesh.contract.standalone import rest_app
 from mesh.contract.status import status_bytes
 
 __all__ = [
-    "Answer",
     "Backend",
     "Binding",
     "ChannelBackend",
@@ -25,6 +24,7 @@ __all__ = [
     "Method",
     "NotAllowed",
     "Reply",
+    "Response",
     "ServicerBackend",
     "Transcoder",
     "collect_handlers",

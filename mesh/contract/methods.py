@@ -12,8 +12,8 @@ from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from mesh.contract.fields import resolve, text_of
-from mesh.contract.rules import Template, TemplateError
+from mesh.contract.http_rules.template import Template, TemplateError
+from mesh.contract.protojson.fields import resolve, text_of
 from mesh.errors import UsageError
 
 _NO_SIDE_EFFECTS = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS

@@ -13,7 +13,7 @@ from google.protobuf import any_pb2, descriptor_pool, duration_pb2, json_format,
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from mesh.contract.router import NotAllowed
+from mesh.contract.http_rules.router import NotAllowed
 from mesh.errors import Code, StatusError, code_of_status
 
 #: The metadata key under which gRPC carries a google.rpc.Status.

@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 from mesh.control.guard import Guard
 from mesh.errors import Code, StatusError
-from mesh.runtime.messages import ServiceState, Snapshot, Steer, Stop
+from mesh.runtime.messages import ServiceCommand, ServiceState, Snapshot, Stop
 from mesh.runtime.supervisor import Supervisor
 from mesh.serving.exception_handlers import exception_handlers
-from mesh.serving.http_door import App
+from mesh.serving.http_dispatcher import App
 
 
 def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> App:
@@ -33,7 +33,7 @@ def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> Ap
             raise StatusError(Code.NOT_FOUND, f"there is no service {name!r} here")
         if what not in ("start", "stop", "restart"):
             raise StatusError(Code.NOT_FOUND, f"{what!r} is none of start, stop and restart")
-        supervisor.post(Steer(name, what))
+        supervisor.post(ServiceCommand(name, what))
         return JSONResponse({}, 202)
 
     routes = [

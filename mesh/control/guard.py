@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hmac
 
-from mesh.contract.answers import error_response, send_answer
+from mesh.contract.rest.exchange import error_response, send_answer
 from mesh.errors import Code, StatusError
-from mesh.serving.http_door import App, Receive, Scope, Send
+from mesh.serving.http_dispatcher import App, Receive, Scope, Send
 
 
 class Guard:

@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.patches import Part
+from mesh.hosting.patches import Patch
+from mesh.service import ServiceContext, current_service_var
 
 
 class _PerService(MutableMapping[Any, Any]):
@@ -23,7 +23,7 @@ class _PerService(MutableMapping[Any, Any]):
         self.own: dict[int, MutableMapping[Any, Any]] = {}
 
     def seen(self) -> MutableMapping[Any, Any]:
-        service = service_in_hand.get()
+        service = current_service_var.get()
         return self.shared if service is None else self.own.get(id(service), self.shared)
 
     def __getitem__(self, key: Any) -> Any:
@@ -45,7 +45,7 @@ class _PerService(MutableMapping[Any, Any]):
         return len(self.seen())
 
 
-class Environ(Part):
+class Environ(Patch):
     """Each service's environment variables: the process's as they were at its start, and its own above them."""
 
     def install(self) -> None:
@@ -79,5 +79,5 @@ class Environ(Part):
         encoded = {os.environ.encodekey(k): os.environ.encodevalue(v) for k, v in variables.items()}
         self._data.own[id(service)] = {**self._data.shared, **encoded}
 
-    def farewell(self, service: ServiceContext) -> None:
+    def remove_service(self, service: ServiceContext) -> None:
         self._data.own.pop(id(service), None)

@@ -11,9 +11,9 @@ from typing import Any
 
 from mesh.errors import MeshError
 from mesh.hosting.arrivals import Arrivals
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.patches import Part
+from mesh.hosting.patches import Patch
 from mesh.hosting.references import is_machinery
+from mesh.service import ServiceContext, current_service_var
 
 #: Takes the service's name and a sentence about it.
 Notice = Callable[[str, str], None]
@@ -21,7 +21,7 @@ Notice = Callable[[str, str], None]
 _PATCHERS = {"gevent.monkey": "patch_all", "eventlet": "monkey_patch", "eventlet.patcher": "monkey_patch"}
 
 
-class Exits(Part):
+class Exits(Patch):
     """Keeps signal handlers for the service's own stop, reports `os._exit`, and refuses to patch the whole process."""
 
     def __init__(self, arrivals: Arrivals, notice: Notice) -> None:
@@ -34,11 +34,11 @@ class Exits(Part):
         real_signal, real_exit = signal.signal, os._exit
 
         def own_signal(number: int, handler: Any, /) -> Any:
-            service = service_in_hand.get()
+            service = current_service_var.get()
             return real_signal(number, handler) if service is None else self._remember(service, number, handler)
 
         def own_exit(status: int = 0) -> None:
-            service = service_in_hand.get()
+            service = current_service_var.get()
             if service is not None:
                 text = f"os._exit({status}) was called at {caller()}; it ends the whole process, every service with it"
                 self._notice(service.name, text)
@@ -54,7 +54,7 @@ class Exits(Part):
 
     def on_signal(self, number: int, handler: Any) -> None:
         """What a service's event loop does with `add_signal_handler`."""
-        service = service_in_hand.get()
+        service = current_service_var.get()
         if service is not None:
             self._remember(service, number, handler)
 
@@ -71,7 +71,7 @@ class Exits(Part):
             except SystemExit:
                 return
 
-    def farewell(self, service: ServiceContext) -> None:
+    def remove_service(self, service: ServiceContext) -> None:
         self._handlers.pop(id(service), None)
 
     def _remember(self, service: ServiceContext, number: int, handler: Any) -> Any:
@@ -90,7 +90,7 @@ class Exits(Part):
         patch = getattr(module, function)
 
         def patch_everything(*args: Any, **options: Any) -> Any:
-            service = service_in_hand.get()
+            service = current_service_var.get()
             if service is None:
                 return patch(*args, **options)
             raise MeshError(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from mesh.hosting.current import service_in_hand
+from mesh.service import current_service_var
 
 
 class Facade(ModuleType):
@@ -50,14 +50,14 @@ def private_atexit() -> Facade:
     """atexit whose functions run when the service stops, the last registered first."""
 
     def register(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        service = service_in_hand.get()
+        service = current_service_var.get()
         if service is None:
             return atexit.register(function, *args, **kwargs)
         service.on_stop(functools.partial(function, *args, **kwargs))
         return function
 
     def unregister(function: Callable[..., Any], /) -> None:
-        service = service_in_hand.get()
+        service = current_service_var.get()
         if service is not None:
             kept = [hook for hook in service.stop_hooks if getattr(hook, "func", None) != function]
             service.stop_hooks[:] = kept

@@ -12,8 +12,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.patches import Part
+from mesh.hosting.patches import Patch
+from mesh.service import ServiceContext, current_service_var
 
 
 class PerService:
@@ -30,7 +30,7 @@ class PerService:
     def __get__(self, logger: Any, owner: type) -> Any:
         if logger is None:
             return self
-        service = service_in_hand.get()
+        service = current_service_var.get()
         room = None if service is None else self.rooms.get(id(service))
         if room is None:
             return logger.__dict__[self._name]
@@ -40,7 +40,7 @@ class PerService:
         return value if self._fresh is None else room.setdefault(logger, self._fresh(logger, value))
 
     def __set__(self, logger: Any, value: Any) -> None:
-        service = service_in_hand.get()
+        service = current_service_var.get()
         room = None if service is None else self.rooms.get(id(service))
         # A logger that is being made has no value for all yet.
         if room is None or self._name not in logger.__dict__:
@@ -56,7 +56,7 @@ def _null_handlers(logger: logging.Logger, handlers: list[logging.Handler]) -> l
     return [handler for handler in handlers if isinstance(handler, logging.NullHandler)]
 
 
-class Logs(Part):
+class Logs(Patch):
     """Keeps the services' logging configurations apart."""
 
     def install(self) -> None:
@@ -81,11 +81,11 @@ class Logs(Part):
 
         self.patches.replace(logging, "shutdown", own_shutdown)
 
-    def welcome(self, service: ServiceContext) -> None:
+    def add_service(self, service: ServiceContext) -> None:
         for kept in (*self._kept.values(), self._disable):
             kept.rooms[id(service)] = {}
 
-    def farewell(self, service: ServiceContext) -> None:
+    def remove_service(self, service: ServiceContext) -> None:
         """Closes what the service opened."""
         lists = self._kept["handlers"].rooms.get(id(service), {}).values()
         for handler in {
@@ -96,6 +96,6 @@ class Logs(Part):
             kept.rooms.pop(id(service), None)
 
     def _own_handlers(self) -> list[logging.Handler] | None:
-        service = service_in_hand.get()
+        service = current_service_var.get()
         room = None if service is None else self._kept["handlers"].rooms.get(id(service))
         return None if room is None else [handler for handlers in room.values() for handler in handlers]

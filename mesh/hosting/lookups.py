@@ -15,12 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from mesh.hosting.arrivals import Arrivals
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.patches import Part
+from mesh.hosting.patches import Patch
 from mesh.hosting.world import World
+from mesh.service import ServiceContext, current_service_var
 
 
-class Lookups(Part):
+class Lookups(Patch):
     """Asks the world of the service in hand for what is found nowhere else."""
 
     def __init__(self, arrivals: Arrivals) -> None:
@@ -48,11 +48,11 @@ class Lookups(Part):
     def open(self, service: ServiceContext, world: World) -> None:
         self._worlds[id(service)] = world
 
-    def farewell(self, service: ServiceContext) -> None:
+    def remove_service(self, service: ServiceContext) -> None:
         self._worlds.pop(id(service), None)
 
     def _serve_werkzeug(self, module: Any) -> None:
-        """Wherever `import_string` is held; flask took it from a house that was open before, perhaps."""
+        """Wherever `import_string` is held; flask took it from a isolation that was open before, perhaps."""
         import_string = inspect.unwrap(module.import_string)
 
         # Silently at first: the sentence of its error is made with this very function.
@@ -86,7 +86,7 @@ class Lookups(Part):
 
     def _own_name(self, name: str) -> str | None:
         """The private name of a module of the service in hand; None where it has none of that name."""
-        service = service_in_hand.get()
+        service = current_service_var.get()
         world = None if service is None else self._worlds.get(id(service))
         if world is None or name in sys.modules or not world.owns(name):
             return None

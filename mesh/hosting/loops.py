@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mesh.hosting.names import Names
+from mesh.hosting.host_names import HostNames
 
 AddHandler = Callable[[int, Callable[[int, Any], object]], object]
 
 
-def new_event_loop(names: Names, on_signal: AddHandler) -> asyncio.AbstractEventLoop:
+def new_event_loop(names: HostNames, on_signal: AddHandler) -> asyncio.AbstractEventLoop:
     """A loop of uvloop's where it is installed, else of asyncio's.
 
     on_signal: takes a signal's number and handler where code asks the loop for it.
@@ -40,7 +40,7 @@ def _base() -> Any:
 @functools.cache
 def _own_loop(base: Any) -> Any:
     class ServiceLoop(base):  # type: ignore[misc]  # one of two, known at run time
-        mesh_names: Names
+        mesh_names: HostNames
         mesh_on_signal: AddHandler
 
         async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:

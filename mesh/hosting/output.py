@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.patches import Part
+from mesh.hosting.patches import Patch
+from mesh.service import ServiceContext, current_service_var
 
 #: Characters; what a line has beyond them is cut off.
 LINE_LIMIT = 16 * 1024
@@ -18,7 +18,7 @@ LINE_LIMIT = 16 * 1024
 LineSink = Callable[[str, str, str], None]
 
 
-class Output(Part):
+class Output(Patch):
     """sys.stdout and sys.stderr go to `sink` while a service is in hand; else where they always went."""
 
     def __init__(self, sink: LineSink) -> None:
@@ -37,7 +37,7 @@ class Output(Part):
         super().uninstall()
         self.streams.clear()
 
-    def farewell(self, service: ServiceContext) -> None:
+    def remove_service(self, service: ServiceContext) -> None:
         """Gives out the last line of each thread, though no newline ended it."""
         for stream in self.streams:
             stream.finish(service)
@@ -54,7 +54,7 @@ class Routed(io.TextIOBase):
         self._partial: dict[tuple[int, int], tuple[ServiceContext, str]] = {}
 
     def write(self, text: str) -> int:
-        service = service_in_hand.get()
+        service = current_service_var.get()
         if service is None:
             return self.original.write(text)
         key = (id(service), threading.get_ident())
@@ -72,7 +72,7 @@ class Routed(io.TextIOBase):
             self.write(line)
 
     def flush(self) -> None:
-        if service_in_hand.get() is None:
+        if current_service_var.get() is None:
             self.original.flush()
 
     def finish(self, service: ServiceContext) -> None:
@@ -82,7 +82,7 @@ class Routed(io.TextIOBase):
     @property
     def buffer(self) -> Any:
         """The bytes below: decoded and written as text within a service."""
-        return self.original.buffer if service_in_hand.get() is None else _Bytes(self)
+        return self.original.buffer if current_service_var.get() is None else _Bytes(self)
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.hosting.current import ServiceContext
+from mesh.service import ServiceContext
 
 _MISSING = object()
 
@@ -31,8 +31,8 @@ class Patches:
                 setattr(owner, name, before)
 
 
-class Part:
-    """One thing the house looks after: installed once, told of every generation of a service that comes and goes."""
+class Patch:
+    """One thing the isolation looks after: installed once, told of every generation of a service that comes and goes."""
 
     def __init__(self) -> None:
         self.patches = Patches()
@@ -43,8 +43,8 @@ class Part:
     def uninstall(self) -> None:
         self.patches.undo()
 
-    def welcome(self, service: ServiceContext) -> None:
+    def add_service(self, service: ServiceContext) -> None:
         """Before the generation's code is loaded. One ServiceContext object stands for one generation."""
 
-    def farewell(self, service: ServiceContext) -> None:
+    def remove_service(self, service: ServiceContext) -> None:
         """After the generation has ended."""

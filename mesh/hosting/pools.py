@@ -6,12 +6,12 @@ from types import ModuleType
 from typing import Any
 
 from mesh.hosting.arrivals import Arrivals
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.patches import Part
+from mesh.hosting.patches import Patch
 from mesh.hosting.protos import Protos
+from mesh.service import ServiceContext, current_service_var
 
 
-class Pools(Part):
+class Pools(Patch):
     """Which services need a pool of their own, and which pool the service in hand has."""
 
     def __init__(self, arrivals: Arrivals) -> None:
@@ -27,7 +27,7 @@ class Pools(Part):
         """The protos of a generation that begins."""
         return self._of.setdefault(id(service), Protos(service.name, self._private))
 
-    def farewell(self, service: ServiceContext) -> None:
+    def remove_service(self, service: ServiceContext) -> None:
         self._of.pop(id(service), None)
 
     def _serve(self, symbol_database: ModuleType) -> None:
@@ -35,7 +35,7 @@ class Pools(Part):
         default = symbol_database.Default
 
         def own_default() -> Any:
-            service = service_in_hand.get()
+            service = current_service_var.get()
             protos = None if service is None else self._of.get(id(service))
             return default() if protos is None or protos.symbols is None else protos.symbols
 

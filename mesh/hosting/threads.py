@@ -8,18 +8,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from mesh.hosting.current import service_in_hand
-from mesh.hosting.patches import Part
+from mesh.hosting.patches import Patch
+from mesh.service import current_service_var
 
 
-class Threads(Part):
+class Threads(Patch):
     """`Thread.start` carries a service's context, `ThreadPoolExecutor.submit` everybody's."""
 
     def install(self) -> None:
         start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 
         def carrying_start(thread: threading.Thread) -> None:
-            if service_in_hand.get() is not None and not thread._started.is_set():  # type: ignore[attr-defined]  # no public word
+            if current_service_var.get() is not None and not thread._started.is_set():  # type: ignore[attr-defined]  # no public word
                 _carry(thread)
             start(thread)
 
@@ -41,7 +41,7 @@ def _carry(thread: threading.Thread) -> None:
         # Away with this function: the class's own run is the one to find, and the cycle ends.
         del thread.__dict__["run"]
         # In the thread's first context as well: what ends the thread is told from there.
-        service_in_hand.set(context[service_in_hand])
+        current_service_var.set(context[current_service_var])
         context.run(thread.run)
 
     thread.run = run  # type: ignore[method-assign]  # for this one thread

@@ -1,1 +1,1 @@
-"""What does run: units, and the supervisor that owns them."""
+"""What does run: instances, and the supervisor that owns them."""

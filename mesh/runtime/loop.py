@@ -10,40 +10,40 @@ from typing import Literal
 
 from mesh.calling.connections import warm_up
 from mesh.errors import MeshError
-from mesh.runtime.board import Board
-from mesh.runtime.ending import Ending
-from mesh.runtime.fleet import Fleet
-from mesh.runtime.messages import Changed, Ended, Failed, Kept, Live, Message, Ready, Steer, Stop
+from mesh.runtime.messages import Changed, Ended, Failed, Message, Ready, Reloaded, ReloadFailed, ServiceCommand, Stop
 from mesh.runtime.options import Options
-from mesh.runtime.retries import Retries
+from mesh.runtime.restart_policy import RestartPolicy
+from mesh.runtime.service_instances import ServiceInstances
+from mesh.runtime.shutdown import Shutdown
+from mesh.runtime.status import Status
 from mesh.topology.model import Topology
 
 #: How many services start at once: more threads only hand the GIL to and fro (docs/benchmarks.md).
-AT_ONCE = 4
+MAX_CONCURRENT_STARTS = 4
 #: Seconds from which on a start keeps no other waiting: it waits for something itself.
-FRESH = 0.25
+START_GRACE_SECONDS = 0.25
 
 
 class Loop:
     """What the supervisor does with each message, and when time runs out. All of it runs in the supervisor's thread.
 
-    settled: set when every service is ready or has failed. read_again: see Supervisor.
+    settled: set when every service is ready or has failed. reread: see Supervisor.
     """
 
     def __init__(
         self,
-        fleet: Fleet,
-        board: Board,
+        instances: ServiceInstances,
+        status: Status,
         options: Options,
-        read_again: Callable[[], tuple[Topology, Topology]] | None = None,
+        reread: Callable[[], tuple[Topology, Topology]] | None = None,
     ) -> None:
         self.settled = threading.Event()
-        self._fleet = fleet
-        self._board = board
+        self._instances = instances
+        self._status = status
         self._options = options
-        self._read_again = read_again
-        self._ending = Ending(fleet, board, options.grace)
-        self._retries = Retries()
+        self._reread = reread
+        self._shutdown = Shutdown(instances, status, options.grace)
+        self._restart_policy = RestartPolicy()
         #: What is to follow the end of a service whose declaration has changed.
         self._after_end: dict[str, Literal["forget", "start"]] = {}
         #: When each service was started, on the monotonic clock.
@@ -52,197 +52,197 @@ class Loop:
     @property
     def exit_status(self) -> int:
         """What whoever asked for the end wants the process to end with."""
-        return self._ending.exit_status
+        return self._shutdown.exit_status
 
     def begin(self) -> None:
         """Starts what depends on nothing; the rest follows as those become ready."""
-        self._board.enter("starting")
+        self._status.set_phase("starting")
         self._start_what_can()
 
     def handle(self, message: Message) -> None:
         match message:
             case Ready(name):
                 self._arrive(name)
-            case Live(name, why, milliseconds, how):
+            case Reloaded(name, why, milliseconds, how):
                 self._arrive(name)
-                self._board.say(name, f"{how} in {milliseconds:.0f} ms  ({why})")
-                self._fleet.replay(name)
-            case Kept(name, reason, trace):
-                self._board.keep(name, reason, trace)
+                self._status.log(name, f"{how} in {milliseconds:.0f} ms  ({why})")
+                self._instances.replay(name)
+            case ReloadFailed(name, reason, trace):
+                self._status.mark_stale(name, reason, trace)
             case Failed(name, reason, trace, again):
                 self._fail(name, reason, trace, again)
             case Ended(name, reason, trace):
                 self._end(name, reason, trace)
             case Changed(files):
                 self._reload(files)
-            case Steer(name, what):
-                self._steer(name, what)
+            case ServiceCommand(name, what):
+                self._obey(name, what)
             case Stop(_, exit_status):
-                self._ending.begin(exit_status)
+                self._shutdown.start(exit_status)
 
     def _start_what_can(self) -> None:
-        """Starts waiting units whose dependencies are settled, a few at once; notes when all of them are."""
-        if self._board.snapshot.phase != "starting":
+        """Starts waiting instances whose dependencies are settled, a few at once; notes when all of them are."""
+        if self._status.snapshot.phase != "starting":
             return
-        unsettled = self._board.snapshot.named("waiting", "starting")
-        for name in self._fleet.order:
-            if len(self._fresh()) >= AT_ONCE:
+        unsettled = self._status.snapshot.in_state("waiting", "starting")
+        for name in self._instances.order:
+            if len(self._starts_in_grace()) >= MAX_CONCURRENT_STARTS:
                 break
-            if self._board.snapshot[name].state == "waiting" and not unsettled & set(
-                self._fleet.topology[name].depends_on
+            if self._status.snapshot[name].state == "waiting" and not unsettled & set(
+                self._instances.topology[name].depends_on
             ):
                 self._launch(name)
         if not unsettled:
-            self._board.enter("running")
+            self._status.set_phase("running")
             self.settled.set()
             warm_up()
 
-    def _fresh(self) -> list[float]:
+    def _starts_in_grace(self) -> list[float]:
         """When each of the starts will be old that others are to wait for."""
         now = time.monotonic()
-        old = [self._launched[name] + FRESH for name in self._board.snapshot.named("starting")]
+        old = [self._launched[name] + START_GRACE_SECONDS for name in self._status.snapshot.in_state("starting")]
         return [at for at in old if at > now]
 
     def _launch(self, name: str) -> None:
-        self._board.set(name, state="starting")
+        self._status.set(name, state="starting")
         self._launched[name] = time.monotonic()
-        self._fleet.living.add(name)
-        self._fleet.units[name].start()
+        self._instances.living.add(name)
+        self._instances.by_name[name].start()
 
     def _arrive(self, name: str) -> None:
         """A generation serves: what was wrong before is over, and who serves its contract serves the new one."""
-        if self._board.snapshot[name].state == "stopping":
+        if self._status.snapshot[name].state == "stopping":
             return
-        served_by = self._fleet.learn(name)
-        self._board.set(name, state="ready", reason=None, generation=self._board.snapshot[name].generation + 1)
-        for other in self._board.snapshot.named("ready", "starting").intersection(served_by):
-            self._fleet.units[other].reload(f"the contract of {name}")
+        served_by = self._instances.learn(name)
+        self._status.set(name, state="ready", reason=None, generation=self._status.snapshot[name].generation + 1)
+        for other in self._status.snapshot.in_state("ready", "starting").intersection(served_by):
+            self._instances.by_name[other].reload(f"the contract of {name}")
         self._start_what_can()
 
     def _fail(self, name: str, reason: str, trace: str, again: bool = False) -> None:
-        pause = self._retries.failed(name, time.monotonic()) if again else None
+        pause = self._restart_policy.failed(name, time.monotonic()) if again else None
         if again:
             reason += f"; tried again in {pause:.1f} s" if pause else "; given up, `mesh restart` tries again"
-        self._board.fail(name, reason, trace)
+        self._status.fail(name, reason, trace)
         self._start_what_can()
 
     def _end(self, name: str, reason: str | None, trace: str) -> None:
-        """A unit is gone: as asked, or by itself, and then it is started again."""
-        self._fleet.living.discard(name)
-        asked = self._board.snapshot.phase == "stopping" or self._board.snapshot[name].state == "stopping"
+        """An instance is gone: as asked, or by itself, and then it is started again."""
+        self._instances.living.discard(name)
+        asked = self._status.snapshot.phase == "stopping" or self._status.snapshot[name].state == "stopping"
         if reason is not None and not asked:
             self._fail(name, reason, trace, again=True)
             return
-        self._board.set(name, state="stopped")
-        self._ending.go_on()
+        self._status.set(name, state="stopped")
+        self._shutdown.advance()
         self._start_what_can()
-        match self._after_end.pop(name, None) if self._board.snapshot.phase != "stopping" else None:
+        match self._after_end.pop(name, None) if self._status.snapshot.phase != "stopping" else None:
             case "forget":
-                self._fleet.forget(name)
-                self._board.remove(name)
+                self._instances.forget(name)
+                self._status.remove(name)
             case "start":
-                self._revive(name)
+                self._start_again(name)
 
-    def _revive(self, name: str) -> None:
-        """Starts a service that failed or was stopped: a living unit loads its code anew, a gone one is made anew."""
-        if name in self._fleet.living:
-            self._board.set(name, state="starting")
+    def _start_again(self, name: str) -> None:
+        """Starts a service that failed or was stopped: a living instance loads its code anew, a gone one is made anew."""
+        if name in self._instances.living:
+            self._status.set(name, state="starting")
             self._launched[name] = time.monotonic()
-            self._fleet.units[name].reload("")
+            self._instances.by_name[name].reload("")
             return
         try:
-            self._board.place(name, self._fleet.renew(name))
+            self._status.set_addresses(name, self._instances.replace(name))
         except MeshError as error:
             self._fail(name, str(error), "", again=True)
         else:
             self._launch(name)
 
-    def _steer(self, name: str, what: str) -> None:
+    def _obey(self, name: str, what: str) -> None:
         """Does what somebody asked of one service."""
-        state = self._board.snapshot[name].state
-        self._retries.forget(name)
-        if what == "stop" and name not in self._fleet.living:
-            self._board.set(name, state="stopped", reason=None)
+        state = self._status.snapshot[name].state
+        self._restart_policy.forget(name)
+        if what == "stop" and name not in self._instances.living:
+            self._status.set(name, state="stopped", reason=None)
         elif what == "stop" and state != "stopping":
-            self._board.set(name, state="stopping", reason=None)
-            self._fleet.units[name].stop(self._options.grace)
+            self._status.set(name, state="stopping", reason=None)
+            self._instances.by_name[name].stop(self._options.grace)
         elif what != "stop" and state == "stopping":
             self._after_end[name] = "start"
         elif state == "ready" and what == "restart":
-            self._fleet.units[name].reload("restart")
+            self._instances.by_name[name].reload("restart")
         elif state in ("failed", "stopped"):
-            self._revive(name)
+            self._start_again(name)
 
     def _reload(self, files: frozenset[Path]) -> None:
         """Loads what the changed files concern; a service that failed is tried again at any change below its root.
 
         What is wrong with a declaration or a .proto does not keep the rest from being loaded.
         """
-        source = self._fleet.topology.source
+        source = self._instances.topology.source
         new: frozenset[str] = frozenset()
         try:
             if source is not None and source.resolve() in files:
-                new = self._declare_again()
+                new = self._reread_declaration()
         except MeshError as error:
-            self._board.say("mesh", str(error))
+            self._status.log("mesh", str(error))
         try:
             if any(file.suffix == ".proto" for file in files):
-                self._fleet.recompile()
+                self._instances.recompile()
         except MeshError as error:
-            self._board.say("mesh", str(error))
+            self._status.log("mesh", str(error))
             files = frozenset(file for file in files if file.suffix != ".proto")
-        for name, why in self._fleet.concerned(files).items():
+        for name, why in self._instances.affected_services(files).items():
             if name in new:
                 continue
-            self._retries.forget(name)
-            if self._board.snapshot[name].state in ("ready", "starting"):
-                self._fleet.units[name].reload(why)
-            elif self._board.snapshot[name].state == "failed":
-                self._revive(name)
+            self._restart_policy.forget(name)
+            if self._status.snapshot[name].state in ("ready", "starting"):
+                self._instances.by_name[name].reload(why)
+            elif self._status.snapshot[name].state == "failed":
+                self._start_again(name)
 
-    def _declare_again(self) -> frozenset[str]:
+    def _reread_declaration(self) -> frozenset[str]:
         """Starts, stops and starts anew what the changed file declares otherwise, and nothing else.
 
         Returns the services that it declares for the first time.
         """
-        if self._read_again is None:
+        if self._reread is None:
             return frozenset()
-        declared, selected = self._read_again()
-        found = self._fleet.adopt(selected, declared)
+        declared, selected = self._reread()
+        found = self._instances.adopt(selected, declared)
         for name in found.added:
-            self._board.add(name)
-            self._revive(name)
+            self._status.add(name)
+            self._start_again(name)
         for name in found.gone | found.changed:
             self._after_end[name] = "forget" if name in found.gone else "start"
-            self._retries.forget(name)
-            if name in self._fleet.living:
-                self._board.set(name, state="stopping", reason=None)
-                self._fleet.units[name].stop(self._options.grace)
+            self._restart_policy.forget(name)
+            if name in self._instances.living:
+                self._status.set(name, state="stopping", reason=None)
+                self._instances.by_name[name].stop(self._options.grace)
             else:
                 self._end(name, None, "")
         return found.added
 
-    def patience(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Seconds until something is to be done though nothing is said; None while there is no such thing."""
-        if self._ending.begun:
-            return self._ending.patience()
-        times = [self._late_from(name) for name in self._board.snapshot.named("starting")]
-        times += self._retries.due.values()
-        if self._board.snapshot.phase == "starting" and self._board.snapshot.named("waiting"):
-            times += self._fresh()
+        if self._shutdown.has_started:
+            return self._shutdown.seconds_left()
+        times = [self._late_from(name) for name in self._status.snapshot.in_state("starting")]
+        times += self._restart_policy.due.values()
+        if self._status.snapshot.phase == "starting" and self._status.snapshot.in_state("waiting"):
+            times += self._starts_in_grace()
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def out_of_time(self) -> None:
         """Tries again what was to be tried by now, and names what has not started."""
-        if self._ending.begun:
-            self._ending.insist()
+        if self._shutdown.has_started:
+            self._shutdown.force()
             return
         now = time.monotonic()
-        for name in self._retries.taken(now):
-            self._revive(name)
-        for name in self._board.snapshot.named("starting"):
+        for name in self._restart_policy.taken(now):
+            self._start_again(name)
+        for name in self._status.snapshot.in_state("starting"):
             if self._late_from(name) <= now:
-                where = self._fleet.units[name].stands_at()
+                where = self._instances.by_name[name].current_stack()
                 self._fail(name, f"has not started within {self._options.start_within:g} s", where)
         self._start_what_can()
 

@@ -14,7 +14,7 @@ Phase = Literal["bound", "starting", "running", "stopping", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A unit serves on all of its listeners. milliseconds: what its code took to load and start."""
+    """An instance serves on all of its listeners. milliseconds: what its code took to load and start."""
 
     service: str
     milliseconds: float
@@ -22,7 +22,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A unit could not start, or ended by itself.
+    """An instance could not start, or ended by itself.
 
     reason: a line. traceback: the service's own. again: whether another try without a change of the code may help.
     """
@@ -34,7 +34,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class Reloaded:
     """A new generation serves in the place of the old one. why: what changed. how: in a word."""
 
     service: str
@@ -44,7 +44,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ReloadFailed:
     """A new generation could not start; the old one goes on."""
 
     service: str
@@ -54,7 +54,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A unit has closed its listeners and its thread or process is gone. reason: why, where nobody asked for it."""
+    """An instance has closed its listeners and its thread or process is gone. reason: why, where nobody asked for it."""
 
     service: str
     reason: str | None = None
@@ -69,7 +69,7 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Steer:
+class ServiceCommand:
     """Somebody asked for one service to be started, stopped or restarted."""
 
     service: str
@@ -84,7 +84,7 @@ class Stop:
     exit_status: int
 
 
-Message = Ready | Failed | Live | Kept | Ended | Changed | Steer | Stop
+Message = Ready | Failed | Reloaded | ReloadFailed | Ended | Changed | ServiceCommand | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,6 @@ class Snapshot:
                 return service
         raise KeyError(name)
 
-    def named(self, *states: State) -> set[str]:
+    def in_state(self, *states: State) -> set[str]:
         """The names of the services in one of these states."""
         return {service.name for service in self.services if service.state in states}

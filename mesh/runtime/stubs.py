@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.contract.protos import ProtoError, compile_protos, describe_protos
+from mesh.contract.protoc import ProtoError, compile_protos, describe_protos
 from mesh.errors import UsageError
 
 DESCRIPTORS = "descriptors.pb"

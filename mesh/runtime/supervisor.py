@@ -9,15 +9,15 @@ from contextlib import contextmanager
 
 from mesh.calling.contracts import contract_of
 from mesh.contract import Contract
-from mesh.hosting.current import ServiceContext
 from mesh.observing.journal import Journal
-from mesh.runtime.board import Board
-from mesh.runtime.fleet import Fleet
+from mesh.runtime.diagnostics.watchdog import Watchdog
 from mesh.runtime.loop import Loop
 from mesh.runtime.messages import Message, Snapshot, Stop
 from mesh.runtime.options import Options
-from mesh.runtime.watchdog import Watchdog
-from mesh.runtime.watcher import Watcher
+from mesh.runtime.reload.watcher import Watcher
+from mesh.runtime.service_instances import ServiceInstances
+from mesh.runtime.status import Status
+from mesh.service import ServiceContext
 from mesh.topology.directory import Directory
 from mesh.topology.model import Topology
 
@@ -25,7 +25,7 @@ from mesh.topology.model import Topology
 class Supervisor:
     """`bind()`, then `run()` until somebody posts Stop; or `start()` and `stop()` around it, from a test.
 
-    topology: the part that runs here. declared: the whole of it, for the addresses of what does not. read_again: gives
+    topology: the part that runs here. declared: the whole of it, for the addresses of what does not. reread: gives
     the whole and the part once more, when the file they were read from has changed.
     """
 
@@ -34,22 +34,22 @@ class Supervisor:
         topology: Topology,
         declared: Topology | None = None,
         options: Options | None = None,
-        read_again: Callable[[], tuple[Topology, Topology]] | None = None,
+        reread: Callable[[], tuple[Topology, Topology]] | None = None,
     ) -> None:
         self.options = options or Options()
         self.journal = Journal()
         #: Whether something did not end in time, so that only the end of the process will end it.
         self.stuck = False
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._board = Board(topology.name, [service.name for service in topology], self.journal)
-        self._fleet = Fleet(topology, declared or topology, self.options, self.journal, self.post)
-        self._loop = Loop(self._fleet, self._board, self.options, read_again)
+        self._status = Status(topology.name, [service.name for service in topology], self.journal)
+        self._instances = ServiceInstances(topology, declared or topology, self.options, self.journal, self.post)
+        self._loop = Loop(self._instances, self._status, self.options, reread)
         self._thread: threading.Thread | None = None
 
     @property
     def topology(self) -> Topology:
         """The part that runs here, as declared by now."""
-        return self._fleet.topology
+        return self._instances.topology
 
     @property
     def settled(self) -> threading.Event:
@@ -59,12 +59,12 @@ class Supervisor:
     @property
     def snapshot(self) -> Snapshot:
         """The newest picture; safe to read from any thread."""
-        return self._board.snapshot
+        return self._status.snapshot
 
     @property
     def directory(self) -> Directory:
         """Where every listener is found, once `bind()` has returned."""
-        return self._fleet.directory
+        return self._instances.directory
 
     def post(self, message: Message) -> None:
         """Hands the loop a message; safe from any thread and from a signal handler."""
@@ -72,30 +72,30 @@ class Supervisor:
 
     def bind(self) -> None:
         """Takes every port, in the calling thread; PortError, with none of them left taken, where one is not free."""
-        for name, addresses in self._fleet.bind().items():
-            self._board.place(name, addresses)
+        for name, addresses in self._instances.bind().items():
+            self._status.set_addresses(name, addresses)
 
     def run(self) -> int:
         """Starts, loops and stops in the calling thread; returns the exit status."""
-        with self._fleet.house, self._watching():
+        with self._instances.isolation, self._watching():
             self._loop.begin()
             while self.snapshot.phase != "stopped":
                 try:
-                    self._loop.handle(self._queue.get(timeout=self._loop.patience()))
+                    self._loop.handle(self._queue.get(timeout=self._loop.seconds_left()))
                 except queue.Empty:
                     self._loop.out_of_time()
-        self._fleet.release(self.snapshot.named("waiting"))
+        self._instances.release(self.snapshot.in_state("waiting"))
         self.settled.set()
-        self.stuck = bool(self.journal.in_flight or self.snapshot.named("stopping"))
+        self.stuck = bool(self.journal.in_flight or self.snapshot.in_state("stopping"))
         failed = any(service.reason for service in self.snapshot.services)
         return 1 if failed else self._loop.exit_status
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
         """Watches the loops and, where it is wanted, the files."""
-        watching: list[Watchdog | Watcher] = [Watchdog(lambda: dict(self._fleet.units), self._board.say)]
+        watching: list[Watchdog | Watcher] = [Watchdog(lambda: dict(self._instances.by_name), self._status.log)]
         if self.options.watch:
-            watching.append(Watcher(self._fleet.folders, self.post, lambda text: self._board.say("mesh", text)))
+            watching.append(Watcher(self._instances.folders, self.post, lambda text: self._status.log("mesh", text)))
         for each in watching:
             each.start()
         try:
@@ -120,7 +120,7 @@ class Supervisor:
     def failures(self) -> list[str]:
         """Of every service that failed, its reason and its own traceback."""
         return [
-            f"{each.name} failed to start: {each.reason}\n{self._board.traces.get(each.name, '')}"
+            f"{each.name} failed to start: {each.reason}\n{self._status.traces.get(each.name, '')}"
             for each in self.snapshot.services
             if each.state == "failed"
         ]
@@ -131,9 +131,9 @@ class Supervisor:
 
     def context(self, service: str) -> ServiceContext:
         """A running service as its own code sees it."""
-        return self._fleet.units[service].context
+        return self._instances.by_name[service].context
 
     def reset(self) -> None:
         """Puts the content of every service back to what it was at the start."""
-        for unit in self._fleet.units.values():
-            unit.reset()
+        for instance in self._instances.by_name.values():
+            instance.reset()

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mesh.context import current_call
-from mesh.contract.answers import error_response
+from mesh.contract.rest.exchange import error_response
 from mesh.errors import Code, StatusError, code_of_status
-from mesh.hosting.current import service_in_hand
 from mesh.layers import bug_in
+from mesh.service import current_service_var
 
 
 async def _status_error(request: Request, error: Exception) -> Response:
@@ -34,8 +34,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    # Starlette raises the error once more after this answer: the log comes from the door.
-    service, call = service_in_hand.get(), current_call.get()
+    # Starlette raises the error once more after this answer: the log comes from the dispatcher.
+    service, call = current_service_var.get(), current_call.get()
     return _response(bug_in(service, call) if service and call else StatusError(Code.INTERNAL, "internal error"))
 
 

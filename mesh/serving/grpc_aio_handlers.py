@@ -14,8 +14,8 @@ from mesh.context import Call
 from mesh.contract.servicers import Handler, is_async
 from mesh.contract.status import DETAILS_KEY, status_bytes
 from mesh.errors import Code
-from mesh.hosting.current import ServiceContext
-from mesh.layers import Answer, in_time, inbound, status_of
+from mesh.layers import Outcome, in_time, inbound, status_of
+from mesh.service import ServiceContext
 from mesh.serving.grpc_handlers import CODES, Layered, arriving, code_set
 
 
@@ -82,7 +82,7 @@ class LayeredAio(Layered):
         async for request in requests:
             yield self.message(request)
 
-    async def refuse_aio(self, error: BaseException, context: Any, call: Call, answer: Answer) -> None:
+    async def refuse_aio(self, error: BaseException, context: Any, call: Call, answer: Outcome) -> None:
         """Ends the call with the error's status; never returns."""
         if isinstance(error, asyncio.CancelledError):
             answer.status = Code.CANCELLED.name

@@ -12,9 +12,9 @@ from mesh.context import Call, call_from
 from mesh.contract.servicers import Handler, behavior
 from mesh.contract.status import DETAILS_KEY, status_bytes
 from mesh.errors import Code, StatusError
-from mesh.hosting.current import ServiceContext
-from mesh.layers import Answer, in_time, inbound, status_of
+from mesh.layers import Outcome, in_time, inbound, status_of
 from mesh.observing.journal import InFlight
+from mesh.service import ServiceContext
 
 CODES = {int(code.value[0]): code for code in grpc.StatusCode}
 
@@ -114,7 +114,7 @@ class Layered:
                 f"{self.service.name}: {name} answered {response!r:.80}, which is not its message"
             ) from error
 
-    def refuse(self, error: BaseException, context: grpc.ServicerContext, call: Call, answer: Answer) -> None:
+    def refuse(self, error: BaseException, context: grpc.ServicerContext, call: Call, answer: Outcome) -> None:
         """Ends the call with the error's status; never returns."""
         if aborted(error, context):
             answer.status = code_set(context).name

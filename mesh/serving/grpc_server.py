@@ -1,4 +1,4 @@
-"""The gRPC servers of a service: one for plain servicers, one for async ones; both serve what a door points at."""
+"""The gRPC servers of a service: one for plain servicers, one for async ones; both serve what a dispatcher points at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from mesh.contract.servicers import Handlers, is_async
-from mesh.serving.grpc_door import GrpcDoor
+from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.topology.model import Address
 
 #: Calls a plain servicer answers at once. One more is refused with RESOURCE_EXHAUSTED, at once: waiting silently for a
@@ -29,7 +29,7 @@ OPTIONS: list[tuple[str, Any]] = [
 class GrpcServer(Protocol):
     """Started and stopped in the service's loop."""
 
-    def __init__(self, door: GrpcDoor, pool: ThreadPoolExecutor) -> None: ...
+    def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None: ...
 
     async def start(self, held: socket.socket) -> None:
         """Takes over the port of a socket that was bound and does not listen; OSError where it is lost on the way."""
@@ -43,8 +43,8 @@ class GrpcServer(Protocol):
 class SyncServer:
     """A thread of the pool for each call: flat up to many services in one process (docs/hosting.md)."""
 
-    def __init__(self, door: GrpcDoor, pool: ThreadPoolExecutor) -> None:
-        self._server = grpc.server(pool, handlers=[door], options=OPTIONS, maximum_concurrent_rpcs=WORKERS)
+    def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None:
+        self._server = grpc.server(pool, handlers=[dispatcher], options=OPTIONS, maximum_concurrent_rpcs=WORKERS)
 
     async def start(self, held: socket.socket) -> None:
         take_over(held, self._server.add_insecure_port)
@@ -57,8 +57,8 @@ class SyncServer:
 class AioServer:
     """For servicers of coroutine functions, in the loop that runs them; plain methods among them get a thread."""
 
-    def __init__(self, door: GrpcDoor, pool: ThreadPoolExecutor) -> None:
-        self._server = grpc.aio.server(migration_thread_pool=pool, handlers=[door], options=OPTIONS)
+    def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None:
+        self._server = grpc.aio.server(migration_thread_pool=pool, handlers=[dispatcher], options=OPTIONS)
 
     async def start(self, held: socket.socket) -> None:
         take_over(held, self._server.add_insecure_port)

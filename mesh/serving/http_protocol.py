@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from mesh.serving.one_write import OneWrite
+from mesh.serving.coalescing_transport import CoalescingTransport
 
 MAX_URL = 16 * 1024
 MAX_HEADERS = 100
@@ -39,7 +39,7 @@ class GuardedProtocol(HttpToolsProtocol):
     stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it is one by its methods
+        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # it is one by its methods
         self.timeout_keep_alive = KEPT_FOR  # type: ignore[assignment]  # for any fraction of a second
         self._expect_headers()
 

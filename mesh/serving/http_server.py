@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from uvicorn import Config, Server
 
-from mesh.serving.http_door import App
+from mesh.serving.http_dispatcher import App
 from mesh.serving.http_protocol import GuardedProtocol
 from mesh.topology.model import Address
 

@@ -1,4 +1,4 @@
-"""A service's two listeners: ports bound in the main thread, a door that stays, a server while the service lives."""
+"""A service's two listeners: ports bound in the main thread, a dispatcher that stays, a server while the service lives."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from mesh.contract import Handlers, collect_handlers
-from mesh.hosting.current import ServiceContext
+from mesh.service import ServiceContext
 from mesh.serving.grpc_aio_handlers import layered_aio
-from mesh.serving.grpc_door import GrpcDoor
+from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.grpc_handlers import Layered
 from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
-from mesh.serving.http_door import App, HttpDoor, closed
+from mesh.serving.http_dispatcher import App, AppDispatcher, closed
 from mesh.serving.http_server import HttpServer, adopt, bind
 from mesh.serving.recording import recorded_app
 from mesh.topology.model import Address
@@ -26,7 +26,7 @@ class HttpListener:
     """
 
     def __init__(self, service: ServiceContext, held: Mapping[int, int]) -> None:
-        self._door = HttpDoor(service)
+        self._dispatcher = AppDispatcher(service)
         self._held = held
         self._sockets: list[socket.socket] = []
         self._server: HttpServer | None = None
@@ -43,15 +43,15 @@ class HttpListener:
 
     def serve(self, app: App, service: ServiceContext) -> None:
         """Puts this application in the place of the one so far."""
-        self._door.serve(recorded_app(app, service), service)
+        self._dispatcher.serve(recorded_app(app, service), service)
 
     def close(self, reason: str, service: ServiceContext) -> None:
         """Answers every request with UNAVAILABLE and the reason."""
-        self._door.serve(closed(reason), service)
+        self._dispatcher.serve(closed(reason), service)
 
     async def open(self) -> None:
         if self._sockets:
-            self._server = HttpServer(self._sockets, self._door)
+            self._server = HttpServer(self._sockets, self._dispatcher)
             await self._server.start()
 
     async def stop(self, grace: float) -> None:
@@ -65,7 +65,7 @@ class GrpcListener:
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
-        self._door = GrpcDoor()
+        self._dispatcher = MethodDispatcher()
         self._address: Address | None = None
         #: Holds the port until a server takes it over.
         self._held: socket.socket | None = None
@@ -91,7 +91,7 @@ class GrpcListener:
         is_kept = self._server is None or self._address is None or isinstance(self._server, self._kind)
         if not is_kept and self._server is not None:
             await self._server.stop(0)
-        self._door.serve(handlers, service, layered_aio if self._kind is AioServer else Layered)
+        self._dispatcher.serve(handlers, service, layered_aio if self._kind is AioServer else Layered)
         if not is_kept and self._address is not None:
             self._held = await _bound_again(self._address)
             await self.open()
@@ -99,15 +99,15 @@ class GrpcListener:
 
     def close(self, reason: str) -> None:
         """Answers every call with UNAVAILABLE and the reason."""
-        self._door.close(reason)
+        self._dispatcher.close(reason)
 
     async def open(self) -> None:
         if self._held is not None:
-            self._server = self._kind(self._door, self._pool)
+            self._server = self._kind(self._dispatcher, self._pool)
             await self._server.start(self._held)
 
     async def stop(self, grace: float) -> None:
-        self._door.drain()
+        self._dispatcher.drain()
         if self._server is not None:
             await self._server.stop(grace)
         self.release()

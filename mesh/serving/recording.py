@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 
 from mesh.contract.servicers import Handler, Handlers
-from mesh.hosting.current import ServiceContext
 from mesh.observing.exchanges import Exchange
-from mesh.serving.http_door import App, Message, Receive, Scope, Send
+from mesh.service import ServiceContext
+from mesh.serving.http_dispatcher import App, Message, Receive, Scope, Send
 
 #: Bytes; a longer answer is not kept.
 MAX_ANSWER = 1024 * 1024

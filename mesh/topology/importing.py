@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.errors import MeshError, UsageError
-from mesh.topology.mistakes import nearest
+from mesh.topology.declaration.mistakes import nearest
 from mesh.topology.model import Topology
 
 

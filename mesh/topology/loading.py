@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mesh.errors import UsageError
-from mesh.topology.checking import check
+from mesh.topology.declaration.checking import check
+from mesh.topology.declaration.mistakes import TopologyError
+from mesh.topology.declaration.reading import parse, read
 from mesh.topology.importing import import_topology
-from mesh.topology.mistakes import TopologyError
 from mesh.topology.model import Service, Topology
-from mesh.topology.reading import parse, read
 
 _NAMES = ("mesh.toml", "pyproject.toml")
 
@@ -75,7 +75,7 @@ def _declared(folder: Path, default: Callable[[], Topology]) -> Topology:
         if file := declares_itself(place):
             return read_file(file, folder, looked[: looked.index(file) + 1])
     found = default()
-    return _placed(found, found.services, found.source, folder, found.protos)
+    return _topology_below(found, found.services, found.source, folder, found.protos)
 
 
 def _anchored(topology: Topology, source: Path | None, folder: Path) -> Topology:
@@ -88,10 +88,12 @@ def _anchored(topology: Topology, source: Path | None, folder: Path) -> Topology
         )
         for service in topology
     ]
-    return _placed(topology, services, source, topology.folder, [_below(folder, place) for place in topology.protos])
+    return _topology_below(
+        topology, services, source, topology.folder, [_below(folder, place) for place in topology.protos]
+    )
 
 
-def _placed(
+def _topology_below(
     topology: Topology, services: Sequence[Service], source: Path | None, folder: Path, protos: Sequence[Path]
 ) -> Topology:
     name, descriptors = topology.name, topology.descriptors

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mesh.errors import UsageError
-from mesh.topology.checking import circle, port_mistakes
-from mesh.topology.mistakes import TopologyError, nearest
+from mesh.topology.declaration.checking import circle, port_mistakes
+from mesh.topology.declaration.mistakes import TopologyError, nearest
 from mesh.topology.model import Grpc, Http, Kind, Service, Topology, without_listener
 
 

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mesh.contract.protos import compile_protos
+from mesh.contract.protoc import compile_protos
 
 _out = tempfile.TemporaryDirectory(prefix="library-")
 compile_protos(Path(__file__).parent, Path(_out.name))

@@ -19,7 +19,7 @@ import requests
 from ports import free_row
 from processes import MESH, READY_WITHIN
 
-from mesh.contract.protos import compile_protos
+from mesh.contract.protoc import compile_protos
 
 SOURCE = Path(__file__).parent / "foreign"
 #: These two keep generated code in their repositories; the others leave it to mesh.

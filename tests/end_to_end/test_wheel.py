@@ -64,7 +64,7 @@ def test_the_sdist_holds_what_a_build_needs(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= {
-        "proto/user.proto", "proto/product.proto", "hatch_build.py", "mesh/contract/protos.py", "LICENSE", "README.md",
+        "proto/user.proto", "proto/product.proto", "hatch_build.py", "mesh/contract/protoc.py", "LICENSE", "README.md",
         "mesh/py.typed", "tests/end_to_end/test_wheel.py",
     }  # fmt: skip
     assert not [name for name in names if name.startswith((".venv", ".mesh", ".git/"))]

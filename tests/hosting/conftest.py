@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.house import House
 from mesh.hosting.imports import Generation
+from mesh.hosting.isolation import Isolation
+from mesh.service import ServiceContext, current_service_var
 
 Write = Callable[[str, dict[str, str]], Path]
 Load = Callable[..., Generation]
@@ -50,17 +50,17 @@ Lines = list[tuple[str, str, str]]
 
 
 class Neighbours:
-    """A house, the services in it, and the lines they wrote."""
+    """A isolation, the services in it, and the lines they wrote."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lines: Lines = []
-        self.house = House(lambda *line: self.lines.append(line))
+        self.isolation = Isolation(lambda *line: self.lines.append(line))
         self.services: list[tuple[ServiceContext, Generation]] = []
 
     def add(self, name: str, env: dict[str, str] | None = None, root: Path | None = None) -> ServiceContext:
         context = ServiceContext(name, root or self.folder)
-        self.services.append((context, self.house.welcome(context, env or {}, [root] if root else [], 1)))
+        self.services.append((context, self.isolation.add_service(context, env or {}, [root] if root else [], 1)))
         return context
 
     def generation(self, context: ServiceContext) -> Generation:
@@ -71,22 +71,22 @@ class Neighbours:
 
     def within(self, context: ServiceContext, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The call as the service's own code would make it."""
-        token = service_in_hand.set(context)
+        token = current_service_var.set(context)
         try:
             return call(*args, **kwargs)
         finally:
-            service_in_hand.reset(token)
+            current_service_var.reset(token)
 
     def close(self) -> None:
         for context, generation in self.services:
-            self.house.farewell(context, generation)
+            self.isolation.remove_service(context, generation)
         self.services.clear()
 
 
 @pytest.fixture
 def neighbours(tmp_path: Path) -> Iterator[Neighbours]:
     made = Neighbours(tmp_path)
-    with made.house:
+    with made.isolation:
         yield made
         made.close()
 
@@ -96,6 +96,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """pytest gives sys.stdout a new value between a test's set-up and its call."""
     found = getattr(item, "funcargs", {}).get("neighbours")
     if found is not None:
-        found.house.output.uninstall()
-        found.house.output.install()
+        found.isolation.output.uninstall()
+        found.isolation.output.install()
     return (yield)

@@ -57,7 +57,7 @@ async def _asynchronously() -> str:
 @pytest.mark.parametrize("loop", ["own", "plain"])
 def test_its_children_inherit_it(loop: str, neighbours: Neighbours) -> None:
     one = neighbours.add("one", {"WHO": "one"})
-    factory: Callable[[], asyncio.AbstractEventLoop] = neighbours.house.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = neighbours.isolation.new_event_loop
     if loop == "plain":
         factory = asyncio.new_event_loop
 
@@ -81,14 +81,14 @@ def test_its_threads_and_pools_see_it(neighbours: Neighbours) -> None:
 
 @pytest.fixture
 def before() -> Any:
-    """What is there before the house opens: another house's in a run that has the `mesh` fixture open."""
+    """What is there before the isolation opens: another isolation's in a run that has the `mesh` fixture open."""
     return vars(os.environ)["_data"]
 
 
 def test_afterwards_everything_is_as_before(before: Any, neighbours: Neighbours) -> None:
     data = vars(os.environ)["_data"]
-    neighbours.house.uninstall()
+    neighbours.isolation.uninstall()
     assert vars(os.environ)["_data"] is before
     assert vars(os.environ)["_data"] is vars(os.environb)["_data"]
-    neighbours.house.install()
+    neighbours.isolation.install()
     assert vars(os.environ)["_data"] is not data

@@ -34,8 +34,8 @@ def test_a_signal_handler_is_kept_and_called_at_the_stop(neighbours: Neighbours)
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is before
-    neighbours.house.exits.deliver(one)
-    neighbours.house.exits.deliver(one)
+    neighbours.isolation.exits.deliver(one)
+    neighbours.isolation.exits.deliver(one)
     assert calls == [(signal.SIGTERM, None)]
     (line,) = neighbours.lines
     assert line[:2] == ("one", "mesh")
@@ -50,13 +50,13 @@ def test_a_loops_signal_handler_as_well(neighbours: Neighbours) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, calls.append, "stopped")
 
     def run() -> None:
-        with asyncio.Runner(loop_factory=neighbours.house.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=neighbours.isolation.new_event_loop) as runner:
             runner.run(main())
 
     thread = threading.Thread(target=neighbours.within, args=(one, run))
     thread.start()
     thread.join()
-    neighbours.house.exits.deliver(one)
+    neighbours.isolation.exits.deliver(one)
     assert calls == ["stopped"]
 
 
@@ -111,12 +111,12 @@ def test_os_exit_names_its_caller_before_the_end(write: Write) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.house import House
-with House(lambda *line: print(*line, file=sys.__stdout__)) as house:
+from mesh.service import ServiceContext, current_service_var
+from mesh.hosting.isolation import Isolation
+with Isolation(lambda *line: print(*line, file=sys.__stdout__)) as isolation:
     service = ServiceContext("one", Path({str(root)!r}))
-    generation = house.welcome(service, {{}}, [service.root], 1)
-    service_in_hand.set(service)
+    generation = isolation.add_service(service, {{}}, [service.root], 1)
+    current_service_var.set(service)
     generation.load("app:leave")()
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
@@ -130,7 +130,7 @@ def test_get_event_loop_answers_in_a_services_thread(neighbours: Neighbours, wri
     found: list[Any] = []
 
     def thread() -> None:
-        with asyncio.Runner(loop_factory=neighbours.house.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=neighbours.isolation.new_event_loop) as runner:
             asyncio.set_event_loop(runner.get_loop())
             found.append(neighbours.load(one, "app:loop") is runner.get_loop())
 
@@ -142,13 +142,13 @@ def test_get_event_loop_answers_in_a_services_thread(neighbours: Neighbours, wri
 
 @pytest.fixture
 def before() -> tuple[object, ...]:
-    """What is there before the house opens: another house's in a run that has the `mesh` fixture open."""
+    """What is there before the isolation opens: another isolation's in a run that has the `mesh` fixture open."""
     return signal.signal, os._exit, threading.Thread.start
 
 
 def test_afterwards_everything_is_as_before(before: tuple[object, ...], neighbours: Neighbours) -> None:
     patched = signal.signal, os._exit, threading.Thread.start
     assert not set(patched) & set(before)
-    neighbours.house.uninstall()
+    neighbours.isolation.uninstall()
     assert (signal.signal, os._exit, threading.Thread.start) == before
-    neighbours.house.install()
+    neighbours.isolation.install()

@@ -11,7 +11,7 @@ from mesh.hosting.listings import Listings
 
 
 def fill(folder: Path, *names: str) -> str:
-    """Names that end in a slash become folders."""
+    """HostNames that end in a slash become folders."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).mkdir() if name.endswith("/") else (folder / name).touch()

@@ -74,7 +74,7 @@ def test_the_last_line_is_not_lost_for_want_of_a_newline(neighbours: Neighbours)
 def test_outside_a_service_nothing_changes(neighbours: Neighbours, capsys: pytest.CaptureFixture[str]) -> None:
     print("mesh itself")
     assert neighbours.lines == []
-    neighbours.house.uninstall()
+    neighbours.isolation.uninstall()
     print("afterwards")
     assert not type(sys.stdout).__module__.startswith("mesh")
-    neighbours.house.install()
+    neighbours.isolation.install()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf import json_format, symbol_database
 
-from mesh.hosting.current import ServiceContext, service_in_hand
-from mesh.hosting.house import House
 from mesh.hosting.imports import Generation
+from mesh.hosting.isolation import Isolation
 from mesh.hosting.references import ServiceImportError
+from mesh.service import ServiceContext, current_service_var
 
 if TYPE_CHECKING:
     from tests.hosting.conftest import Write
@@ -82,7 +82,7 @@ Live = Callable[..., tuple[ServiceContext, Generation]]
 @pytest.fixture
 def live(write: Write) -> Iterator[Live]:
     """`live("user", package=..., field=...)` is a service with a thing.proto of its own, generated and welcomed."""
-    house, made = House(lambda *line: None), []
+    isolation, made = Isolation(lambda *line: None), []
 
     def service(name: str, *, package: str, field: str, number: int = 1) -> tuple[ServiceContext, Generation]:
         root = write(
@@ -96,13 +96,13 @@ def live(write: Write) -> Iterator[Live]:
         texts = {f"{package}.proto": PROTO.replace("common.", f"{package}_c."), f"{package}_c.proto": COMMON}
         generate(root, {name: text.format(package=package, field=field) for name, text in texts.items()})
         context = ServiceContext(name, root)
-        made.append((context, house.welcome(context, {}, [root], number)))
+        made.append((context, isolation.add_service(context, {}, [root], number)))
         return made[-1]
 
-    with house:
+    with isolation:
         yield service
         for each in made:
-            house.farewell(*each)
+            isolation.remove_service(*each)
 
 
 def generate(root: Path, protos: dict[str, str]) -> None:
@@ -119,11 +119,11 @@ def generate(root: Path, protos: dict[str, str]) -> None:
 
 
 def within(context: ServiceContext, call: Callable[[], Any]) -> Any:
-    token = service_in_hand.set(context)
+    token = current_service_var.set(context)
     try:
         return call()
     finally:
-        service_in_hand.reset(token)
+        current_service_var.reset(token)
 
 
 def expected(field: str) -> dict[str, Any]:
@@ -160,17 +160,17 @@ def test_messages_of_an_own_pool_can_be_pickled(live: Live) -> None:
 
 
 def test_two_hundred_changes_of_a_proto_load_and_leave_nothing(write: Write) -> None:
-    house = House(lambda *line: None)
+    isolation = Isolation(lambda *line: None)
     registered = 0
-    with house:
+    with isolation:
         for number in range(1, 201):
             root = write("changing", {"app.py": "import changing_pb2\nThing = changing_pb2.Thing"})
             (root / "changing_pb2.py").write_text(_generated("changing.proto", f"field_{number}"))
             context = ServiceContext("changing", root)
-            generation = house.welcome(context, {}, [root], number)
+            generation = isolation.add_service(context, {}, [root], number)
             thing = within(context, lambda g=generation: g.load("app:Thing"))
             assert [field.name for field in thing.DESCRIPTOR.fields] == [f"field_{number}"]
-            house.farewell(context, generation)
+            isolation.remove_service(context, generation)
             if number == 10:
                 registered = len(symbol_database.Default()._classes)
     assert len(symbol_database.Default()._classes) == registered
@@ -179,14 +179,14 @@ def test_two_hundred_changes_of_a_proto_load_and_leave_nothing(write: Write) -> 
 
 
 def test_code_of_an_old_generator_has_its_own_pool_as_well(write: Write) -> None:
-    with House(lambda *line: None) as house:
+    with Isolation(lambda *line: None) as isolation:
         for name in ("one", "two"):
             root = write(name, {"old_pb2.py": OLD.format(serialized=_serialized("old.proto", "Old", name))})
             context = ServiceContext(name, root)
-            generation = house.welcome(context, {}, [root], 1)
+            generation = isolation.add_service(context, {}, [root], 1)
             old = within(context, lambda g=generation: g.load("old_pb2:Old"))
             assert old(**{name: "x"}).SerializeToString() == b"\n\x01x"
-            house.farewell(context, generation)
+            isolation.remove_service(context, generation)
 
 
 def test_a_clash_between_two_files_of_one_service_is_its_own_mistake(write: Write) -> None:

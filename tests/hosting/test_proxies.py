@@ -31,7 +31,7 @@ def test_a_service_asks_a_neighbour_past_the_proxy(neighbours: Neighbours, monke
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    neighbours.house.names.point({("users", 8080): Address("127.0.0.1", 1)})
+    neighbours.isolation.names.point({("users", 8080): Address("127.0.0.1", 1)})
     one = neighbours.add("one")
     assert neighbours.within(one, urllib.request.proxy_bypass, "users")
     assert not neighbours.within(one, urllib.request.proxy_bypass, "example.com")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.hosting.current import current_service, service_in_hand
+from mesh.service import current_service, current_service_var
 
 if TYPE_CHECKING:
     from tests.hosting.conftest import Neighbours
@@ -39,12 +39,12 @@ def test_threads_timers_and_pools_carry_the_service(neighbours: Neighbours) -> N
     assert [vars(thread).get("run") for thread in threads] == [None, None, None]
     with ThreadPoolExecutor(1) as pool:
         assert neighbours.within(one, pool.submit, current_service).result() is one
-        assert pool.submit(service_in_hand.get).result() is None
+        assert pool.submit(current_service_var.get).result() is None
 
 
 def test_a_thread_outside_a_service_belongs_to_nobody(neighbours: Neighbours) -> None:
     found = []
-    thread = threading.Thread(target=lambda: found.append(service_in_hand.get()))
+    thread = threading.Thread(target=lambda: found.append(current_service_var.get()))
     thread.start()
     thread.join(5)
     assert found == [None]

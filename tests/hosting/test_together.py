@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.hosting.adapt import asgi_app
-from mesh.hosting.current import service_in_hand
-from mesh.hosting.folder import own_folder
+from mesh.hosting.working_folder import own_folder
+from mesh.service import current_service_var
 from mesh.topology.model import Address
 
 if TYPE_CHECKING:
-    from mesh.hosting.current import ServiceContext
+    from mesh.service import ServiceContext
     from tests.hosting.conftest import Neighbours, Write
 
 FLASK = {
@@ -92,15 +92,15 @@ class Running:
 
         def run() -> None:
             try:
-                service_in_hand.set(service)
+                current_service_var.set(service)
                 assert own_folder(service.root) is None
-                with asyncio.Runner(loop_factory=neighbours.house.new_event_loop) as runner:
+                with asyncio.Runner(loop_factory=neighbours.isolation.new_event_loop) as runner:
                     asyncio.set_event_loop(runner.get_loop())
                     app = asgi_app(neighbours.generation(service).load(reference), service.name)
                     config = uvicorn.Config(_announcing(app, self.started), log_config=None, ws="none")
                     self.server = uvicorn.Server(config)
                     runner.run(self.server.serve(sockets=[self.socket]))
-                    neighbours.house.exits.deliver(service)
+                    neighbours.isolation.exits.deliver(service)
             except BaseException as error:
                 self.error = error
             finally:
@@ -137,7 +137,7 @@ def test_a_flask_and_a_fastapi_service_are_good_neighbours(neighbours: Neighbour
         for each in running:
             assert each.started.wait(30)
             assert each.error is None, each.error
-        neighbours.house.names.point({("catalog", 8080): running[1].address})
+        neighbours.isolation.names.point({("catalog", 8080): running[1].address})
         with urllib.request.urlopen(f"http://{running[0].address}/", timeout=10) as answer:
             said = json.load(answer)
     finally:

@@ -14,7 +14,7 @@ from processes import mesh_up
 from supervised import ECHO, PATIENCE, supervised, write
 
 from mesh.observing.journal import Line
-from mesh.runtime.messages import Steer
+from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.supervisor import Options
 
 HELD = """\
@@ -119,7 +119,7 @@ def test_a_stop_lets_a_command_end_in_its_own_way_and_waits_for_it(tmp_path: Pat
         """
     with supervised(tmp_path, {"mesh.toml": toml, "slow.py": slow}) as project:
         project.line("web", "waits")
-        project.supervisor.post(Steer("web", "stop"))
+        project.supervisor.post(ServiceCommand("web", "stop"))
         project.change("web", "stopped")
         project.line("web", "ends in its own way")
 
@@ -128,7 +128,7 @@ def test_a_command_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) ->
     toml = "[services.web]\ncommand = 'trap \"\" TERM; echo pid $$; while true; do sleep 0.1; done'\n"
     with supervised(tmp_path, {"mesh.toml": toml}, Options(grace=0.3)) as project:
         pid = int(project.line("web", "pid ").text.split()[1])
-        project.supervisor.post(Steer("web", "stop"))
+        project.supervisor.post(ServiceCommand("web", "stop"))
         project.change("web", "stopped")
         assert ended(pid)
 
@@ -194,7 +194,7 @@ def test_callers_wait_while_one_process_follows_another_and_none_is_refused(tmp_
     with supervised(tmp_path, ISOLATED) as project, ThreadPoolExecutor(8) as pool:
         since = len(project.entries)
         write(tmp_path, {"apart/app.py": waiting + ECHO.replace('scope["path"].encode()', 'b"the next"')})
-        project.supervisor.post(Steer("apart", "restart"))
+        project.supervisor.post(ServiceCommand("apart", "restart"))
         project.line("apart", "begun", since)
         address = project.supervisor.directory.address("apart", "http")
         callers = [socket.create_connection((address.host, address.port), timeout=PATIENCE) for _ in range(8)]
@@ -216,12 +216,12 @@ def everything(connection: socket.socket) -> bytes:
 def test_the_port_of_a_process_that_was_stopped_is_closed_and_comes_back(tmp_path: Path) -> None:
     with supervised(tmp_path, ISOLATED) as project:
         address = project.supervisor.directory.address("apart", "http")
-        project.supervisor.post(Steer("apart", "stop"))
+        project.supervisor.post(ServiceCommand("apart", "stop"))
         project.change("apart", "stopped")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((address.host, address.port), timeout=PATIENCE)
         since = len(project.entries)
-        project.supervisor.post(Steer("apart", "start"))
+        project.supervisor.post(ServiceCommand("apart", "start"))
         project.change("apart", "ready", since=since)
         assert project.get("apart", "/back").text == "/back"
 

@@ -11,7 +11,7 @@ import requests
 
 from mesh import Http, Service, Supervisor, Topology
 from mesh.runtime.messages import Changed
-from mesh.runtime.retries import Retries
+from mesh.runtime.restart_policy import RestartPolicy
 
 APP = """
 async def app(scope, receive, send):
@@ -48,6 +48,6 @@ def test_a_jump_of_an_hour_lets_a_service_answer_and_reload_at_once(
 
 def test_pauses_between_tries_are_counted_on_the_clock_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    retries = Retries()
+    retries = RestartPolicy()
     assert retries.failed("one", 100.0) == 1.0
     assert (retries.taken(100.9), retries.taken(101.0)) == ([], ["one"])

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from mesh import Address, Grpc, Http, Service, Topology
-from mesh.runtime.holders import Holder, answers_for_localhost, holder_of
-from mesh.runtime.ports import PortError, bind_all
+from mesh.runtime.instances.port_owner import PortOwner, answers_for_localhost, port_owner
+from mesh.runtime.instances.ports import PortError, bind_all
 from mesh.topology.model import Kind
 
 KNOWN = Path("/proc/net/tcp").exists()
 
 
 class Ports:
-    """A unit that binds as the test says."""
+    """An instance that binds as the test says."""
 
     def __init__(self, refused: dict[int, int]) -> None:
         self.refused, self.bound, self.released = refused, list[int](), False
@@ -33,16 +33,16 @@ class Ports:
 
 
 def refusal(number: int, port: int = 81) -> tuple[str, list[Ports]]:
-    """What is said when the third of four ports cannot be had, and the units."""
+    """What is said when the third of four ports cannot be had, and the instances."""
     topology = Topology(
         "test",
         Service("user", http=Http((79, 80)), grpc=Grpc(port)),
         Service("order", http=Http((82,))),
     )
-    units = {name: Ports({port: number}) for name in ("user", "order")}
+    instances = {name: Ports({port: number}) for name in ("user", "order")}
     with pytest.raises(PortError) as raised:
-        bind_all(topology, units, "127.0.0.1")
-    return str(raised.value), list(units.values())
+        bind_all(topology, instances, "127.0.0.1")
+    return str(raised.value), list(instances.values())
 
 
 def test_a_port_without_the_rights_to_it_is_named_with_the_way_out() -> None:
@@ -68,8 +68,8 @@ def test_all_is_let_go_where_one_port_is_taken_and_no_further_one_is_tried() -> 
 def test_a_port_that_listens_is_held_by_its_program() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        holder = holder_of(port)
-        assert holder == Holder(Path("/proc/self/comm").read_text().strip(), os.getpid())
+        holder = port_owner(port)
+        assert holder == PortOwner(Path("/proc/self/comm").read_text().strip(), os.getpid())
         said, _ = refusal(errno.EADDRINUSE, port)
     assert said == (
         f"user: grpc port {port} is held by {holder} (pid {os.getpid()}); "
@@ -85,7 +85,7 @@ def test_a_port_of_an_outgoing_connection_is_told_apart() -> None:
         socket.create_connection(server.getsockname()) as client,
     ):
         port = client.getsockname()[1]
-        holder = holder_of(port)
+        holder = port_owner(port)
         assert holder is not None
         assert not holder.listens
         said, _ = refusal(errno.EADDRINUSE, port)
@@ -96,7 +96,7 @@ def test_a_port_of_an_outgoing_connection_is_told_apart() -> None:
 def test_a_port_that_nobody_holds_has_no_holder() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert holder_of(port) is None
+    assert port_owner(port) is None
 
 
 def test_a_program_that_has_localhost_over_ipv6_is_noticed() -> None:

@@ -15,8 +15,8 @@ from supervised import gate
 
 from mesh import Http, Service
 from mesh.observing.journal import Change, Line
-from mesh.runtime.messages import Steer
-from mesh.runtime.reach import Edit
+from mesh.runtime.messages import ServiceCommand
+from mesh.runtime.reload.change_set import ChangeSet
 
 ONE = {"mesh.toml": toml(one='http = {port = 0, app = "one:app"}'), "one.py": plain("1")}
 TWO = {
@@ -153,7 +153,7 @@ def test_an_edit_in_the_moment_in_which_a_load_ends_is_not_lost(tmp_path: Path) 
             return frozenset()
 
     service = Service("one", http=Http((0,), app="one:app"), root=tmp_path)
-    assert Edit([tmp_path / "one.py"]).reaches(service, Loading(), [], tmp_path / "none") == "one.py"
+    assert ChangeSet([tmp_path / "one.py"]).affects(service, Loading(), [], tmp_path / "none") == "one.py"
 
 
 def test_a_service_that_never_came_up_is_tried_again_when_a_file_it_lacked_is_written(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_many_saves_while_one_is_loaded_are_one_reload_and_the_last_code_serves(
 def test_restarts_and_saves_at_once_end_on_the_newest_code(tmp_path: Path) -> None:
     with Edited(tmp_path, ONE) as edited:
         for number in range(30):
-            edited.supervisor.post(Steer("one", "restart"))
+            edited.supervisor.post(ServiceCommand("one", "restart"))
             edited.save({"one.py": plain(str(number), f"print('at', {number})")})
         edited.until(lambda: "at 29" in edited.lines("one") and is_live(edited.last("one"), "one"))
         assert edited.get("one") == "29"

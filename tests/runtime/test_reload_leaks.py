@@ -14,8 +14,8 @@ from typing import TypeVar
 import pytest
 from editing import Edited, toml
 
-from mesh.hosting.current import ServiceContext
-from mesh.runtime.program import Program
+from mesh.runtime.generation.generation import Generation
+from mesh.service import ServiceContext
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ def grown(before: dict[str, int]) -> dict[str, int]:
 
 
 def generations() -> int:
-    return sum(isinstance(each, Program) for each in gc.get_objects())
+    return sum(isinstance(each, Generation) for each in gc.get_objects())
 
 
 def worlds() -> list[str]:

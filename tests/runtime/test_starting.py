@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from mesh import Http, Options, Service, Supervisor, Topology
-from mesh.hosting.house import House
+from mesh.hosting.isolation import Isolation
 from mesh.observing.journal import Change, Entry, Line
 from mesh.runtime.messages import Stop
 
@@ -161,12 +161,12 @@ def test_a_stop_during_the_start_ends_what_is_starting(made: Start) -> None:
 def test_a_stop_that_comes_before_a_units_loop_is_not_lost(made: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     began, go = threading.Event(), threading.Event()
 
-    def slow_loop(house: House) -> asyncio.AbstractEventLoop:
+    def slow_loop(isolation: Isolation) -> asyncio.AbstractEventLoop:
         began.set()
         go.wait(10)
         return asyncio.new_event_loop()
 
-    monkeypatch.setattr(House, "new_event_loop", slow_loop)
+    monkeypatch.setattr(Isolation, "new_event_loop", slow_loop)
     supervisor = made(service("one", fine), grace=5)
     supervisor.bind()
     stopping = arrival(

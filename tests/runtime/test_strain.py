@@ -12,7 +12,7 @@ import requests
 from supervised import ECHO, PATIENCE, Project, gate, supervised
 
 from mesh.observing.journal import Line
-from mesh.runtime.messages import Steer, Stop
+from mesh.runtime.messages import ServiceCommand, Stop
 from mesh.runtime.supervisor import Options
 
 TWO = """\
@@ -125,7 +125,7 @@ def test_a_hundred_restarts_leave_no_thread_and_no_descriptor_behind(tmp_path: P
 def restart(project: Project, times: int) -> None:
     for _ in range(times):
         since = len(project.entries)
-        project.supervisor.post(Steer("troubled", "restart"))
+        project.supervisor.post(ServiceCommand("troubled", "restart"))
         project.line("troubled", "(restart)", since)
 
 
@@ -171,16 +171,16 @@ def test_many_services_that_block_at_import_keep_no_other_from_starting(tmp_path
     files = {"mesh.toml": toml, **{f"{name}/app.py": code for name, code in services.items()}}
     with supervised(tmp_path, files, settled=False) as project:
         project.change("last", "ready")
-        assert project.supervisor.snapshot.named("starting") == set(blocked)
+        assert project.supervisor.snapshot.in_state("starting") == set(blocked)
         gate("import").set()
         assert project.supervisor.settled.wait(PATIENCE)
-        assert project.supervisor.snapshot.named("ready") == set(services)
+        assert project.supervisor.snapshot.in_state("ready") == set(services)
 
 
 def test_a_start_asked_for_while_it_stops_follows_the_stop(tmp_path: Path) -> None:
     with supervised(tmp_path, two(ECHO)) as project:
         for what in ("stop", "start"):
-            project.supervisor.post(Steer("troubled", what))
+            project.supervisor.post(ServiceCommand("troubled", what))
         project.change("troubled", "stopped")
         project.change("troubled", "ready", since=project.entries.index(project.change("troubled", "stopped")))
 
@@ -189,7 +189,7 @@ def stop_and_start(project: Project, times: int) -> None:
     for _ in range(times):
         for what, state in (("stop", "stopped"), ("start", "ready")):
             since = len(project.entries)
-            project.supervisor.post(Steer("troubled", what))
+            project.supervisor.post(ServiceCommand("troubled", what))
             project.change("troubled", state, since=since)
 
 

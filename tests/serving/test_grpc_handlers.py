@@ -10,10 +10,10 @@ import pytest
 from misbehaving import GET, Misbehaving, failure, wait_until
 
 from mesh.contract import collect_handlers
-from mesh.hosting.current import ServiceContext
 from mesh.observing.journal import Line, Span
 from mesh.pytest_plugin import Mesh
-from mesh.serving.grpc_door import GrpcDoor
+from mesh.service import ServiceContext
+from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.grpc_handlers import Layered
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -161,10 +161,10 @@ class Details:
 def test_a_call_looked_up_before_a_swap_begins_on_the_code_that_serves_by_then() -> None:
     old, new = Misbehaving(), Misbehaving()
     before, after = ServiceContext("user-service", Path()), ServiceContext("user-service", Path())
-    door = GrpcDoor()
-    door.serve(collect_handlers([old]), before, Layered)
-    looked_up = door.service(Details())
-    door.serve(collect_handlers([new]), after, Layered)
+    dispatcher = MethodDispatcher()
+    dispatcher.serve(collect_handlers([old]), before, Layered)
+    looked_up = dispatcher.service(Details())
+    dispatcher.serve(collect_handlers([new]), after, Layered)
     with pytest.raises(LookupError, match="the deadline had passed before the handler ran"):
         looked_up.unary_unary(b"\x08\x64", Expired())
     assert [each.status for each in after.journal.entries() if isinstance(each, Span)] == ["DEADLINE_EXCEEDED"]
@@ -180,7 +180,7 @@ def test_a_deadline_ends_a_call_that_hangs(bad: Mesh, timeout: float) -> None:
 def test_a_caller_through_the_gateway_that_sets_no_deadline_gets_one(
     bad: Mesh, servicer: Misbehaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh.calling.grpc_way.GRPC_TIMEOUT", 1.0)
+    monkeypatch.setattr("mesh.calling.grpc_transport.GRPC_TIMEOUT", 1.0)
     answer = bad.http("gateway").get("/api/grpc/users/5")
     assert (answer.status_code, answer.json()["code"]) == (504, 4)
     assert servicer.cancelled.wait(30)

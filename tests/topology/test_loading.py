@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import MeshError, UsageError
+from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.loading import load, read_file
-from mesh.topology.mistakes import TopologyError
 from mesh.topology.model import Grpc, Http, Service, Topology
 
 SHOP = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import UsageError
-from mesh.topology.mistakes import TopologyError
+from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.model import Grpc, Http, Service, Topology
 from mesh.topology.selection import check_ports, renumber, select, start_order
 

@@ -1,0 +1,84 @@
+"""`mesh start`, `mesh stop` and `mesh restart`: one service of what runs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mesh.commands.project import project_folder
+
+if TYPE_CHECKING:
+    from mesh.control.state import Running
+
+#: What counts as done, by what was asked.
+_DONE = {"start": ("ready", "failed"), "restart": ("ready", "failed"), "stop": ("stopped",)}
+
+
+@click.command()
+@click.argument("name")
+def start(name: str) -> int:
+    """Start service NAME, which was stopped or has failed."""
+    return steer("start", name)
+
+
+@click.command()
+@click.argument("name")
+def stop(name: str) -> int:
+    """Stop service NAME and close its ports; the others go on."""
+    return steer("stop", name)
+
+
+@click.command()
+@click.argument("name")
+def restart(name: str) -> int:
+    """Load the code of service NAME anew, behind its open ports."""
+    return steer("restart", name)
+
+
+def steer(what: str, name: str) -> int:
+    """Asks the mesh that runs the service, waits until it is done, and says how it ended."""
+    from mesh.control.client import ask
+
+    running = mesh_of(name)
+    before = state_of(running, name)
+    ask(running, "POST", f"/api/services/{name}/{what}")
+    patience = time.monotonic() + 30
+    while not _is_done(what, before, after := state_of(running, name)) and time.monotonic() < patience:
+        time.sleep(0.02)
+    click.echo(f"{name}  {after['state']}" + (f"  {after['reason']}" if after["reason"] else ""))
+    return 0 if _is_done(what, before, after) and not after["reason"] else 1
+
+
+def _is_done(what: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
+    if after["state"] not in _DONE[what]:
+        return False
+    if what == "restart":
+        return bool(after["generation"] > before["generation"] or after["reason"])
+    return True
+
+
+def mesh_of(name: str) -> Running:
+    """The mesh of this project that runs the service; UsageError where none does."""
+    from mesh.control.client import alive
+    from mesh.errors import UsageError
+    from mesh.topology.declaration.mistakes import nearest
+
+    meshes = alive(project_folder())
+    for running in meshes:
+        if name in running.services:
+            return running
+    names = [each for running in meshes for each in running.services]
+    if not names:
+        raise UsageError("nothing of this project runs here; start it with `mesh up`")
+    near = nearest(name, names)
+    hint = f"; did you mean {near!r}?" if near else ";"
+    raise UsageError(f"there is no service {name!r}{hint} there are {', '.join(names)}")
+
+
+def state_of(running: Running, name: str) -> dict[str, Any]:
+    from mesh.control.client import ask
+
+    found: dict[str, Any] = next(each for each in ask(running, "GET", "/api/state")["services"] if each["name"] == name)
+    return found

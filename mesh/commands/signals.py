@@ -1,0 +1,69 @@
+"""How a process of services ends: a first signal asks its supervisor to stop, a second ends it at once."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, NoReturn
+
+from mesh.commands.terminal import streams
+
+if TYPE_CHECKING:
+    from mesh.runtime.supervisor import Supervisor
+
+#: The closing of a terminal ends a mesh as a termination does.
+_STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+
+
+def leave(supervisor: Supervisor, status: int) -> NoReturn:
+    """Ends the process, when nothing is left to be done, without taking the interpreter apart first.
+
+    Threads of services and of libraries still live then. Up to 3.13, Python exits each that asks for the interpreter
+    while it goes away, in the middle of C++ code too (docs of PyEval_RestoreThread), which can crash.
+    """
+    if not supervisor.stuck:  # Else who is stuck may hold what these wait for.
+        atexit._run_exitfuncs()
+    streams.finish()
+    os._exit(status)
+
+
+class StopSignals:
+    """Installed before anything is loaded; until there is a supervisor, a signal just ends the process.
+
+    Signals are heard by a thread of their own. The main thread, where Python runs their handlers, would miss one that
+    arrives in the moment before it waits for the supervisor's queue, and hear none while it is busy.
+    """
+
+    def __init__(self) -> None:
+        self._supervisor: Supervisor | None = None
+        self._asked = False
+        # A crash in C code ends every service: it must say where each thread stood. stderr may be closed.
+        with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
+            faulthandler.enable()
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        for number in _STATUS:
+            signal.signal(number, lambda number, frame: None)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        threading.Thread(target=self._hear, args=(reading,), name="signals", daemon=True).start()
+
+    def of(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def _hear(self, reading: int) -> None:
+        while heard := os.read(reading, 1):
+            if heard[0] in _STATUS:
+                self._end(signal.Signals(heard[0]))
+
+    def _end(self, number: signal.Signals) -> None:
+        status = _STATUS[number]
+        if self._asked or self._supervisor is None:
+            os._exit(status)
+        self._asked = True
+        from mesh.runtime.messages import Stop
+
+        self._supervisor.post(Stop(number.name, status))

@@ -1,0 +1,100 @@
+"""The terminal: what the journal records as plain lines or as JSON, written by one thread."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from mesh.commands.terminal.lines import Style, banner, failure, line_of, tree
+from mesh.observing.events import as_event
+from mesh.observing.journal import Change, Entry, Line, Span
+
+#: Entries that may wait for a slow terminal; what is more is counted and left out.
+BACKLOG = 10_000
+
+
+class Printer:
+    """A journal's subscriber. It never blocks the thread that appends, and never fails because of the stream."""
+
+    def __init__(self, stream: TextIO, style: Style, header: Callable[[], Any], *, as_json: bool, quiet: bool) -> None:
+        self._stream = stream
+        self._style = style
+        self._header = header
+        self._as_json = as_json
+        self._quiet = quiet
+        self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._left_out = 0
+        #: Answered calls whose caller is still being answered, by trace.
+        self._open: dict[str, list[Span]] = {}
+        self._thread = threading.Thread(target=self._write, name="printer", daemon=True)
+        self._thread.start()
+
+    def __call__(self, entry: Entry) -> None:
+        if self._waiting.qsize() < BACKLOG:
+            self._waiting.put(entry)
+        else:
+            self._left_out += 1
+
+    def close(self) -> None:
+        """Writes what is left, and ends."""
+        self._waiting.put(None)
+        self._thread.join(timeout=2)
+
+    def _write(self) -> None:
+        ended = False
+        while not ended:
+            text, ended = self._batch(self._waiting.get())
+            try:
+                self._stream.write(text)
+                self._stream.flush()
+            except (OSError, ValueError):
+                pass  # `| head -1` has left, or the disk is full: the services go on.
+
+    def _batch(self, entry: Entry | None) -> tuple[str, bool]:
+        """The lines of this entry and of all that wait behind it; whether the end is among them."""
+        lines: list[str] = []
+        while entry is not None:
+            lines += self._shown(entry)
+            if self._waiting.empty():
+                break
+            entry = self._waiting.get()
+        if self._left_out:
+            lines.append(f"({self._left_out} lines left out: the terminal is too slow)")
+            self._left_out = 0
+        return "".join(f"{line}\n" for line in lines), entry is None
+
+    def _shown(self, entry: Entry) -> list[str]:
+        if self._as_json:
+            return [self._event(entry)] if not (self._quiet and isinstance(entry, Span)) else []
+        if isinstance(entry, Span):
+            return [] if self._quiet else self._settled(entry)
+        if isinstance(entry, Line):
+            return line_of(entry, self._style)
+        return self._news(entry)
+
+    def _settled(self, span: Span) -> list[str]:
+        """The whole tree of a trace once the call is over that nobody here made; until then the span waits."""
+        if not span.is_root:
+            if len(self._open) > BACKLOG:
+                self._open.clear()
+            self._open.setdefault(span.trace_id, []).append(span)
+            return []
+        return tree([span, *self._open.pop(span.trace_id, [])], self._style)
+
+    def _news(self, change: Change) -> list[str]:
+        if change.service != "mesh":
+            return failure(change, self._style) if change.state == "failed" else []
+        if change.state == "running":
+            return banner(self._header(), self._style)
+        if change.state != "stopping":
+            return []
+        over = "\r" if self._style.colour else ""  # A terminal has just shown ^C there.
+        return [f"{over}stopping; calls in flight are let end"]
+
+    def _event(self, entry: Entry) -> str:
+        if isinstance(entry, Change) and entry.service == "mesh" and entry.state == "running":
+            return json.dumps({"event": "ready", **self._header().as_json()})
+        return as_event(entry)

@@ -1,0 +1,1 @@
+"""What answers a method: a servicer in this process, or a channel."""

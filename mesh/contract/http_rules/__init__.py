@@ -1,0 +1,1 @@
+"""google.api.http path templates, and the router over them."""

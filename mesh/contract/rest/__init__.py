@@ -1,0 +1,1 @@
+"""A contract over HTTP: requests to messages, messages to responses."""

@@ -1,0 +1,160 @@
+"""The rules read from gRPC to HTTP: a message -> the request to send, and its answer -> a message. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from mesh.contract.http_rules.router import ANY_METHOD
+from mesh.contract.methods import Binding, Method
+from mesh.contract.protojson.fields import map_entry, resolve, text_of
+from mesh.contract.rest.transcoding import HTTP_BODY, JSON, write_json
+from mesh.contract.status import error_of_json
+from mesh.errors import Code, StatusError
+
+
+class _Unfit(Exception):
+    """The message cannot be said in this binding."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """One call in its HTTP form.
+
+    target: path and query, escaped. body: None where the rule has none.
+    """
+
+    method: Method
+    binding: Binding
+    http_method: str
+    target: str
+    body: bytes | None = None
+    content_type: str = JSON
+
+    def answer(self, status: int, body: bytes, content_type: str = JSON) -> Message:
+        """The message an answer stands for; raises StatusError for the error it stands for, or for what is neither."""
+        if not 200 <= status < 300:
+            raise error_of_json(status, body)
+        message = self.method.response_class()
+        part = self.binding.response_body
+        shown = resolve(self.method.descriptor.output_type, [part])[0].message_type if part else message.DESCRIPTOR
+        if shown is not None and shown.full_name == HTTP_BODY:
+            target: Any = getattr(message, part) if part else message
+            target.content_type, target.data = content_type, body
+            return message
+        try:
+            content = json.loads(body) if body else {}
+            pool: Any = message.DESCRIPTOR.file.pool
+            # A newer server may say more than this contract knows.
+            return json_format.ParseDict({part: content} if part else content, message, True, pool)
+        except Exception as error:
+            reason = f"the answer is no {self.method.descriptor.output_type.full_name}: {error}"
+            raise StatusError(Code.INTERNAL, reason) from error
+
+
+def http_call(method: Method, request: Message, prefix: str = "") -> HttpCall:
+    """The call in the first binding that can say this message.
+
+    A binding whose path names fields that are set comes before one whose path would name unset ones. Raises StatusError
+    UNIMPLEMENTED where none fits.
+    """
+    for unset_too in (False, True):
+        for binding in method.bindings:
+            try:
+                return _said(method, binding, request, prefix, unset_too)
+            except _Unfit:
+                continue
+    raise StatusError(Code.UNIMPLEMENTED, f"{method} has no HTTP rule that can say this request")
+
+
+def _said(method: Method, binding: Binding, request: Message, prefix: str, unset_too: bool) -> HttpCall:
+    scope = method.descriptor.input_type
+    rest = type(request)()
+    rest.CopyFrom(request)
+    values = [_take(rest, resolve(scope, v.path), unset_too) for v in binding.template.variables]
+    path = binding.template.fill(values)
+    if path is None:
+        raise _Unfit
+    body, content_type = _body(binding, scope, rest) if binding.body else (None, JSON)
+    query = "" if binding.body == "*" else urlencode(list(_parameters(rest)), quote_via=quote)
+    http_method = binding.http_method
+    if http_method == ANY_METHOD:
+        http_method = "POST" if binding.body else "GET"
+    target = f"{prefix}{path}?{query}" if query else prefix + path
+    return HttpCall(method, binding, http_method, target, body, content_type)
+
+
+def _take(rest: Message, fields: Sequence[FieldDescriptor], unset_too: bool) -> str:
+    """The text of a field, which is then no longer in the message."""
+    *parents, field = fields
+    scopes: list[Any] = [rest]
+    for parent in parents:
+        if not unset_too and not scopes[-1].HasField(parent.name):
+            raise _Unfit
+        scopes.append(getattr(scopes[-1], parent.name))
+    scope = scopes[-1]
+    if not unset_too and field not in [known for known, _ in scope.ListFields()]:
+        raise _Unfit
+    text = text_of(field)
+    assert text is not None, "checked when the contract was read"
+    written = text.write(getattr(scope, field.name))
+    scope.ClearField(field.name)
+    # Whoever reads the path makes the messages around the field.
+    for outer, parent in zip(reversed(scopes[:-1]), reversed(parents), strict=True):
+        if not getattr(outer, parent.name).ListFields():
+            outer.ClearField(parent.name)
+    return written
+
+
+def _body(binding: Binding, descriptor: Descriptor, rest: Message) -> tuple[bytes | None, str]:
+    """The body, and its type; what it says is then no longer in the message."""
+    names = [] if binding.body == "*" else binding.body.split(".")
+    fields = resolve(descriptor, names)
+    scope: Any = rest
+    for parent in fields[:-1]:
+        scope = getattr(scope, parent.name)
+    said = scope if not fields else getattr(scope, fields[-1].name)
+    if isinstance(said, Message) and said.DESCRIPTOR.full_name == HTTP_BODY:
+        body, content_type = said.data, said.content_type  # type: ignore[attr-defined]  # by its full name
+    else:
+        pool: Any = rest.DESCRIPTOR.file.pool
+        content = json_format.MessageToDict(scope, descriptor_pool=pool)
+        if fields and fields[-1].json_name not in content:
+            return b"", JSON
+        body, content_type = write_json(content[fields[-1].json_name] if fields else content).encode(), JSON
+    if fields:
+        scope.ClearField(fields[-1].name)
+    return body, content_type
+
+
+def _parameters(message: Message, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for field, value in message.ListFields():
+        name = prefix + field.json_name
+        text = text_of(field)
+        if map_entry(field) is not None:
+            yield from _entries(name, field, value)
+        elif text is not None:
+            yield from ((name, text.write(each)) for each in (value if field.is_repeated else [value]))
+        else:
+            inner = [] if field.is_repeated or field.is_extension else list(_parameters(value, f"{name}."))
+            if not inner:
+                # A repeated message, or one that is set and empty: a query has no words for either.
+                raise _Unfit
+            yield from inner
+
+
+def _entries(name: str, field: FieldDescriptor, value: Any) -> Iterator[tuple[str, str]]:
+    entry = map_entry(field)
+    assert entry is not None
+    key_text, value_text = (text_of(entry.fields_by_name[part]) for part in ("key", "value"))
+    for key in value:
+        if key_text is None or value_text is None or "]" in (written := key_text.write(key)):
+            raise _Unfit
+        yield f"{name}[{written}]", value_text.write(value[key])

@@ -1,0 +1,71 @@
+"""What passes between a server and a contract: a request that met its rule, an answer, and ASGI's three words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from mesh.contract.rest.bodies import read_body
+from mesh.contract.rest.metadata import Header, Metadata
+from mesh.contract.rest.transcoding import JSON, Endpoint, write_json
+from mesh.contract.status import error_headers, status_json
+from mesh.errors import StatusError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Response(NamedTuple):
+    """One whole HTTP answer."""
+
+    status: int
+    headers: list[Header]
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request whose rule is known.
+
+    values: of the path's variables. query: raw. timeout: in seconds. head: the method is HEAD.
+    """
+
+    endpoint: Endpoint
+    values: Sequence[str]
+    query: str
+    headers: Sequence[Header]
+    metadata: Metadata
+    timeout: float | None
+    head: bool
+
+    def header(self, name: bytes) -> bytes:
+        """The last of this name, stripped; empty where there is none."""
+        return dict(self.headers).get(name, b"").strip()
+
+    def request(self, body: bytes, *, first: bool = True) -> Message:
+        """The message of one body; path and query are the first one's. Raises StatusError INVALID_ARGUMENT."""
+        content_type = self.header(b"content-type").decode("latin-1") if self.endpoint.raw_body else ""
+        values, query = (self.values, self.query) if first else (None, "")
+        return self.endpoint.request(values, query, body, content_type)
+
+    async def message(self, receive: Receive, limit: int) -> Message:
+        """The message of the whole body, which is only read where the rule has one; raises StatusError."""
+        return self.request(await read_body(self.headers, receive, limit) if self.endpoint.binding.body else b"")
+
+
+def error_response(error: StatusError) -> Response:
+    """The error as google.rpc.Status in JSON, with `Allow` or `Retry-After` where they belong."""
+    body = write_json(status_json(error)).encode("utf-8", "replace")
+    return Response(error.http_status, [(b"content-type", JSON.encode()), *error_headers(error)], body)
+
+
+async def send_answer(answer: Response, send: Send, *, with_body: bool = True) -> None:
+    headers = answer.headers
+    if answer.status != 204:
+        headers = [*headers, (b"content-length", str(len(answer.body)).encode())]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body if with_body else b""})

@@ -1,0 +1,71 @@
+"""A request's body while it comes in, and the news of a client that leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
+
+from mesh.contract.protojson.body import too_large
+from mesh.contract.rest.exchange import Receive
+
+T = TypeVar("T")
+
+#: Chunks held while nobody reads them.
+_CHUNKS_AHEAD = 8
+
+
+class Incoming:
+    """A request's body in chunks as they come, and the news of the client leaving, whichever is first."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_CHUNKS_AHEAD)
+
+    async def pump(self) -> None:
+        """Ends when the client leaves."""
+        more = True
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return
+            if more:
+                await self._chunks.put(message.get("body", b""))
+                more = message.get("more_body", False)
+                if not more:
+                    await self._chunks.put(None)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while (chunk := await self._chunks.get()) is not None:
+            if chunk:
+                yield chunk
+
+    async def lines(self, limit: int) -> AsyncIterator[bytes]:
+        """The lines that are not blank; raises StatusError 413 for one of more than `limit` bytes."""
+        rest = b""
+        async for chunk in self.chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if len(line) > limit:
+                    raise too_large(limit)
+                if line and not line.isspace():
+                    yield line
+            if len(rest) > limit:
+                raise too_large(limit)
+        if rest and not rest.isspace():
+            yield rest
+
+
+async def until_gone(incoming: Incoming, work: Awaitable[T]) -> T | None:
+    """Does the work, or cancels it when the client leaves first."""
+    pump = asyncio.ensure_future(incoming.pump())
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({pump, task}, return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        pump.cancel()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(pump, task, return_exceptions=True)

@@ -1,0 +1,102 @@
+"""Message types as JSON Schema, as ProtoJSON writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from mesh.contract.protojson.fields import FLOATS, INTEGERS, WRAPPERS, enum_of, map_entry
+
+Schema = dict[str, Any]
+
+_SMALL = (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_UINT32)
+_NOT_FINITE = {"enum": ["NaN", "Infinity", "-Infinity"]}
+
+_WELL_KNOWN: Mapping[str, Schema] = {
+    "google.protobuf.Any": {
+        "type": "object",
+        "properties": {"@type": {"type": "string"}},
+        "additionalProperties": True,
+    },
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$"},
+    "google.protobuf.Empty": {"type": "object"},
+    "google.protobuf.FieldMask": {"type": "string"},
+    "google.protobuf.ListValue": {"type": "array", "items": {}},
+    "google.protobuf.Struct": {"type": "object"},
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.protobuf.Value": {},
+}
+
+
+class Schemas:
+    """Schemas by full name, gathered as types are met.
+
+    comments: by full name. closed: whether a message takes no fields but its own.
+    """
+
+    def __init__(self, comments: Mapping[str, str], closed: bool) -> None:
+        self.components: dict[str, Schema] = {}
+        self._comments = comments
+        self._closed = closed
+
+    def message(self, descriptor: Descriptor) -> Schema:
+        """Where the schema stands, or the schema itself of a type with a JSON form of its own."""
+        name = descriptor.full_name
+        if name in WRAPPERS:
+            return self._single(descriptor.fields_by_name["value"])
+        if name in _WELL_KNOWN:
+            return dict(_WELL_KNOWN[name])
+        if name not in self.components:
+            self.components[name] = {}
+            self.components[name] = self._described(name, self._object(descriptor))
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def field(self, field: FieldDescriptor) -> Schema:
+        """The schema of a field's whole value, with its comment."""
+        entry = map_entry(field)
+        if entry is not None:
+            schema: Schema = {"type": "object", "additionalProperties": self._single(entry.fields_by_name["value"])}
+        elif field.is_repeated:
+            schema = {"type": "array", "items": self._single(field)}
+        else:
+            schema = self._single(field)
+        return self._described(field.full_name, schema)
+
+    def _object(self, descriptor: Descriptor) -> Schema:
+        schema: Schema = {"type": "object", "properties": {f.json_name: self.field(f) for f in descriptor.fields}}
+        return {**schema, "additionalProperties": False} if self._closed else schema
+
+    def _single(self, field: FieldDescriptor) -> Schema:
+        if field.message_type is not None:
+            return self.message(field.message_type)
+        if field.cpp_type in INTEGERS:
+            return _integer(field)
+        if field.cpp_type in FLOATS:
+            single = field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
+            return {"anyOf": [{"type": "number", "format": "float" if single else "double"}, _NOT_FINITE]}
+        if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+            return {"type": "boolean"}
+        if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+            return {"type": "string", "enum": [value.name for value in enum_of(field).values]}
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return {"type": "string", "format": "byte"}
+        return {"type": "string"}
+
+    def _described(self, name: str, schema: Schema) -> Schema:
+        comment = self._comments.get(name)
+        return {**schema, "description": comment} if comment else schema
+
+
+def _integer(field: FieldDescriptor) -> Schema:
+    least, most = INTEGERS[field.cpp_type]
+    if field.cpp_type in _SMALL:
+        form = "int32" if least else "uint32"
+        return {"type": "integer", "format": form, "minimum": least, "maximum": most}
+    # A number of 64 bits is a string in JSON, which knows doubles only.
+    return {
+        "type": "string",
+        "format": "int64" if least else "uint64",
+        "pattern": "^-?[0-9]+$" if least else "^[0-9]+$",
+    }

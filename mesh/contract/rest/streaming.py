@@ -1,0 +1,153 @@
+"""Streams over HTTP.
+
+Answers: newline-delimited JSON in grpc-gateway's form, `{"result": …}` a line, and where the stream breaks off a last
+line `{"error": {"code", "message", "details"}}`; for a client that accepts `text/event-stream`, Server-Sent Events, the
+error being an event named `error`; google.api.HttpBody as raw bytes. An error before the first answer is an ordinary
+HTTP error, if it comes within HEAD_START seconds: then the headers go out, so that a quiet stream is seen to be open.
+
+Requests: newline-delimited JSON, a message a line; the path's and the query's fields are the first one's, as in Envoy.
+
+A slow reader slows the source: the next answer is asked for when the last one is taken. A client that leaves cancels
+the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from google.protobuf.message import Message
+
+from mesh.contract.backends.backend import Backend
+from mesh.contract.rest.bodies import unsupported
+from mesh.contract.rest.exchange import Asked, Receive, Response, Send
+from mesh.contract.rest.incoming import Incoming, until_gone
+from mesh.contract.rest.transcoding import Endpoint, write_json
+from mesh.contract.status import status_json
+from mesh.errors import Code, StatusError
+
+NDJSON = "application/x-ndjson"
+EVENTS = "text/event-stream"
+HEAD_START = 0.1
+
+
+async def answer_stream(backend: Backend, asked: Asked, receive: Receive, send: Send, limit: int) -> Response | None:
+    """Answers a call that streams on either side; None where the answer was a stream, and is sent.
+
+    limit: in bytes, of a line and of a whole body. Raises StatusError for an error before the first answer.
+    """
+    endpoint, method = asked.endpoint, asked.endpoint.method
+    outgoing = Outgoing(send, endpoint, asked.header(b"accept").lower())
+    if asked.head:
+        return Response(200, [(b"content-type", outgoing.content_type.encode())])
+    incoming = Incoming(receive)
+    if method.client_streaming:
+        requests = _requests(asked, incoming, limit)
+    else:
+        requests = _one(await asked.message(receive, limit))
+    answers = backend.stream(method, requests, asked.metadata, asked.timeout)
+    if method.server_streaming:
+        await until_gone(incoming, outgoing.run(answers))
+        return None
+    return await until_gone(incoming, _single(endpoint, answers))
+
+
+async def _requests(asked: Asked, incoming: Incoming, limit: int) -> AsyncGenerator[Message, None]:
+    """The messages of a client that streams; of a rule without a body, the one its path and query make."""
+    endpoint = asked.endpoint
+    if not endpoint.binding.body:
+        yield asked.request(b"")
+        return
+    if (encoding := asked.header(b"content-encoding").lower()) not in (b"", b"identity"):
+        raise unsupported(encoding)
+    first = True
+    async for part in incoming.chunks() if endpoint.raw_body else incoming.lines(limit):
+        yield asked.request(part, first=first)
+        first = False
+
+
+async def _one(request: Message) -> AsyncGenerator[Message, None]:
+    yield request
+
+
+async def _single(endpoint: Endpoint, answers: AsyncGenerator[Message, None]) -> Response:
+    """The one answer to a stream of requests."""
+    async with contextlib.aclosing(answers):
+        async for answer in answers:
+            content, content_type = endpoint.response(answer)
+            return Response(200, [(b"content-type", content_type.encode())], content)
+    raise StatusError(Code.INTERNAL, f"{endpoint.method} gave no answer")
+
+
+class Outgoing:
+    """One streamed HTTP answer, whose headers go out with the first message, or on their own when that takes long."""
+
+    def __init__(self, send: Send, endpoint: Endpoint, accept: bytes) -> None:
+        self._send = send
+        self._endpoint = endpoint
+        self._events = EVENTS.encode() in accept
+        self._started = False
+        self._lock = asyncio.Lock()
+
+    @property
+    def content_type(self) -> str:
+        return EVENTS if self._events else NDJSON
+
+    async def run(self, answers: AsyncGenerator[Message, None]) -> None:
+        """Sends every answer; raises StatusError for an error that came before anything was sent."""
+        early = None if self._endpoint.raw_response else asyncio.ensure_future(self._start_early())
+        try:
+            async with contextlib.aclosing(answers):
+                async for answer in answers:
+                    await self._chunk(answer)
+            await self._start(self.content_type)
+            await self._body(b"", more=False)
+        except StatusError as error:
+            await self._break_off(error)
+        except Exception:
+            # For the server to log; the client is told that there will be no more.
+            if self._started:
+                await self._break_off(StatusError(Code.INTERNAL, "internal error"))
+            raise
+        finally:
+            if early is not None:
+                early.cancel()
+
+    async def _start_early(self) -> None:
+        await asyncio.sleep(HEAD_START)
+        await self._start(self.content_type)
+
+    async def _start(self, content_type: str) -> None:
+        async with self._lock:
+            if not self._started:
+                self._started = True
+                headers = [(b"content-type", content_type.encode()), (b"cache-control", b"no-cache")]
+                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _chunk(self, answer: Message) -> None:
+        if self._endpoint.raw_response:
+            data, content_type = self._endpoint.response(answer)
+            await self._start(content_type)
+        else:
+            data = self._frame("result", self._endpoint.response_json(answer))
+            await self._start(self.content_type)
+        await self._body(data)
+
+    async def _break_off(self, error: StatusError) -> None:
+        if not self._started:
+            raise error
+        data = b"" if self._endpoint.raw_response else self._frame("error", status_json(error))
+        await self._body(data, more=False)
+
+    def _frame(self, kind: str, content: Any) -> bytes:
+        if self._events:
+            name = "event: error\n" if kind == "error" else ""
+            text = f"{name}data: {write_json(content)}\n\n"
+        else:
+            text = f'{{"{kind}":{write_json(content)}}}\n'
+        return text.encode("utf-8", "replace")
+
+    async def _body(self, data: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})

@@ -1,0 +1,198 @@
+"""One binding read from HTTP to gRPC: request -> message, message -> response body. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from mesh.contract.methods import Binding, Contract, Method
+from mesh.contract.protojson.body import parse_json
+from mesh.contract.protojson.fields import Text, resolve, set_text, text_of
+from mesh.contract.protojson.query import Query
+from mesh.contract.protojson.scalars import Check, Mismatch
+from mesh.contract.protojson.shape import Shapes
+from mesh.errors import Code, StatusError
+
+UnknownFields = Literal["reject", "ignore"]
+
+JSON = "application/json"
+HTTP_BODY = "google.api.HttpBody"
+
+#: Compact, in UTF-8, and never a bare NaN.
+write_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False).encode
+
+
+class Endpoint:
+    """One binding of one method, prepared for being asked many times."""
+
+    def __init__(self, method: Method, binding: Binding, unknown_fields: UnknownFields = "reject") -> None:
+        self.method = method
+        self.binding = binding
+        self._ignore = unknown_fields == "ignore"
+        descriptor = method.descriptor.input_type
+        self._pool: Any = descriptor.file.pool
+        self._variables = [_setter(resolve(descriptor, v.path)) for v in binding.template.variables]
+        self._body_path = [field.name for field in resolve(descriptor, _body_names(binding))]
+        self._body_field, self._check = self._body_check(Shapes(not self._ignore))
+        bound = [variable.path for variable in binding.template.variables]
+        bound += [()] if binding.body == "*" else [tuple(self._body_path)] if binding.body else []
+        self._query = Query(descriptor, bound, not self._ignore)
+        self.raw_body = self._takes_raw_body()
+        response = method.descriptor.output_type
+        self._part = resolve(response, [binding.response_body])[0] if binding.response_body else None
+        shown = self._part.message_type if self._part is not None else response
+        single = self._part is None or not self._part.is_repeated
+        self.raw_response = single and shown is not None and shown.full_name == HTTP_BODY
+
+    def _body_check(self, shapes: Shapes) -> tuple[FieldDescriptor | None, Check]:
+        descriptor = self.method.descriptor.input_type
+        if not self._body_path:
+            return None, shapes.of(descriptor)
+        field = resolve(descriptor, self._body_path)[-1]
+        return field, shapes.of_field(field)
+
+    def _takes_raw_body(self) -> bool:
+        scope = self.method.descriptor.input_type if self.binding.body == "*" else None
+        scope = self._body_field.message_type if self._body_field is not None else scope
+        return scope is not None and scope.full_name == HTTP_BODY
+
+    def request(
+        self, values: Sequence[str] | None, query: str = "", body: bytes = b"", content_type: str = ""
+    ) -> Message:
+        """The message that a request stands for.
+
+        values: of the path's variables, decoded, as the router gives them; None for a message whose path and query were
+        another's, as in a stream all but the first are. body: JSON, or anything for HttpBody; blank
+        is as good as none. Raises StatusError INVALID_ARGUMENT naming the field.
+        """
+        message = self.method.request_class()
+        try:
+            if self.binding.body:
+                self._read_body(message, body, content_type)
+            if query:
+                self._query.read(query, message)
+            # Last, so that nothing overrides the path.
+            for (parents, field, text), value in zip(self._variables, values, strict=True) if values else ():
+                _write(message, parents, field, text, value)
+        except Mismatch as mismatch:
+            raise StatusError(Code.INVALID_ARGUMENT, str(mismatch)) from None
+        return message
+
+    def _read_body(self, message: Message, body: bytes, content_type: str) -> None:
+        if self.raw_body:
+            target: Any = message
+            for name in self._body_path:
+                target = getattr(target, name)
+            target.content_type, target.data = content_type, body
+        elif body and not body.isspace():
+            self._read_json(message, parse_json(body))
+
+    def _read_json(self, message: Message, content: Any) -> None:
+        target = message
+        if self._body_field is not None:
+            if content is None:
+                return
+            try:
+                self._check(content)
+            except Mismatch as mismatch:
+                raise mismatch.within(".".join(self._body_path)) from None
+            for name in self._body_path[:-1]:
+                target = getattr(target, name)
+            content = {self._body_field.name: content}
+        else:
+            try:
+                self._check(content)
+            except Mismatch as mismatch:
+                raise mismatch if mismatch.place else mismatch.within("the body") from None
+        try:
+            json_format.ParseDict(content, target, self._ignore, self._pool)
+        except Exception as error:
+            # json_format lets errors of many kinds through; whatever they are, the input was the reason.
+            raise Mismatch(_last_words(error)) from None
+
+    def response(self, message: Message) -> tuple[bytes, str]:
+        """The body and its content type; raises TypeError for what is no message of the method's."""
+        if not isinstance(message, self.method.response_class):
+            wanted, given = self.method.response_class.__name__, type(message).__name__
+            raise TypeError(f"{self.method} returned {given}, not {wanted}")
+        if self.raw_response:
+            part: Any = message if self._part is None else getattr(message, self._part.name)
+            return part.data, part.content_type or "application/octet-stream"
+        return write_json(self.response_json(message)).encode("utf-8", "replace"), JSON
+
+    def response_json(self, message: Message) -> Any:
+        """The JSON value of the body: the message, or the part that response_body names; an unset part is null."""
+        content = json_format.MessageToDict(
+            message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
+        )
+        return content if self._part is None else content.get(self._part.json_name)
+
+
+class Location:
+    """Where the thing that a standard Create method made can be read: the Get method of the same noun."""
+
+    def __init__(self, get: Binding, created: Method) -> None:
+        self._template = get.template
+        found = (resolve(created.descriptor.output_type, v.path) for v in get.template.variables)
+        self._parts = [_reader(fields) for fields in found]
+
+    @classmethod
+    def of(cls, contract: Contract, endpoint: Endpoint) -> Location | None:
+        """None where the method is no Create, nothing gets its noun, or its answer does not hold what Get asks for."""
+        method, binding = endpoint.method, endpoint.binding
+        name = f"{method.service}.Get{method.name.removeprefix('Create')}"
+        if binding.http_method != "POST" or not method.name.startswith("Create") or name not in contract:
+            return None
+        for get in contract[name].bindings:
+            if get.http_method == "GET" and get.template.variables:
+                try:
+                    return cls(get, method)
+                except KeyError:
+                    return None
+        return None
+
+    def path(self, message: Message) -> str | None:
+        return self._template.fill([read(message) for read in self._parts])
+
+
+def _body_names(binding: Binding) -> list[str]:
+    return [] if binding.body in ("", "*") else binding.body.split(".")
+
+
+def _setter(fields: Sequence[FieldDescriptor]) -> tuple[list[str], FieldDescriptor, Text]:
+    text = text_of(fields[-1])
+    assert text is not None, "checked when the contract was read"
+    return [field.name for field in fields[:-1]], fields[-1], text
+
+
+def _reader(fields: Sequence[FieldDescriptor]) -> Any:
+    parents, field, text = _setter(fields)
+    return partial(_read, [*parents, field.name], text)
+
+
+def _read(names: Sequence[str], text: Text, message: Message) -> str:
+    value: Any = message
+    for name in names:
+        value = getattr(value, name)
+    return text.write(value)
+
+
+def _write(message: Message, parents: Sequence[str], field: FieldDescriptor, text: Text, value: str) -> None:
+    target = message
+    for name in parents:
+        target = getattr(target, name)
+    try:
+        set_text(target, field, text, value)
+    except ValueError as error:
+        raise Mismatch(str(error), ".".join([*parents, field.name])) from None
+
+
+def _last_words(error: Exception) -> str:
+    """json_format's reason without its repeated preamble."""
+    return str(error).rsplit(" field: ", 1)[-1].split("\n")[0] or type(error).__name__

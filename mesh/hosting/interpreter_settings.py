@@ -1,0 +1,60 @@
+"""InterpreterSettings that the interpreter has once: what a service sets there reaches its neighbours, and is named."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import locale
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mesh.hosting.exits import Notice, caller
+from mesh.hosting.patches import Patch
+from mesh.service import ServiceContext, current_service_var
+
+#: What sets something for everybody. `locale.setlocale` with one argument only asks.
+_EVERYBODYS = (
+    (socket, "setdefaulttimeout"),
+    (locale, "setlocale"),
+    (sys, "setrecursionlimit"),
+    (sys, "setswitchinterval"),
+    (gc, "disable"),
+    # On Linux each service has a working folder of its own (folder.py).
+    *(() if sys.platform == "linux" else ((os, "chdir"),)),
+)
+
+
+class InterpreterSettings(Patch):
+    """Lets a service change them, and says once in one line which, where, and how to keep it to itself."""
+
+    def __init__(self, notice: Notice) -> None:
+        super().__init__()
+        self._notice = notice
+        self._said: set[tuple[int, str]] = set()
+
+    def install(self) -> None:
+        for module, name in _EVERYBODYS:
+            self.patches.replace(module, name, self._naming(module.__name__, getattr(module, name)))
+
+    def remove_service(self, service: ServiceContext) -> None:
+        self._said = {each for each in self._said if each[0] != id(service)}
+
+    def _naming(self, module: str, set_: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(set_)
+        def setting(*args: Any, **options: Any) -> Any:
+            service = current_service_var.get()
+            name = f"{module}.{set_.__name__}"
+            only_asks = name == "locale.setlocale" and len(args) + len(options) < 2
+            if service is not None and not only_asks and (id(service), name) not in self._said:
+                self._said.add((id(service), name))
+                self._notice(
+                    service.name,
+                    f"{name}({', '.join(map(repr, args))}) at {caller()} is for every service of this process; "
+                    f'isolation = "process" gives this one its own',
+                )
+            return set_(*args, **options)
+
+        return setting

@@ -1,0 +1,105 @@
+"""Everything that is replaced in the process while services run: installed once, by one object, and put back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from mesh.hosting.arrivals import Arrivals
+from mesh.hosting.environ import Environ
+from mesh.hosting.exits import Exits
+from mesh.hosting.host_names import HostNames
+from mesh.hosting.imports import Generation
+from mesh.hosting.interpreter_settings import InterpreterSettings
+from mesh.hosting.logs import Logs
+from mesh.hosting.lookups import Lookups
+from mesh.hosting.loops import new_event_loop
+from mesh.hosting.output import LineSink, Output
+from mesh.hosting.patches import Patch
+from mesh.hosting.pools import Pools
+from mesh.hosting.prometheus import PrometheusRegistry
+from mesh.hosting.proxies import past_proxies
+from mesh.hosting.threads import Threads
+from mesh.service import ServiceContext
+
+
+class Isolation:
+    """The good neighbourhood of one process.
+
+    sink: takes every line a service prints, `(service_name, stream, text)`, in the thread that printed it; what it
+        prints itself it must write past `sys.stdout`.
+    alone: whether there is one service only, which can do its neighbours no harm.
+    """
+
+    def __init__(self, sink: LineSink, alone: bool = False) -> None:
+        self.arrivals = Arrivals()
+        self.environ = Environ()
+        self.output = Output(sink)
+        self.names = HostNames(self.arrivals)
+        self.pools = Pools(self.arrivals)
+
+        def notice(name: str, text: str) -> None:
+            sink(name, "mesh", text)
+
+        self.exits = Exits(self.arrivals, notice)
+        self._lookups = Lookups(self.arrivals)
+        self._patches: Sequence[Patch] = (
+            self.environ,
+            Threads(),
+            Logs(),
+            self.output,
+            self.names,
+            self.exits,
+            self.pools,
+            self._lookups,
+            PrometheusRegistry(self.arrivals),
+            *(() if alone else (InterpreterSettings(notice),)),
+        )
+
+    def install(self) -> None:
+        self.arrivals.install()
+        for patch in self._patches:
+            patch.install()
+
+    def uninstall(self) -> None:
+        for patch in reversed(self._patches):
+            patch.uninstall()
+        self.arrivals.uninstall()
+
+    def __enter__(self) -> Isolation:
+        self.install()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.uninstall()
+
+    def add_service(
+        self, service: ServiceContext, env: Mapping[str, str], roots: Sequence[Path], number: int
+    ) -> Generation:
+        """Before a generation's code is loaded. One ServiceContext object stands for one generation.
+
+        roots: as for Generation; a PYTHONPATH in `env` comes after them.
+        """
+        self.environ.give(service, {**past_proxies(os.environ, self.names.hosts()), **env})
+        for patch in self._patches:
+            patch.add_service(service)
+        generation = Generation(service.name, [*roots, *_python_path(env)], number, self.pools.of(service))
+        self._lookups.open(service, generation.world)
+        return generation
+
+    def remove_service(self, service: ServiceContext, generation: Generation) -> None:
+        """After the generation has drained and its hooks have run."""
+        generation.drop()
+        for patch in reversed(self._patches):
+            patch.remove_service(service)
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        """A service's event loop, for `asyncio.Runner(loop_factory=isolation.new_event_loop)`."""
+        return new_event_loop(self.names, self.exits.on_signal)
+
+
+def _python_path(env: Mapping[str, str]) -> list[Path]:
+    return [Path(entry) for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]

@@ -1,0 +1,1 @@
+"""Says who holds up the process, and where."""

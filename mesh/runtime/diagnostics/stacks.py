@@ -1,0 +1,62 @@
+"""Where the code of a service stands: for what does not end, and for what does not begin."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from mesh.hosting.tracebacks import is_own
+from mesh.observing.journal import InFlight, Journal, Line
+
+
+class HasStack(Protocol):
+    """An instance, as far as it can say where it stands."""
+
+    def current_stack(self) -> str: ...
+
+
+def stack_of(thread: int | None) -> str:
+    """The innermost frames of a thread, mesh's own left out where anything else is left; empty when it is gone."""
+    frame = sys._current_frames().get(thread) if thread is not None else None
+    if frame is None:
+        return ""
+    return _innermost(traceback.extract_stack(frame))
+
+
+def report_unfinished(
+    instances: Mapping[str, HasStack], hanging: Iterable[str], journal: Journal, grace: float
+) -> set[str]:
+    """Says of every call that did not end, and of every instance that hangs without one, where it stands.
+
+    Returns the names of the services it spoke of.
+    """
+    calls = list(journal.in_flight.values())
+    for call in calls:
+        text = f"{call.name} did not end within {grace:g} s; it stands at\n{_stack_of_call(call)}"
+        journal.append(Line(call.service.name, text, "stderr"))
+    hanging = set(hanging) - {call.service.name for call in calls}
+    for name in hanging:
+        text = f"did not stop within {grace:g} s; it stands at\n{instances[name].current_stack()}"
+        journal.append(Line(name, text, "stderr"))
+    return hanging | {call.service.name for call in calls}
+
+
+def _stack_of_call(call: InFlight) -> str:
+    """Where its coroutine awaits; where its thread stands, for a call that holds on to it."""
+    frames = list(_awaiting(call.task.get_coro())) if call.task is not None else []
+    return _innermost(frames) if frames else stack_of(call.thread)
+
+
+def _awaiting(coroutine: Any) -> Iterator[traceback.FrameSummary]:
+    """The frames from a suspended coroutine down to where it awaits; none of one that runs."""
+    while (frame := getattr(coroutine, "cr_frame", None)) is not None and not coroutine.cr_running:
+        yield from traceback.extract_stack(frame)[-1:]
+        coroutine = coroutine.cr_await
+
+
+def _innermost(frames: Sequence[traceback.FrameSummary]) -> str:
+    """The last of the frames, mesh's own left out where anything else is left."""
+    theirs = [each for each in frames if is_own(each.filename)]
+    return "".join(traceback.format_list((theirs or list(frames))[-6:])).rstrip()

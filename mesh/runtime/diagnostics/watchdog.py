@@ -1,0 +1,154 @@
+"""Says who holds up the others: an event loop that stands still, a thread that keeps the processor to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import selectors
+import sys
+import threading
+import time
+from asyncio import runners
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from mesh.hosting.world import stem_of
+from mesh.runtime.diagnostics.stacks import stack_of
+
+#: Where an event loop's thread stands when there is nothing to do: uvloop's waits in C, below the runner.
+_IDLE = frozenset({selectors.__file__, runners.__file__})
+
+
+class Watched(Protocol):
+    """An instance, as far as its loop is concerned."""
+
+    def loop_and_thread(self) -> tuple[asyncio.AbstractEventLoop, int] | None:
+        """None while there is no loop, or while it loads code, which may take its time."""
+        ...
+
+
+@dataclass(slots=True)
+class Ping:
+    """looks: how often it was found unanswered. Counted, not timed: a process that was stopped is not to blame."""
+
+    sent: float
+    answered: bool = False
+    looks: int = 0
+
+    def answer(self) -> None:
+        self.answered = True
+
+
+class Watchdog:
+    """A thread that looks at every loop, and wakes only those that are at work.
+
+    instances: what to look at, by the services' names; asked for at every look.
+    say: takes a service's name and what is to be said of it.
+    """
+
+    #: Seconds between two looks.
+    tick = 0.25
+    #: Unanswered looks after which a loop is named: within a second of its standing still.
+    blocked_after = 2
+    #: Seconds in a row after which a busy thread is named.
+    busy_after = 3
+    #: The part of the process's time, and of all time, that one thread has to take to be called busy.
+    of_process, of_time = 0.6, 0.4
+
+    def __init__(
+        self,
+        instances: Callable[[], Mapping[str, Watched]],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._instances = instances
+        self._say = say
+        self._pings: dict[str, Ping] = {}
+        self._busy: dict[int, int] = {}
+        self._times: dict[int, float] = {}
+        self._spent = time.process_time()
+        self._looked = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=2)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self.tick):
+            frames = sys._current_frames()
+            loops = {
+                name: found for name, instance in self._instances().items() if (found := instance.loop_and_thread())
+            }
+            for name, (loop, thread) in loops.items():
+                self._look_at(name, loop, thread, frames.get(thread))
+            if time.monotonic() - self._looked >= 4 * self.tick:
+                self._look_at_threads({thread for _, thread in loops.values()}, frames)
+
+    def _look_at(self, name: str, loop: asyncio.AbstractEventLoop, thread: int, frame: FrameType | None) -> None:
+        ping = self._pings.get(name)
+        if ping is None:
+            if frame is not None and frame.f_code.co_filename not in _IDLE:
+                ping = self._pings[name] = Ping(time.monotonic())
+                with contextlib.suppress(RuntimeError):  # closed in the meantime
+                    loop.call_soon_threadsafe(ping.answer)
+            return
+        stood = time.monotonic() - ping.sent
+        if ping.answered:
+            del self._pings[name]
+            if ping.looks >= self.blocked_after:
+                self._say(name, f"its event loop goes on; it stood still for {stood:.1f} s")
+            return
+        ping.looks += 1
+        if ping.looks == self.blocked_after:
+            where = stack_of(thread)
+            self._say(name, f"its event loop stands still, and every call to it waits; it stands at\n{where}")
+
+    def _look_at_threads(self, loops: set[int], frames: Mapping[int, FrameType]) -> None:
+        """Names threads that are at work all the time; a loop's thread may be, as long as it answers."""
+        now, spent = time.monotonic(), time.process_time()
+        elapsed, used = now - self._looked, spent - self._spent
+        self._looked, self._spent = now, spent
+        if used < self.of_time * elapsed:
+            self._busy.clear()
+            self._times.clear()
+            return
+        before, self._times = self._times, times_of(threading.enumerate())
+        for thread in threading.enumerate():
+            ident = thread.ident or 0
+            share = self._times.get(ident, 0.0) - before.get(ident, self._times.get(ident, 0.0))
+            is_busy = ident not in loops and share >= max(self.of_process * used, self.of_time * elapsed)
+            self._busy[ident] = self._busy.get(ident, 0) + 1 if is_busy else 0
+            if self._busy[ident] == self.busy_after:
+                text = f"thread {thread.name!r} keeps the processor busy, which all services share; it stands at\n"
+                self._say(owner_of(frames.get(ident), self._instances()), text + stack_of(ident))
+
+
+def times_of(threads: Iterable[threading.Thread]) -> dict[int, float]:
+    """Seconds of processor time of each thread, by ident; empty where the system does not tell (macOS)."""
+    found = {}
+    for thread in threads:
+        with contextlib.suppress(OSError, IndexError):
+            told = Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rpartition(")")[2].split()
+            found[thread.ident or 0] = (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def owner_of(frame: FrameType | None, services: Iterable[str]) -> str:
+    """The service whose module the innermost such frame is of; `mesh` where there is none."""
+    prefixes = {name: re.compile(rf"{stem_of(name)}\d+_*\.") for name in services}
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        for name, prefix in prefixes.items():
+            if prefix.match(module):
+                return name
+        frame = frame.f_back
+    return "mesh"

@@ -1,0 +1,1 @@
+"""One generation of a service's code, from import to its last call."""

@@ -1,0 +1,131 @@
+"""What runs behind a service's dispatchers: one generation of its code, from import to the last hook."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from mesh.contract import Handlers, collect_handlers
+from mesh.errors import UsageError
+from mesh.hosting.adapt import asgi_app
+from mesh.hosting.isolation import Isolation
+from mesh.runtime.generation.http_app import assemble
+from mesh.runtime.generation.lifespan import Lifespan
+from mesh.service import ServiceContext, current_service_var
+from mesh.serving.http_dispatcher import App, closed
+from mesh.topology.model import Service
+
+#: How often, twenty times a second, a generation is found without a call before it is ended.
+QUIET_POLLS = 6
+
+
+class StartError(Exception):
+    """The code was loaded, and its start-up failed: the cause says why. Another try may help."""
+
+
+class Generation:
+    """Loaded and ended in the service's thread. What the service's code raises leaves `load` as it is.
+
+    context: the service as this generation's code sees it. roots: where its modules are looked for.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        context: ServiceContext,
+        isolation: Isolation,
+        pool: Executor,
+        roots: Sequence[Path],
+        number: int,
+    ) -> None:
+        self.context = context
+        self.app: App = closed(f"{service.name} has no HTTP application")
+        self.handlers: Handlers = collect_handlers(())
+        self._service = service
+        self._isolation = isolation
+        self._pool = pool
+        self._lifespan: Lifespan | None = None
+        self._code = isolation.add_service(context, service.env, roots, number)
+
+    def load(self) -> None:
+        """Imports the servicers and the application, and puts together what each listener serves."""
+        current_service_var.set(self.context)
+        grpc, http = self._service.grpc, self._service.http
+        app, *servicers = self._objects([http.app if http else None, *(grpc.servicers if grpc else ())])
+        self.handlers = self._collected(servicers)
+        if http is None:
+            return
+        own = None
+        if app is not None:
+            own = asgi_app(app, f"{self._service.name}: {http.app}")
+            self._lifespan = Lifespan(own)
+            own = self._lifespan.around(own)
+        self.app = assemble(http, own, self.handlers, self._pool)
+
+    def _collected(self, servicers: Sequence[Any]) -> Handlers:
+        try:
+            return collect_handlers(servicers)
+        except AttributeError as error:
+            if error.name != "List":
+                raise
+            # An own Health servicer from before the health service could list: its generated code asks for it now.
+            version = importlib.metadata.version("grpcio-health-checking")
+            raise UsageError(
+                f"{self._service.name}: {type(error.obj).__name__} has no method List, which the health service of "
+                f"grpcio-health-checking {version} has; derive it from health_pb2_grpc.HealthServicer, or add List"
+            ) from error
+
+    async def start(self) -> None:
+        """Runs the application's start-up; StartError where it fails."""
+        if self._lifespan is not None:
+            try:
+                await self._lifespan.startup()
+            except Exception as error:
+                raise StartError(str(error)) from error.__cause__ or error
+
+    def files(self) -> frozenset[Path]:
+        """The source files of the service's own that were loaded, or that failed to be."""
+        return self._code.files()
+
+    def in_flight(self) -> bool:
+        """Whether a call that began on this generation is still being answered."""
+        return any(call.service is self.context for call in list(self.context.journal.in_flight.values()))
+
+    async def drained(self) -> None:
+        """Returns when no call is left that began on this generation.
+
+        A call to a method that the next generation has no more, looked up by gRPC and not yet begun, is seen by nobody:
+        hence the second look.
+        """
+        quiet = 0
+        while quiet < QUIET_POLLS:
+            await asyncio.sleep(0.05)
+            quiet = 0 if self.in_flight() else quiet + 1
+
+    async def stop(self, complain: Callable[[str], None]) -> None:
+        """Runs the application's shutdown and every on_stop hook; one that fails does not stop the next."""
+        hooks: list[Callable[[], object]] = list(reversed(self.context.stop_hooks))
+        if self._lifespan is not None:
+            hooks.insert(0, self._lifespan.shutdown)
+        hooks.insert(0, lambda: self._isolation.exits.deliver(self.context))
+        self.context.stop_hooks.clear()
+        current_service_var.set(self.context)
+        for hook in hooks:
+            try:
+                outcome = hook()
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except Exception as error:
+                complain(f"while stopping: {error!r}")
+        self._isolation.remove_service(self.context, self._code)
+
+    def _objects(self, declared: Sequence[Any]) -> list[Any]:
+        """What the declarations name, all loaded at once, or the objects that they are."""
+        named = [each for each in declared if isinstance(each, str)]
+        found = dict(zip(named, self._code.load_all(named), strict=True))
+        return [found[each] if isinstance(each, str) else each for each in declared]

@@ -1,0 +1,75 @@
+"""The ASGI lifespan of one generation of an application: started once, ended once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from mesh.errors import MeshError
+from mesh.serving.http_dispatcher import App, Message, Receive, Scope, Send
+
+
+class LifespanError(MeshError):
+    """The application said that its start-up or shutdown failed; its own exception is the cause."""
+
+
+class Lifespan:
+    """Runs `app`'s lifespan in a task. An application without one is as good as one with nothing to do."""
+
+    def __init__(self, app: App) -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._events: asyncio.Queue[Message] = asyncio.Queue()
+        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def around(self, app: App) -> App:
+        """The application, whose requests get the state that its lifespan filled."""
+
+        async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+            if self.state:
+                scope["state"] = self.state.copy()
+            await app(scope, receive, send)
+
+        return with_state
+
+    async def startup(self) -> None:
+        """Raises LifespanError when the application refuses to start."""
+        self._task = asyncio.create_task(self._run())
+        try:
+            answer = await self._ask("lifespan.startup")
+        except asyncio.CancelledError:
+            self._task.cancel()  # Nobody waits for it any more.
+            await asyncio.wait({self._task}, timeout=1)
+            raise
+        if answer["type"] == "lifespan.startup.failed":
+            raise LifespanError(str(answer.get("message") or "start-up failed")) from self._cause()
+
+    async def shutdown(self) -> None:
+        """Raises LifespanError when the application says that its shutdown failed."""
+        if self._task is None or self._task.done():
+            return
+        answer = await self._ask("lifespan.shutdown")
+        if answer["type"] == "lifespan.shutdown.failed":
+            raise LifespanError(str(answer.get("message") or "shutdown failed")) from self._cause()
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        await self._app(scope, self._events.get, self._answers.put)
+
+    async def _ask(self, event: str) -> Message:
+        """The application's answer; an application that ends without one does not know lifespans."""
+        assert self._task is not None
+        await self._events.put({"type": event})
+        answer = asyncio.ensure_future(self._answers.get())
+        await asyncio.wait({answer, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            if answer.result()["type"].endswith(".failed"):
+                await asyncio.wait({self._task}, timeout=1)
+            return answer.result()
+        answer.cancel()
+        self._task.exception()  # seen: an application that knows no lifespan may say so by raising
+        return {"type": f"{event}.complete"}
+
+    def _cause(self) -> BaseException | None:
+        return self._task.exception() if self._task is not None and self._task.done() else None

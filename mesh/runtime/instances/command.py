@@ -1,0 +1,214 @@
+"""One service alive in a process of its own: any command, with the ports, readiness, lines and stop of a service."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mesh.contract import Handlers
+from mesh.errors import MeshError
+from mesh.hosting.output import LINE_LIMIT
+from mesh.hosting.proxies import past_proxies
+from mesh.observing.journal import Line
+from mesh.runtime.instances import process_group
+from mesh.runtime.messages import Ended, Message, Ready, Reloaded
+from mesh.service import ServiceContext
+from mesh.serving.http_server import bind
+from mesh.topology.directory import variable_of
+from mesh.topology.model import Address, Kind, Service, Topology
+
+#: Seconds between two looks at whether a child is ready.
+LOOK = 0.05
+
+
+class CommandInstance:
+    """An instance whose thread watches a process.
+
+    The ports are tried and let go at `bind()`: the process binds them itself. It is told them, and where every other
+    service is found, by environment variables: `PORT` (its HTTP port), `MESH_<SERVICE>_HTTP` and `_GRPC`.
+    """
+
+    #: Characters that are taken of a line.
+    longest = LINE_LIMIT
+    #: Whether changed files are the process's own affair.
+    watches_itself = False
+
+    def __init__(
+        self, service: Service, context: ServiceContext, declared: Topology, post: Callable[[Message], None]
+    ) -> None:
+        self.service = service
+        self.context = context
+        self.handlers: Handlers | None = None
+        self._declared = declared
+        self._post = post
+        self._addresses: dict[Kind, list[Address]] = {}
+        self._process: subprocess.Popen[str] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._again: str | None = None
+        self._grace = 5.0
+
+    def bind(self, kind: Kind, address: Address) -> None:
+        """Finds out the port, and that it is free; OSError where it is not."""
+        bound = bind(address)
+        self._addresses.setdefault(kind, []).append(Address(address.host, bound.getsockname()[1]))
+        self._keep(kind, bound)
+
+    def _keep(self, kind: Kind, bound: socket.socket) -> None:
+        """What becomes of a port that was free; the process binds it itself."""
+        bound.close()
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def addresses(self, host: str) -> dict[Kind, tuple[Address, ...]]:
+        """Where the process will listen."""
+        return {kind: tuple(Address(host, each.port) for each in found) for kind, found in self._addresses.items()}
+
+    def is_current(self) -> bool:
+        """Whether there is a process: it has the newest code, or looks after that itself."""
+        return self._process is not None
+
+    def current_stack(self) -> str:
+        """What the process is waited for with."""
+        if self._process is None or self._process.poll() is not None:
+            return ""
+        silent = [f"{kind} port {each.port}" for kind, each in self._listening() if not self._answers(kind, each)]
+        where = f", without an answer on {' and '.join(silent)} yet" if silent else ""
+        return f"{self._called()} runs as pid {self._process.pid}{where}"
+
+    def loop_and_thread(self) -> None:
+        """None that could be looked at."""
+
+    def files(self) -> frozenset[Path]:
+        """None is known: what a command reads is its own affair."""
+        return frozenset()
+
+    def start(self) -> None:
+        """Begins the process; Ready or Ended follows on the queue."""
+        self._thread = threading.Thread(target=self._run, name=self.service.name, daemon=True)
+        self._thread.start()
+
+    def reload(self, why: str) -> None:
+        """Ends the process and begins another; Reloaded follows on the queue."""
+        self._again = why
+        self._terminate()
+
+    def stop(self, grace: float) -> None:
+        """Asks the process to end, and ends it after `grace` seconds; Ended follows on the queue."""
+        self._stopping = True
+        self._grace = grace
+        self._terminate()
+
+    def reset(self) -> None:
+        """What a process holds is not in reach."""
+
+    def _run(self) -> None:
+        why: str | None = ""
+        reason: str | None = None
+        while why is not None and not self._stopping:
+            reason = self._live(why)
+            why, self._again = self._again, None
+        self.release()
+        self._post(Ended(self.service.name, None if self._stopping else reason))
+
+    def _live(self, why: str) -> str:
+        """One process, from its start to its end; returns how that came about."""
+        started = time.perf_counter()
+        try:
+            process = self._process = self._begin()
+        except (OSError, MeshError) as error:
+            return f"{self._called()} cannot be started: {error}"
+        if self._stopping:
+            self._terminate()  # The order came before there was a process.
+        readers = [self._read(process, name) for name in ("stdout", "stderr")]
+        if self._wait_until_ready(process):
+            took = (time.perf_counter() - started) * 1000
+            self._post(Reloaded(self.service.name, why, took, "restarted") if why else Ready(self.service.name, took))
+        status = process.wait()
+        process_group.clear(process)
+        for reader in readers:
+            reader.join()
+        return f"{self._called()} {process_group.describe_exit(status)}"
+
+    def _called(self) -> str:
+        return f"`{self.service.command}`"
+
+    def _begin(self) -> subprocess.Popen[str]:
+        return process_group.start(self.service.command or "", self.context.root, self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        """The process's own variables above ours, and where everything is found."""
+        found = {
+            variable_of(name, kind): str(address) for (name, kind), address in self.context.directory.addresses.items()
+        }
+        port = {"PORT": str(self._addresses["http"][0].port)} if "http" in self._addresses else {}
+        proxies = past_proxies(os.environ, (each.name for each in self._declared))
+        return {**os.environ, **proxies, **found, **port, **self.service.env}
+
+    def _read(self, process: subprocess.Popen[str], name: str) -> threading.Thread:
+        """Takes the lines of one stream, in a thread of their own."""
+
+        def read() -> None:
+            with getattr(process, name) as stream:
+                is_rest = False
+                # No more than so much at once: a line that does not end must not fill the memory.
+                while line := stream.readline(self.longest):
+                    if not is_rest:
+                        self._take(line.rstrip("\n"), name)
+                    is_rest = not line.endswith("\n")
+
+        reader = threading.Thread(target=read, name=f"{self.service.name}.{name}", daemon=True)
+        reader.start()
+        return reader
+
+    def _take(self, line: str, stream: str) -> None:
+        self.context.journal.append(Line(self.service.name, line[:LINE_LIMIT], stream))
+
+    def _listening(self) -> list[tuple[Kind, Address]]:
+        return [(kind, address) for kind, each in self._addresses.items() for address in each]
+
+    def _wait_until_ready(self, process: subprocess.Popen[str]) -> bool:
+        """Whether the process answers before it ends."""
+        while process.poll() is None:
+            if all(self._answers(kind, address) for kind, address in self._listening()):
+                return True
+            time.sleep(LOOK)
+        return False
+
+    def _answers(self, kind: Kind, address: Address) -> bool:
+        path = self.service.ready
+        try:
+            if kind == "grpc" or path == "port":
+                socket.create_connection((address.host, address.port), timeout=1).close()
+                return True
+            connection = http.client.HTTPConnection(address.host, address.port, timeout=1)
+            with contextlib.closing(connection):
+                connection.request("GET", path)
+                # A response whose connection is to end owns the socket, and closing the connection does not close it.
+                with connection.getresponse() as response:
+                    return response.status < 400
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _terminate(self) -> None:
+        """Asks the process and all of its own to end; who has not after the grace is ended."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process_group.send(process, signal.SIGTERM)
+        killer = threading.Timer(self._grace, self._kill, (process,))
+        killer.daemon = True
+        killer.start()
+
+    def _kill(self, process: subprocess.Popen[str]) -> None:
+        if process.poll() is None:
+            process_group.send(process, signal.SIGKILL)

@@ -1,0 +1,175 @@
+"""A Python service in a process of its own: the same code that hosts it here hosts it there."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mesh.errors import UsageError
+from mesh.observing.events import entry_of
+from mesh.observing.journal import Change, Line, Span
+from mesh.runtime.instances.command import LOOK, CommandInstance
+from mesh.runtime.messages import Failed, Message, Ready, ReloadFailed
+from mesh.runtime.status import STALE_PREFIX
+from mesh.service import ServiceContext
+from mesh.topology.directory import Directory
+from mesh.topology.model import Address, Kind, Service, Topology
+
+#: Connections that wait while there is no process; as many as uvicorn lets wait.
+BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What such a process is told on its standard input: the topology with the ports as they are, and its own part."""
+
+    declared: Topology
+    service: str
+    kinds: tuple[Kind, ...]
+    host: str
+    data: Path | None
+    watch: bool = False
+    #: By port, the descriptors of the HTTP sockets.
+    held: Mapping[int, int] = field(default_factory=dict)
+
+
+class ProcessInstance(CommandInstance):
+    """Its process writes journal entries as JSON events; what else it writes is the service's.
+
+    It loads changed files by itself, with its ports kept, as an instance in this process does. Its HTTP sockets are bound
+    and held here: while one process follows another, callers wait and are not refused. gRPC takes no socket that
+    somebody else has bound.
+    """
+
+    #: Of an event: its texts are cut where they are made.
+    longest = 1024 * 1024
+    watches_itself = True
+
+    def __init__(
+        self,
+        service: Service,
+        context: ServiceContext,
+        declared: Topology,
+        post: Callable[[Message], None],
+        watch: bool = False,
+    ) -> None:
+        super().__init__(service, context, declared, post)
+        self._watch = watch
+        #: Set once the process has said what became of its start.
+        self._settled = threading.Event()
+        self._failed = False
+        self._held: dict[int, socket.socket] = {}
+
+    def _keep(self, kind: Kind, bound: socket.socket) -> None:
+        if kind == "http":
+            self._held[bound.getsockname()[1]] = bound
+        else:
+            super()._keep(kind, bound)
+
+    def release(self) -> None:
+        """Lets go of the HTTP ports."""
+        for bound in self._held.values():
+            bound.close()
+
+    def _called(self) -> str:
+        return "its process"
+
+    def _begin(self) -> subprocess.Popen[str]:
+        self._settled.clear()
+        self._failed = False
+        assignment = self._assignment().hex()
+        for bound in self._held.values():
+            bound.listen(BACKLOG)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mesh", "child"],
+            env=self._environment(),
+            cwd=self.context.root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            pass_fds=[bound.fileno() for bound in self._held.values()],
+        )
+        assert process.stdin is not None
+        # In hexadecimal, a line: the stream stays open, and its end tells the child that this process is gone.
+        process.stdin.write(f"{assignment}\n")
+        process.stdin.flush()
+        return process
+
+    def _assignment(self) -> bytes:
+        here = {(self.service.name, kind): each[0] for kind, each in self._addresses.items()}
+        declared = with_addresses(self._declared, self.context.directory, self._addresses, self.service.name)
+        host = next((address.host for address in here.values()), "127.0.0.1")
+        held = {port: bound.fileno() for port, bound in self._held.items()}
+        try:
+            return pickle.dumps(
+                Assignment(
+                    declared, self.service.name, tuple(self._addresses), host, self.context.data, self._watch, held
+                )
+            )
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UsageError(
+                f'{self.service.name}: isolation = "process" needs code named as "module:attribute": {error}'
+            ) from error
+
+    def _take(self, line: str, stream: str) -> None:
+        entry = entry_of(line) if stream == "stdout" else None
+        if isinstance(entry, Span):
+            # The child does not know the calls that are being answered here.
+            is_root = entry.parent_id is None or entry.parent_id not in self.context.journal.in_flight
+            self.context.journal.append(replace(entry, is_root=is_root))
+        elif isinstance(entry, Line):
+            self.context.journal.append(entry)
+        elif isinstance(entry, Change):
+            if entry.service == self.service.name:
+                self._learn(entry)
+        else:
+            super()._take(line, stream)
+
+    def _learn(self, change: Change) -> None:
+        """Passes on what became of the service in its process."""
+        name, reason = change.service, change.reason or ""
+        if change.state == "failed":
+            self._failed = True
+            self._post(Failed(name, reason))
+        elif change.state == "ready" and reason:
+            self._post(ReloadFailed(name, reason.removeprefix(STALE_PREFIX)))
+        elif change.state == "ready" and self._settled.is_set():
+            self._failed = False
+            self._post(Ready(name, 0.0))
+        if change.state in ("failed", "ready"):
+            self._settled.set()
+
+    def _wait_until_ready(self, process: subprocess.Popen[str]) -> bool:
+        while not self._settled.wait(LOOK):
+            if process.poll() is not None:
+                return False
+        return not self._failed
+
+
+def with_addresses(declared: Topology, directory: Directory, own: dict[Kind, list[Address]], name: str) -> Topology:
+    """The topology with the real port of every listener; what it was declared as becomes an alias."""
+    return declared.with_services(
+        [_with_addresses(each, directory, own if each.name == name else {}) for each in declared]
+    )
+
+
+def _with_addresses(service: Service, directory: Directory, own: dict[Kind, list[Address]]) -> Service:
+    http, grpc = service.http, service.grpc
+    if http:
+        ports = tuple(address.port for address in own.get("http", [directory.address(service.name, "http")]))
+        known = tuple(f"{service.name}:{port}" for port in http.ports if port)
+        http = replace(http, ports=ports, aliases=(*http.aliases, *known))
+    if grpc:
+        port = own.get("grpc", [directory.address(service.name, "grpc")])[0].port
+        known = (f"{service.name}:{grpc.port}",) if grpc.port else ()
+        grpc = replace(grpc, port=port, aliases=(*grpc.aliases, *known))
+    return replace(service, http=http, grpc=grpc, isolation="thread")

@@ -1,0 +1,63 @@
+"""What a command is held by: the shell it runs in, which ends it when mesh is gone, however mesh went."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+# Standard input is a pipe that mesh holds: it ends with mesh. The shell ends after what it runs, and
+# not before: a trap waits for that.
+_SHELL = """
+exec 3<&0 </dev/null
+(trap '' TERM INT; read -r _ <&3; kill -TERM 0; sleep 1; kill -KILL 0) >/dev/null 2>&1 &
+exec 3<&-
+trap 'exit 143' TERM
+eval "$1"
+"""
+
+
+def start(command: str, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """The command in a shell, and in a process group of its own; its standard input is empty.
+
+    Raises OSError where no process can be had, or the folder is not there.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _SHELL, "mesh", command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def clear(process: subprocess.Popen[str]) -> None:
+    """Ends whatever a process that has ended left behind in its group."""
+    send(process, signal.SIGKILL)
+    if process.stdin is not None:
+        # What was never read is of no use to anybody now.
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+def send(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """The signal for the process and all of its own."""
+    # macOS refuses where only zombies are left.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def describe_exit(status: int) -> str:
+    """An exit status in words; a shell says of a signal that it was 128 and its number."""
+    number = -status if status < 0 else status - 128
+    try:
+        return f"was ended by {signal.Signals(number).name}"
+    except ValueError:
+        return f"ended with status {status}"

@@ -1,0 +1,244 @@
+"""One service alive in this process: its thread, its loop, its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from mesh.calling.connections import Connections
+from mesh.contract import Handlers
+from mesh.hosting.isolation import Isolation
+from mesh.hosting.requirements import declares_requirements, misfits
+from mesh.hosting.working_folder import own_folder
+from mesh.observing.journal import Line
+from mesh.runtime.diagnostics.stacks import stack_of
+from mesh.runtime.generation.draining import Draining
+from mesh.runtime.generation.generation import Generation, StartError
+from mesh.runtime.generation.start_errors import reason_of, trace_of
+from mesh.runtime.instances.mailbox import Mailbox
+from mesh.runtime.messages import Ended, Failed, Message, Ready, Reloaded, ReloadFailed
+from mesh.service import ServiceContext, current_service_var
+from mesh.serving.grpc_server import WORKERS
+from mesh.serving.listeners import GrpcListener, HttpListener
+from mesh.topology.model import Address, Kind, Service
+
+Post = Callable[[Message], None]
+
+
+class ThreadInstance:
+    """Binds in the main thread, lives in its own. What it has to tell goes to the supervisor's queue through `post`.
+
+    service: the service as declared; only listeners that were bound are served, but what stands behind the others is
+        there for them all the same: REST without gRPC answers from the same servicers.
+    roots: called at each load: where the service's modules are looked for.
+    held: see Options.
+    """
+
+    #: Whether changed files are the instance's own affair.
+    watches_itself = False
+
+    def __init__(
+        self,
+        service: Service,
+        context: ServiceContext,
+        isolation: Isolation,
+        roots: Callable[[], Sequence[Path]],
+        post: Post,
+        held: Mapping[int, int],
+    ) -> None:
+        self.service = service
+        self.context = context
+        self._isolation = isolation
+        self._roots = roots
+        self._post = post
+        self._pool = ThreadPoolExecutor(
+            WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
+        )
+        self._http = HttpListener(context, held)
+        self._grpc = GrpcListener(self._pool)
+        self._bound: dict[Kind, tuple[Address, ...]] = {}
+        self._generation: Generation | None = None
+        self._generation_count = 0
+        #: What the newest code reached before it could not be loaded or started; None where it could.
+        self._refused_files: frozenset[Path] | None = None
+        self._draining = Draining()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._mailbox = Mailbox()
+        self._grace = 0.0
+        self._loading = False
+
+    # From the main thread, before the start.
+
+    def bind(self, kind: Kind, address: Address) -> None:
+        """Takes one port; OSError where it is not to be had."""
+        listener = self._http if kind == "http" else self._grpc
+        self._bound[kind] = (*self._bound.get(kind, ()), listener.bind(address))
+
+    def release(self) -> None:
+        """Lets go of what was bound by an instance that is not to be started."""
+        self._http.release()
+        self._grpc.release()
+
+    def addresses(self, host: str) -> dict[Kind, tuple[Address, ...]]:
+        """Where the bound listeners are reached, with the real ports."""
+        return {kind: tuple(Address(host, each.port) for each in found) for kind, found in self._bound.items()}
+
+    # From any thread.
+
+    def current_stack(self) -> str:
+        """The stack of the thread that the instance's loop runs in."""
+        return stack_of(self._thread.ident if self._thread is not None else None)
+
+    def loop_and_thread(self) -> tuple[asyncio.AbstractEventLoop, int] | None:
+        """The instance's loop and the ident of its thread; None where there is none, and while code is loaded in it."""
+        if self._loading or self._loop is None or self._thread is None or not self._thread.is_alive():
+            return None
+        return self._loop, self._thread.ident or 0
+
+    @property
+    def handlers(self) -> Handlers | None:
+        """The methods of the service's servicers; None while there are none."""
+        return self._generation.handlers if self._generation is not None else None
+
+    def files(self) -> frozenset[Path]:
+        """The service's own source files that the code which serves has reached by now, and a newer one that failed."""
+        return (self._generation.files() if self._generation else frozenset()) | (self._refused_files or frozenset())
+
+    def is_current(self) -> bool:
+        """Whether the newest code is the one that serves."""
+        return self._generation is not None and self._refused_files is None
+
+    def start(self) -> None:
+        """Begins the instance's life; Ready or Failed follows on the queue."""
+        self._thread = threading.Thread(target=self._run, name=self.service.name, daemon=True)
+        self._thread.start()
+
+    def reload(self, why: str) -> None:
+        """Asks for a fresh generation; Reloaded or ReloadFailed follows on the queue, or Ready or Failed where none serves yet.
+
+        What is asked for while one is being loaded is answered by the next, once.
+        """
+        self._mailbox.put(why)
+
+    def stop(self, grace: float) -> None:
+        """Asks for the end; Ended follows on the queue, unless a handler blocks the loop."""
+        self._grace = grace
+        self._mailbox.put(None)
+
+    def reset(self) -> None:
+        """Runs what the service gave to on_reset(), in the calling thread."""
+        for hook in list(self.context.reset_hooks):
+            hook()
+
+    # In the instance's thread.
+
+    def _run(self) -> None:
+        current_service_var.set(self.context)
+        root = self.service.root
+        outcome = Ended(self.service.name)
+        try:
+            if root is not None and (refusal := own_folder(root)):
+                self._say(refusal)
+            with asyncio.Runner(loop_factory=self._isolation.new_event_loop) as runner:
+                try:
+                    runner.run(self._live())
+                except BaseException as error:
+                    # A task of the service's own called sys.exit(), say: its callers must not be left hanging.
+                    outcome = Ended(self.service.name, f"ended by itself: {reason_of(error)}", trace_of(error))
+                    runner.run(self._end())
+        except BaseException as error:
+            outcome = Ended(self.service.name, f"ended by itself: {reason_of(error)}", trace_of(error))
+        self._pool.shutdown(wait=False)
+        self._post(outcome)
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._mailbox.listen()
+        outcome = await self._load_generation("")
+        if "grpc" in self._bound:
+            await self._grpc.open()
+        await self._http.open()
+        self._tell(outcome)
+        if (root := self.service.root) is not None and declares_requirements(root):
+            self._pool.submit(self._compare_requirements, root)
+        while (why := await self._mailbox.get()) is not None:
+            self._tell(await self._load_generation(why))
+        await self._end()
+
+    def _tell(self, outcome: Message | None) -> None:
+        if outcome is not None:
+            self._post(outcome)
+
+    async def _load_generation(self, why: str) -> Message | None:
+        """Loads a fresh generation beside the one that serves, and puts it in its place; a failure leaves that one.
+
+        None where its start-up waited for something until the next order came: what comes of that one is told.
+        """
+        started = time.perf_counter()
+        self._generation_count += 1
+        context = replace(self.context, stop_hooks=[], reset_hooks=[])
+        generation = Generation(
+            self.service, context, self._isolation, self._pool, self._roots(), self._generation_count
+        )
+        self._loading = True
+        try:
+            generation.load()
+            if not await self._mailbox.run_unless_superseded(generation.start()):
+                await generation.stop(self._say)
+                return None
+        except BaseException as error:
+            self._refused_files = generation.files()
+            return await self._refused(generation, error)
+        finally:
+            self._loading = False
+            current_service_var.set(self.context)
+        context.directory = self.context.directory
+        old, self._generation, self.context = self._generation, generation, context
+        self._refused_files = None
+        self._http.serve(generation.app, context)
+        if not await self._grpc.serve(generation.handlers, context):
+            self._say("its gRPC connections were cut: plain methods became async ones, or the other way round")
+        milliseconds = (time.perf_counter() - started) * 1000
+        if old is None:
+            return Ready(self.service.name, milliseconds)
+        self._draining.add(old, self._say)
+        return Reloaded(self.service.name, why, milliseconds)
+
+    async def _refused(self, generation: Generation, error: BaseException) -> Message:
+        """Clears away a generation that could not start; where none serves, the dispatchers say why from now on."""
+        reason, trace, name = reason_of(error), trace_of(error), self.service.name
+        await generation.stop(self._say)
+        if self._generation is not None:
+            return ReloadFailed(name, reason, trace)
+        self._http.close(f"{name} failed to start: {reason}", self.context)
+        self._grpc.close(f"{name} failed to start: {reason}")
+        return Failed(name, reason, trace, again=isinstance(error, StartError))
+
+    async def _end(self) -> None:
+        """Closes both listeners at once, lets calls end, and only then what they may still need."""
+        dispatchers = (self._http.stop(self._grace), self._grpc.stop(self._grace))
+        for outcome in await asyncio.gather(*dispatchers, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                self._say(f"while stopping: {outcome!r}")
+        await self._draining.end()
+        if self._generation is not None:
+            await self._generation.stop(self._say)
+        if isinstance(self.context.connections, Connections):
+            await self.context.connections.close()
+
+    def _compare_requirements(self, root: Path) -> None:
+        """Says what the service asks for that it does not get; it may work all the same."""
+        for misfit in misfits(root):
+            self._say(
+                f"it asks for {misfit}; the services of one process share each package: where that fails, give this "
+                'one its own with isolation = "process" and PYTHONPATH in its env, or with command'
+            )
+
+    def _say(self, text: str) -> None:
+        self.context.journal.append(Line(self.service.name, text, "mesh"))

@@ -1,0 +1,91 @@
+"""Which services a set of changed files reaches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from mesh.hosting.extensions import is_extension
+from mesh.runtime.reload.watch_patterns import matches
+from mesh.topology.model import Service
+
+
+class Loaded(Protocol):
+    """An instance, as far as it knows what it has loaded."""
+
+    watches_itself: bool
+
+    def files(self) -> frozenset[Path]: ...
+
+    def is_current(self) -> bool: ...
+
+
+class ChangeSet:
+    """files: that were written, came or went, by their real paths; a folder among them where one went as a whole."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._files = {Path(_real(str(file.parent))) / file.name for file in files}
+        self._files |= {Path(os.path.realpath(file)) for file in self._files}
+        self._gone = [str(file) + os.sep for file in self._files if not file.suffix and not file.exists()]
+
+    def affects(self, service: Service, instance: Loaded, protos: Sequence[Path], generated: Path) -> str:
+        """The names of the files that the service has to be loaded anew for; empty where it has not.
+
+        protos: folders of .proto files that concern it. generated: where their compiled form is kept.
+        """
+        if instance.watches_itself:
+            return ""
+        # Asked first: what becomes current between the two questions is loaded once more, and no edit is lost.
+        was_current = instance.is_current()
+        loaded = {Path(_real(str(file))) for file in instance.files()}
+        found = self._files & loaded
+        found |= {file for file in loaded if str(file).startswith(tuple(self._gone))} if self._gone else set()
+        found |= set(self._declaring(loaded, protos, generated))
+        root = Path(_real(str(service.root))) if service.root else None
+        if root is not None and service.watch:
+            below = [file for file in self._files if file.is_relative_to(root)]
+            found |= {file for file in below if matches(file.relative_to(root), service.watch)}
+        if not was_current:
+            # It could not be loaded, or not be started: any file may be what it lacked.
+            places = tuple(place for place in (root, *map(Path, protos), *python_path(service)) if place)
+            found |= {file for file in self._files if _is_code(file) and _below(file, places)}
+        names = sorted({file.name for file in found})
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+    def within(self, folders: Iterable[Path]) -> list[Path]:
+        """The .proto files of these folders that changed."""
+        places = tuple(Path(_real(str(folder))) for folder in folders)
+        return [file for file in self._files if file.suffix == ".proto" and _below(file, places)]
+
+    def _declaring(self, loaded: set[Path], protos: Sequence[Path], generated: Path) -> Iterator[Path]:
+        """The .proto files whose generated modules are loaded; these have another folder for each content."""
+        cache = _real(str(generated)) + os.sep
+        modules = [str(file) for file in loaded if str(file).startswith(cache)]
+        for folder in (Path(_real(str(folder))) for folder in protos):
+            for file in self.within([folder]) if modules else ():
+                stem = file.relative_to(folder).with_suffix("").as_posix().replace("-", "_")
+                if any(module.endswith((f"/{stem}_pb2.py", f"/{stem}_pb2_grpc.py")) for module in modules):
+                    yield file
+
+
+def python_path(service: Service) -> list[Path]:
+    """Folders beside its root in which a service's modules are looked for."""
+    entries = service.env.get("PYTHONPATH", "").split(os.pathsep)
+    return [(service.root or Path()) / entry for entry in entries if entry]
+
+
+def _is_code(file: Path) -> bool:
+    return file.suffix in (".py", ".proto") or is_extension(file)
+
+
+def _below(file: Path, places: tuple[Path, ...]) -> bool:
+    return any(file.is_relative_to(place) for place in places)
+
+
+@lru_cache(maxsize=10_000)
+def _real(path: str) -> str:
+    """Asked of every loaded file at every change."""
+    return os.path.realpath(path)

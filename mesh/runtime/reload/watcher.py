@@ -1,0 +1,132 @@
+"""Watches the project's files and tells the supervisor which of them changed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from mesh.runtime.messages import Changed
+from mesh.runtime.reload.source_folders import Identity, edited, files_in
+
+#: Milliseconds: how long changes are gathered at most, and how long none must come for them to be told.
+DEBOUNCE, STEP = 50, 5
+#: Milliseconds: when to look for folders declared since; and from one look at all files to the next, when polling.
+LOOK, POLL = 500, 250
+#: What editors write beside the file that is edited, and Python beside the one that is imported.
+_ASIDE = re.compile(r".*\.py[cod]|.*\.sw.|.*~|\.#.*|4913|.*___jb_(?:tmp|old)___|\.DS_Store|flycheck_.*")
+
+#: watchfiles' kind of change beside "came" and "went".
+_WRITTEN = 2
+_OFF = ("", "0", "false", "disable", "disabled")
+
+
+class Watcher:
+    """A thread of its own; folders of tools (`.git`, `.venv`, `__pycache__`, `node_modules`, ...) are left out.
+
+    folders: asked for again and again, for those that come later. say: takes one sentence, when the system's
+    notifications are used up and files are looked at in turn instead.
+    """
+
+    def __init__(
+        self, folders: Callable[[], Iterable[Path]], post: Callable[[Changed], None], say: Callable[[str], None]
+    ) -> None:
+        self._folders = folders
+        self._post = post
+        self._say = say
+        self._stop = threading.Event()
+        self._watched: dict[str, Identity] = {}
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=2)
+
+    def _watch(self) -> None:
+        try:
+            if why := must_poll():
+                self._poll(why)
+            else:
+                self._follow(polling=False)
+        except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' own words for what it does not expect
+            self._poll(f"the system's notifications fail ({error})")
+
+    def _poll(self, why: str) -> None:
+        self._say(f"files are looked at in turn, four times a second: {why}")
+        try:
+            self._follow(polling=True)
+        except (OSError, RuntimeError) as error:
+            self._say(f"changed files are not noticed any more: {error}")
+
+    def _follow(self, polling: bool) -> None:
+        notify = self._open(polling)
+        try:
+            while not self._stop.is_set():
+                roots = _real(self._folders())
+                changes = _changes(notify.watch(DEBOUNCE, STEP, LOOK, self._stop))
+                self._tell({path for _, path in changes})
+                moved = {path for kind, path in changes if kind != _WRITTEN and self._is_folder(path)}
+                if moved or roots - self._watched.keys():
+                    # The new one first: what is saved between the two is told by either.
+                    before, old = self._watched, notify
+                    notify = self._open(polling)
+                    missed = {path for _, path in _changes(old.watch(1, 1, 1, None))}
+                    old.close()
+                    self._tell(missed | self._arrived(before, moved))
+        finally:
+            notify.close()
+
+    def _is_folder(self, path: str) -> bool:
+        """Of a path that came or went."""
+        return path in self._watched or os.path.isdir(path)
+
+    def _open(self, polling: bool) -> Any:
+        """Watches every folder by itself: below a folder as a whole are those of tools, thousands of them at times."""
+        from watchfiles._rust_notify import RustNotify
+
+        while True:
+            watched = edited(self._folders())
+            notify = RustNotify(list(watched), False, polling, POLL, False, True)
+            if edited(self._folders()) == watched:
+                self._watched = watched
+                return notify
+            notify.close()
+
+    def _arrived(self, before: dict[str, Identity], moved: set[str]) -> set[str]:
+        """The files of folders that are watched since now."""
+        new = [
+            folder
+            for folder, identity in self._watched.items()
+            if before.get(folder) != identity or moved & {folder, *map(str, Path(folder).parents)}
+        ]
+        return files_in(new)
+
+    def _tell(self, changed: set[str]) -> None:
+        files = frozenset(Path(path) for path in changed if not _ASIDE.fullmatch(os.path.basename(path)))
+        if files:
+            self._post(Changed(files))
+
+
+def must_poll() -> str:
+    """Why this system's notifications are not to be relied on; empty where they are."""
+    if os.environ.get("WATCHFILES_FORCE_POLLING", "").lower() not in _OFF:
+        return "WATCHFILES_FORCE_POLLING is set"
+    if "microsoft-standard" in platform.uname().release:
+        return "this is Windows' own Linux, which does not notice what Windows writes"
+    return ""
+
+
+def _real(folders: Iterable[Path]) -> set[str]:
+    return {os.path.realpath(folder) for folder in folders if folder.is_dir()}
+
+
+def _changes(found: Any) -> set[tuple[int, str]]:
+    """What watchfiles has found; it answers with a word where there is nothing."""
+    return found if isinstance(found, set) else set()

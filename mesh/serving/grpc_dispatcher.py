@@ -1,0 +1,58 @@
+"""What a gRPC server asks for every method: the current table, the standard services, or the reason for neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from mesh.contract.servicers import Handler, Handlers
+from mesh.service import ServiceContext
+from mesh.serving.grpc_handlers import Layered
+from mesh.serving.recording import recorded_methods
+from mesh.serving.standard_services import StandardServices
+
+Layering = Callable[[str, Handler, ServiceContext], Layered]
+
+
+class MethodDispatcher(grpc.GenericRpcHandler):
+    """Stays while what is behind it changes: a method is looked up at every call, and all are swapped at once."""
+
+    def __init__(self) -> None:
+        self._standard = StandardServices()
+        self._methods: dict[str, Layered] = {}
+        self._find: Callable[[Any], Handler | None] = lambda details: None
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        return self._find(handler_call_details)
+
+    def serve(self, handlers: Handlers, service: ServiceContext, layering: Layering) -> None:
+        """Puts these methods in the place of those served so far; calls in flight end on what they began with."""
+        methods = {path: layering(path, handler, service) for path, handler in handlers.by_path.items()}
+        for path in methods.keys() & self._methods.keys():
+            self._methods[path].succeed(methods[path])
+        self._methods = methods
+        table = recorded_methods({path: each.handler() for path, each in methods.items()}, handlers, service)
+        self._standard.serve(handlers)
+
+        def find(details: Any) -> Handler | None:
+            found = table.get(details.method) or self._standard.handler(details.method)
+            for generic in handlers.generic if found is None else ():
+                found = found or generic.service(details)
+            return found
+
+        self._find = find
+
+    def close(self, reason: str) -> None:
+        """Answers every call with UNAVAILABLE and the reason."""
+
+        def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
+            context.abort(grpc.StatusCode.UNAVAILABLE, reason)
+
+        refusal: Handler = grpc.unary_unary_rpc_method_handler(refuse)
+        self._find = lambda details: refusal
+
+    def drain(self) -> None:
+        """Tells whoever asks for health that the service is about to end."""
+        self._standard.drain()

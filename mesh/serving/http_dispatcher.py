@@ -1,0 +1,92 @@
+"""The ASGI application an HTTP server calls: the layers around whatever is behind the dispatcher at the moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from mesh.context import Call, call_from
+from mesh.contract.rest.exchange import error_response, send_answer
+from mesh.errors import Code, StatusError
+from mesh.layers import Outcome, in_time, inbound, status_of
+from mesh.service import ServiceContext
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_CARRIED = frozenset({b"traceparent", b"idempotency-key", b"grpc-timeout"})
+
+
+class AppDispatcher:
+    """Stays while what is behind it changes: application and service are looked up at every request."""
+
+    def __init__(self, service: ServiceContext) -> None:
+        self._behind = (closed(f"{service.name} is starting"), service)
+
+    def serve(self, app: App, service: ServiceContext) -> None:
+        """Puts this application in the place of the one so far; requests in flight end on what they began with."""
+        self._behind = (app, service)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return
+        try:
+            call = call_from(call_headers(scope))
+        except ValueError as error:
+            refusal = StatusError(Code.INVALID_ARGUMENT, str(error))
+            await send_answer(error_response(refusal), send)
+            return
+        name = f"{scope.get('method', 'WS')} {scope['path']}"
+        app, service = self._behind
+        with inbound(service, "http", name, call) as answer:
+            await self._answer(app, service, scope, receive, send, call, answer)
+
+    async def _answer(
+        self,
+        app: App,
+        service: ServiceContext,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        call: Call,
+        answer: Outcome,
+    ) -> None:
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer.status = str(message["status"])
+                if call.timings:
+                    value = ", ".join(map(str, call.timings)).encode()
+                    message["headers"] = [*message.get("headers", ()), (b"server-timing", value)]
+            elif message["type"] == "websocket.accept":
+                answer.status = "101"
+            await send(message)
+
+        try:
+            in_time(call)
+            await app(scope, receive, observed)
+        except (asyncio.CancelledError, GeneratorExit):
+            answer.status = answer.status or "499"
+            raise
+        except BaseException as error:  # A SystemExit that reached the loop would end the whole service.
+            refusal = status_of(error, service, call)
+            if not answer.status and scope["type"] == "http":
+                await send_answer(error_response(refusal), observed)
+            # Otherwise half an answer is out: returning now makes the server cut the connection, as it must.
+
+
+def call_headers(scope: Scope) -> dict[str, str]:
+    """The headers that belong to the call in hand."""
+    return {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _CARRIED}
+
+
+def closed(reason: str) -> App:
+    """An application that answers everything with UNAVAILABLE and the reason."""
+
+    async def unavailable(scope: Scope, receive: Receive, send: Send) -> None:
+        raise StatusError(Code.UNAVAILABLE, reason)
+
+    return unavailable

@@ -1,0 +1,1 @@
+"""mesh.toml: read, checked, and every mistake reported at once."""

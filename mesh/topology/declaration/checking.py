@@ -1,0 +1,145 @@
+"""Whether the services of a topology fit together: names, ports, dependencies, contracts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mesh.topology.declaration.mistakes import Mistake, nearest
+from mesh.topology.model import Service, Topology
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def check(topology: Topology) -> list[Mistake]:
+    """Every way in which the services do not fit together, in declared order; none for a topology that can run."""
+    found = [mistake for service in topology for mistake in _service_mistakes(topology, service)]
+    return [
+        *_project_mistakes(topology),
+        *found,
+        *port_mistakes(topology),
+        *_alias_mistakes(topology),
+        *_circles(topology),
+    ]
+
+
+def port_mistakes(topology: Topology) -> list[Mistake]:
+    """Two listeners with one port; port 0 is never shared."""
+    owners: dict[int, str] = {}
+    found = []
+    for service in topology:
+        for listener in service.listeners:
+            name = f"{service.name}.{listener.kind}"
+            for port in filter(None, listener.ports):
+                if port in owners:
+                    word = "ports" if len(listener.ports) > 1 else "port"
+                    problem = (
+                        f"{port} is the port of {owners[port]} already; give {name} another, or 0 for any free one"
+                    )
+                    found.append(Mistake(f"services.{name}.{word}", problem))
+                owners.setdefault(port, name)
+    return found
+
+
+def circle(topology: Topology) -> list[str] | None:
+    """One circle of dependencies, its first name repeated at the end; None where there is none."""
+    needs = {service.name: service.depends_on for service in topology}
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str] | None:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done or name not in needs:
+            return None
+        for need in needs[name]:
+            if found := walk(need, [*path, name]):
+                return found
+        done.add(name)
+        return None
+
+    return next((found for name in needs if (found := walk(name, []))), None)
+
+
+def _circles(topology: Topology) -> Iterator[Mistake]:
+    if found := circle(topology):
+        yield Mistake(f"services.{found[0]}.depends_on", f"goes round in a circle: {' -> '.join(found)}")
+
+
+def _project_mistakes(topology: Topology) -> Iterator[Mistake]:
+    for folder in topology.protos:
+        if not Path(folder).is_dir():
+            yield Mistake("mesh.protos", f"there is no folder {folder}")
+    names = [service.name for service in topology]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield Mistake(f"services.{name}", "two services have this name; rename one")
+
+
+def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]:
+    key = f"services.{service.name}"
+    if not _NAME.fullmatch(service.name):
+        yield Mistake(key, "a service's name is lower-case letters, digits and single dashes, and starts with a letter")
+    yield from _work_mistakes(key, service)
+    yield from _http_mistakes(key, service)
+    yield from _folder_mistakes(key, service)
+    yield from _name_mistakes(topology, f"{key}.depends_on", service.depends_on)
+    for name in service.http.contracts if service.http else ():
+        yield from _contract_mistakes(topology, f"{key}.http.contract", name)
+
+
+def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
+    """A service has Python code or a command, and not both."""
+    servicers = service.grpc.servicers if service.grpc else ()
+    if service.command is None:
+        if not service.listeners:
+            yield Mistake(key, "nothing to run: expected http, grpc or command")
+        if service.grpc and not servicers:
+            yield Mistake(f"{key}.grpc", 'expected servicers, such as ["module:UserServicer"]')
+        return
+    if service.http and service.http.app is not None:
+        yield Mistake(f"{key}.http.app", "not beside command, whose process serves its own app; leave one of them out")
+    if servicers:
+        yield Mistake(
+            f"{key}.grpc.servicers", "not beside command, whose process brings its own; leave one of them out"
+        )
+
+
+def _http_mistakes(key: str, service: Service) -> Iterator[Mistake]:
+    http = service.http
+    if http is None:
+        return
+    if http.prefix and not http.contracts:
+        yield Mistake(f"{key}.http.prefix", "expected contract beside it: the services whose contracts it leads to")
+    if http.app is None and not http.contracts and not service.grpc and service.command is None:
+        yield Mistake(f"{key}.http", 'expected app, such as "module:app", or servicers under grpc to serve over HTTP')
+
+
+def _folder_mistakes(key: str, service: Service) -> Iterator[Mistake]:
+    folders = [("root", service.root), *(("protos", folder) for folder in service.protos)]
+    for word, folder in folders:
+        if folder is not None and not Path(folder).is_dir():
+            yield Mistake(f"{key}.{word}", f"there is no folder {folder}")
+
+
+def _name_mistakes(topology: Topology, key: str, names: tuple[str, ...]) -> Iterator[Mistake]:
+    known = [service.name for service in topology]
+    for name in names:
+        if name not in known:
+            problem = f"there is no service {name!r}; there are {', '.join(known)}"
+            yield Mistake(key, problem, nearest(name, known))
+
+
+def _contract_mistakes(topology: Topology, key: str, name: str) -> Iterator[Mistake]:
+    yield from _name_mistakes(topology, key, (name,))
+    if any(service.name == name and service.grpc is None for service in topology):
+        yield Mistake(key, f"{name} has no grpc listener, and so no contract to mount")
+
+
+def _alias_mistakes(topology: Topology) -> Iterator[Mistake]:
+    owners: dict[str, str] = {}
+    for service in topology:
+        for listener in service.listeners:
+            name = f"{service.name}.{listener.kind}"
+            for alias in listener.aliases:
+                if owners.setdefault(alias, name) != name:
+                    yield Mistake(f"services.{name}.aliases", f"{alias!r} leads to {owners[alias]} already")

@@ -1,0 +1,109 @@
+"""The forms that a value in mesh.toml can have: how each is read, and how it is described where it is not met."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.topology.model import Address
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of value.
+
+    expected: what to write, for the sentence "expected ..., not ...".
+    read: the value as the model holds it; raises ValueError for one that is not of this form.
+    words: the values there are, where they can be listed.
+    """
+
+    expected: str
+    read: Callable[[Any], Any]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with these keys; `shorthand` is the key that a bare number in the table's place stands for."""
+
+    keys: Mapping[str, Form | Table]
+    shorthand: str | None = None
+
+
+def one_of(*words: str) -> Form:
+    """One of these words."""
+    return Form(" or ".join(f'"{word}"' for word in words), lambda value: _text(value, words.__contains__), words)
+
+
+def list_of(form: Form) -> Form:
+    """A list, each item of this form; read as a tuple."""
+    return Form(f"a list, each item {form.expected}", lambda value: _list(value, form))
+
+
+def one_or_list_of(form: Form) -> Form:
+    """One value of this form or a list of them; read as a tuple."""
+    return Form(
+        f"{form.expected}, or a list of such",
+        lambda value: _list(value if isinstance(value, list) else [value], form),
+    )
+
+
+def _text(value: Any, fits: Callable[[str], object] = bool) -> str:
+    if not isinstance(value, str) or not fits(value):
+        raise ValueError
+    return value
+
+
+def _list(value: Any, form: Form) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ValueError
+    return tuple(form.read(item) for item in value)
+
+
+def _port(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 65535:
+        raise ValueError
+    return value
+
+
+def _ports(value: Any) -> tuple[int, ...]:
+    ports = _list(value, PORT)
+    if not ports:
+        raise ValueError
+    return ports
+
+
+def _environment(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError
+    return {_text(name, lambda name: name and "=" not in name): _variable(item) for name, item in value.items()}
+
+
+def _variable(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise ValueError
+    return str(value)
+
+
+AS_IT_IS = Form("a value", lambda value: value)
+TEXT = Form("a text that is not empty", _text)
+TEXTS = list_of(Form("a text", _text))
+NAMES = list_of(Form("a service's name", _text))
+CONTRACTS = one_or_list_of(Form("a service's name", _text))
+PORT = Form("a whole number from 0 to 65535 (0 for any free port)", _port)
+PORTS = Form("a list of whole numbers from 0 to 65535 (0 for any free port)", _ports)
+REFERENCE = Form('"module:attribute" or "module:function()"', lambda value: _text(value, _REFERENCE.fullmatch))
+REFERENCES = one_or_list_of(Form('"module:attribute"', REFERENCE.read))
+ALIASES = list_of(Form('"host:port"', lambda value: str(Address.parse(_text(value)))))
+PREFIX = Form(
+    'a path such as "/api/grpc", with a slash before and none after it',
+    lambda value: _text(value, lambda text: text.startswith("/") and not text.endswith("/")),
+)
+READY = Form('"port", or a path such as "/health"', lambda value: _text(value, re.compile("port|/.*").fullmatch))
+ENVIRONMENT = Form("a table of texts, numbers, true or false", _environment)

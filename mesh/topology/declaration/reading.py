@@ -1,0 +1,172 @@
+"""The text of a mesh.toml, or of a pyproject.toml with [tool.mesh], to a Topology: or every mistake in it at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mesh.errors import UsageError
+from mesh.topology.declaration import schema, toml_positions
+from mesh.topology.declaration.checking import check
+from mesh.topology.declaration.forms import AS_IT_IS, Form, Table
+from mesh.topology.declaration.mistakes import Mistake, TopologyError, nearest
+from mesh.topology.model import Grpc, Http, Service, Topology
+
+Key = tuple[str, ...]
+
+
+def parse(text: str, shown: Path) -> dict[str, Any]:
+    """The tables of a TOML text; raises UsageError with `file:line:column` for one that is none."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem, _, place = str(error).rpartition(" (at ")
+        line, column = re.findall(r"\d+", place) or (len(text.splitlines()), 1)
+        raise UsageError(f"{shown}:{line}:{column}: {problem}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, arrays in arrays without end
+        raise UsageError(f"{shown}: {error}") from None
+
+
+def read(text: str, file: Path, shown: Path) -> Topology:
+    """The topology that the text of `file` declares; its folders are relative to the file's.
+
+    shown: the file as messages name it. `${VAR}` in a value stays as it stands: a service sees mesh's own environment
+    beside its `env`. Raises UsageError for a text that is no TOML, and TopologyError with all that is wrong in one.
+    """
+    tables = parse(text, shown)
+    reading = _Reading(file)
+    topology = reading.pyproject(tables["tool"]["mesh"]) if _is_pyproject(file) else reading.mesh_toml(tables)
+    mistakes = reading.mistakes + [mistake for mistake in check(topology) if not reading.doubts(mistake)]
+    if mistakes:
+        known = toml_positions.lines_of_keys(text)
+        placed = [_located_mistake(mistake, shown, known, _is_pyproject(file)) for mistake in mistakes]
+        raise TopologyError(sorted(placed, key=lambda mistake: mistake.line or 0))
+    return topology
+
+
+def _is_pyproject(file: Path) -> bool:
+    return file.name == "pyproject.toml"
+
+
+def _located_mistake(mistake: Mistake, shown: Path, known: dict[toml_positions.Path, int], pyproject: bool) -> Mistake:
+    """The mistake with its file and line, its key as that file spells it."""
+    key = f"tool.mesh.{mistake.key.removeprefix('mesh.')}" if pyproject else mistake.key
+    return Mistake(key, mistake.problem, mistake.nearest, shown, toml_positions.line_of(known, tuple(key.split("."))))
+
+
+@dataclass
+class _Reading:
+    """One file being read; what is wrong with it gathers in `mistakes`."""
+
+    file: Path
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def mesh_toml(self, tables: Mapping[str, Any]) -> Topology:
+        for key in tables:
+            if key not in ("mesh", "services"):
+                self.unknown((key,), ["mesh", "services"])
+        project = self.table(("mesh",), tables.get("mesh", {}), schema.PROJECT)
+        return self.topology(project, tables.get("services", {}))
+
+    def pyproject(self, table: Mapping[str, Any]) -> Topology:
+        project = self.table(("mesh",), table, Table({**schema.PROJECT.keys, "services": AS_IT_IS}))
+        return self.topology(project, project.get("services", {}))
+
+    def topology(self, project: Mapping[str, Any], services: Any) -> Topology:
+        if not isinstance(services, dict):
+            self.mistake(("services",), f"expected tables [services.NAME], not {_shown(services)}")
+            services = {}
+        return Topology(
+            project.get("name", self.file.parent.name or "mesh"),
+            *(self.service(name, table) for name, table in services.items()),
+            folder=self.file.parent,
+            source=self.file,
+            protos=self.folders(project.get("protos", ())),
+        )
+
+    def service(self, name: str, table: Any) -> Service:
+        key = ("services", name)
+        found = self.table(key, table, schema.SERVICE)
+        found["root"] = self.folder(found.get("root", "."))
+        found["protos"] = self.folders(found.get("protos", ()))
+        if "http" in found:
+            found["http"] = self.http((*key, "http"), found["http"])
+        if "grpc" in found:
+            found["grpc"] = self.grpc((*key, "grpc"), found["grpc"])
+        return Service(name, **found)
+
+    def http(self, key: Key, found: dict[str, Any]) -> Http:
+        if "port" in found and "ports" in found:
+            self.mistake((*key, "ports"), "expected either port or ports, not both")
+        port = self.port(key, found)
+        found["ports"] = found.get("ports", (port,))
+        found["contracts"] = found.pop("contract", ())
+        return Http(**found)
+
+    def grpc(self, key: Key, found: dict[str, Any]) -> Grpc:
+        port = self.port(key, found)
+        return Grpc(port, **found)
+
+    def port(self, key: Key, found: dict[str, Any]) -> int:
+        """Takes the port out of the table; one that is missing is a mistake."""
+        unread = any(self.doubts(Mistake(".".join((*key, word)), "")) for word in ("port", "ports"))
+        if not {"port", "ports"} & found.keys() and not unread:
+            self.mistake(key, "expected port, such as port = 5001 (0 for any free port)")
+        port = found.pop("port", 0)
+        assert isinstance(port, int)
+        return port
+
+    def table(self, key: Key, value: Any, table: Table) -> dict[str, Any]:
+        """The known keys of a table, each as its form reads it; a value that is not of its form is left out."""
+        if table.shorthand and isinstance(value, int) and not isinstance(value, bool):
+            value = {table.shorthand: value}
+        if not isinstance(value, dict):
+            self.mistake(key, f"expected a table of {', '.join(table.keys)}, not {_shown(value)}")
+            return {}
+        found: dict[str, Any] = {}
+        for name, item in value.items():
+            form = table.keys.get(name)
+            if form is None:
+                self.unknown((*key, name), list(table.keys))
+            elif isinstance(form, Table):
+                found[name] = self.table((*key, name), item, form)
+            else:
+                self.value((*key, name), item, form, found)
+        return found
+
+    def value(self, key: Key, item: Any, form: Form, found: dict[str, Any]) -> None:
+        try:
+            found[key[-1]] = form.read(item)
+        except ValueError:
+            meant = nearest(item, form.words) if isinstance(item, str) else None
+            self.mistake(key, f"expected {form.expected}, not {_shown(item)}", meant)
+
+    def folder(self, text: str) -> Path:
+        return Path(os.path.abspath(self.file.parent / text))
+
+    def folders(self, texts: tuple[str, ...]) -> tuple[Path, ...]:
+        return tuple(self.folder(text) for text in texts)
+
+    def unknown(self, key: Key, known: list[str]) -> None:
+        self.mistake(key, f"there is no such key; known are {', '.join(known)}", nearest(key[-1], known))
+
+    def mistake(self, key: Key, problem: str, meant: str | None = None) -> None:
+        self.mistakes.append(Mistake(".".join(key), problem, meant))
+
+    def doubts(self, mistake: Mistake) -> bool:
+        """Whether a mistake found already, in the same key, around it or in it, may be the reason for this one."""
+        return any(
+            f"{one.key}.".startswith(f"{mistake.key}.") or f"{mistake.key}.".startswith(f"{one.key}.")
+            for one in self.mistakes
+        )
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

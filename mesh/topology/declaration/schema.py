@@ -1,0 +1,60 @@
+"""The known keys of mesh.toml: the one table that reading, checking and the error texts go by."""
+
+from __future__ import annotations
+
+from mesh.topology.declaration.forms import (
+    ALIASES,
+    CONTRACTS,
+    ENVIRONMENT,
+    NAMES,
+    PORT,
+    PORTS,
+    PREFIX,
+    READY,
+    REFERENCE,
+    REFERENCES,
+    TEXT,
+    TEXTS,
+    Table,
+    one_of,
+)
+
+HTTP = Table(
+    {
+        "port": PORT,
+        "ports": PORTS,
+        "app": REFERENCE,
+        "contract": CONTRACTS,
+        "prefix": PREFIX,
+        "unknown_fields": one_of("reject", "ignore"),
+        "aliases": ALIASES,
+    },
+    shorthand="port",
+)
+
+GRPC = Table(
+    {
+        "port": PORT,
+        "servicers": REFERENCES,
+        "services": TEXTS,
+        "aliases": ALIASES,
+    },
+    shorthand="port",
+)
+
+SERVICE = Table(
+    {
+        "root": TEXT,
+        "http": HTTP,
+        "grpc": GRPC,
+        "depends_on": NAMES,
+        "env": ENVIRONMENT,
+        "protos": TEXTS,
+        "command": TEXT,
+        "ready": READY,
+        "isolation": one_of("thread", "process"),
+        "watch": TEXTS,
+    }
+)
+
+PROJECT = Table({"name": TEXT, "protos": TEXTS})

@@ -1,0 +1,1 @@
+"""`mesh init`: a mesh.toml drafted from what a folder holds."""

@@ -1,0 +1,159 @@
+"""The services that a folder holds, as far as its files tell."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.topology.drafting.python_module import Offer, offer_of
+from mesh.topology.drafting.sketch import Ports, Sketch, service_name
+
+_SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist", "tests", "test", "docs"}
+_PLAIN = {"src", "app", "code", "backend", "server", "service"}
+_PREFERRED = ("main", "app", "asgi", "wsgi", "server", "api")
+_SCRIPTS = ("dev", "start")
+_GENERATED = re.compile(r".*_pb2(_grpc)?\.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What stands under one import root: `app` and `servicers` as `module:attribute`; `place` names it best."""
+
+    root: Path
+    place: Path
+    app: str | None
+    servicers: tuple[str, ...]
+    http_port: int | None
+    grpc_port: int | None
+
+
+def discover(folder: Path, ports: Ports) -> list[Sketch]:
+    """A sketch of every service in the folder: Python code with an app or servicers, packages with a dev script."""
+    sketches: list[Sketch] = []
+    for code in codes(folder):
+        name = service_name(_telling(code.place), [sketch.name for sketch in sketches])
+        sketch = Sketch(name, relative(code.root, folder), app=code.app, servicers=list(code.servicers))
+        if code.app:
+            sketch.http_ports = [ports.take(code.http_port or 8001)]
+        if code.servicers:
+            sketch.grpc_port = ports.take(code.grpc_port or 50051)
+        sketches.append(sketch)
+    for place, script, port in _packages(folder):
+        name = service_name(_telling(place), [sketch.name for sketch in sketches])
+        given = ports.take(port)
+        env = {} if given == port else {"PORT": str(given)}
+        sketches.append(Sketch(name, relative(place, folder), [given], command=f"npm run {script}", env=env))
+    return sketches
+
+
+def codes(folder: Path) -> list[Code]:
+    """The Python code that offers an app or servicers, one entry for each service that it seems to be.
+
+    What shares an import root is one service; under the folder itself, each package that has an app is one.
+    """
+    offers = [offer for file in _files(folder, ".py") if (offer := _offer(file))]
+    groups: dict[tuple[Path, Path], list[Offer]] = {}
+    apps_at_top = {offer.file.parent for offer in offers if offer.app and _root(offer, folder) == folder}
+    for offer in offers:
+        root = _root(offer, folder)
+        place = offer.file.parent if root == folder and len(apps_at_top) > 1 else root
+        groups.setdefault((root, place), []).append(offer)
+    return [_code(root, place, found) for (root, place), found in groups.items()]
+
+
+def proto_folders(folder: Path) -> list[Path]:
+    """Folders to import .proto files from, without those whose modules are generated already."""
+    generated = {file.name for file in _files(folder, "_pb2.py")}
+    missing = [file for file in _files(folder, ".proto") if f"{file.stem}_pb2.py" not in generated]
+    return list(dict.fromkeys(_proto_root(file, folder) for file in missing))
+
+
+def relative(path: Path, folder: Path) -> str:
+    """The path as mesh.toml in `folder` writes it."""
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _offer(file: Path) -> Offer | None:
+    if _GENERATED.fullmatch(file.name) or file.name.startswith("test_") or file.name == "conftest.py":
+        return None
+    return offer_of(file)
+
+
+def _code(root: Path, place: Path, offers: list[Offer]) -> Code:
+    offers = sorted(offers, key=_rank)
+    app = next((offer for offer in offers if offer.app), None)
+    return Code(
+        root,
+        place,
+        app=f"{_module(app.file, root)}:{app.app}" if app else None,
+        servicers=tuple(f"{_module(offer.file, root)}:{name}" for offer in offers for name in offer.servicers),
+        http_port=next((offer.http_port for offer in offers if offer.http_port), None),
+        grpc_port=next((offer.grpc_port for offer in offers if offer.grpc_port), None),
+    )
+
+
+def _rank(offer: Offer) -> tuple[bool, int, int, str]:
+    """Applications before factories, files near the root before deep ones, `main` before other names."""
+    stem = offer.file.stem
+    usual = _PREFERRED.index(stem) if stem in _PREFERRED else len(_PREFERRED)
+    return bool(offer.app and offer.app.endswith("()")), len(offer.file.parts), usual, str(offer.file)
+
+
+def _root(offer: Offer, folder: Path) -> Path:
+    """Where the module is imported from: above its packages, and above a folder that it imports by name."""
+    root = offer.file.parent
+    while root != folder and ((root / "__init__.py").exists() or root.name in offer.tops):
+        root = root.parent
+    return root
+
+
+def _module(file: Path, root: Path) -> str:
+    parts = file.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def _telling(place: Path) -> str:
+    """The name of the folder, or of the one above where it is called `src` or the like."""
+    return place.parent.name if place.name in _PLAIN and place.parent.name else place.name
+
+
+def _packages(folder: Path) -> Iterator[tuple[Path, str, int]]:
+    """Folders with a package.json that has a dev or start script, with that script and its port; topmost ones only."""
+    seen: list[Path] = []
+    for file in _files(folder, "package.json"):
+        place = file.parent
+        try:
+            scripts = json.loads(file.read_text("utf-8")).get("scripts", {})
+        except (OSError, ValueError, AttributeError):
+            continue
+        script = next((name for name in _SCRIPTS if name in scripts), None)
+        if script and not any(place.is_relative_to(other) for other in seen):
+            seen.append(place)
+            yield place, script, _script_port(str(scripts[script]))
+
+
+def _script_port(script: str) -> int:
+    if found := re.search(r"(?:--port|-p|PORT)[ =](\d{2,5})\b", script):
+        return int(found[1])
+    return 5173 if "vite" in script else 3000
+
+
+def _proto_root(file: Path, folder: Path) -> Path:
+    """The outermost folder called proto or protos around the file, else its own."""
+    around = [place for place in file.parents if place.is_relative_to(folder)]
+    return next((place for place in reversed(around) if place.name in ("proto", "protos")), file.parent)
+
+
+def _files(folder: Path, ending: str) -> Iterator[Path]:
+    """Files whose names end so, without those of tools, environments and tests; nearest and first in order first."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and name not in _SKIPPED and not (Path(place) / name / "pyvenv.cfg").exists()
+        )
+        yield from (Path(place) / name for name in sorted(files) if name.endswith(ending))

@@ -1,0 +1,62 @@
+"""`mesh init`: the files to write, drafted from a Compose file, else from what the folder holds, else an example."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.errors import UsageError
+from mesh.topology.drafting.compose import FILES
+from mesh.topology.drafting.compose_services import sketches_of
+from mesh.topology.drafting.discovery import discover, proto_folders, relative
+from mesh.topology.drafting.example import EXAMPLE
+from mesh.topology.drafting.sketch import Ports, mesh_toml
+from mesh.topology.loading import declares_itself
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Files to write: each path, relative to the folder, with its text; origin says what they were drafted from."""
+
+    origin: str
+    files: Mapping[Path, str]
+
+
+def draft(folder: Path) -> Draft:
+    """What to write in `folder` for `mesh up` to run what is there; nothing is written or imported here.
+
+    Raises UsageError where the folder declares a topology already, where a file to be written is there already, and
+    for a Compose file that can not be read.
+    """
+    folder = Path(os.path.abspath(folder))
+    if declared := declares_itself(folder):
+        raise UsageError(f"{declared.name} declares a topology already; edit it, and see `mesh check`")
+    found = _from_compose(folder) or _from_files(folder) or Draft("an example", EXAMPLE)
+    for path in found.files:
+        if os.path.lexists(folder / path):
+            raise UsageError(
+                f"{path} is there already, and mesh overwrites nothing; move it away, or use an empty folder"
+            )
+    return found
+
+
+def _from_compose(folder: Path) -> Draft | None:
+    file = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    if file is None:
+        return None
+    project, sketches, remarks = sketches_of(file)
+    if not sketches:
+        raise UsageError("\n".join([f"{file.name}: there is no service in it that mesh could run", *remarks]))
+    return Draft(file.name, {Path("mesh.toml"): mesh_toml(project, file.name, sketches, (), remarks)})
+
+
+def _from_files(folder: Path) -> Draft | None:
+    sketches = discover(folder, Ports())
+    if not sketches:
+        return None
+    protos = [relative(place, folder) for place in proto_folders(folder)]
+    origin = "what this folder holds"
+    text = mesh_toml(folder.name or "mesh", origin, sketches, protos, ["ports are read from the code, or made up"])
+    return Draft(origin, {Path("mesh.toml"): text})

@@ -1,0 +1,92 @@
+"""Journal entries as lines of text."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.commands.terminal.lines import Header, Style, banner, failure, line_of, tree
+from mesh.observing.journal import Change, Line, Span
+from mesh.runtime.messages import ServiceState, Snapshot
+from mesh.topology.model import Address
+
+PLAIN = Style(colour=False, width=12)
+COLOURED = Style(colour=True, width=12)
+
+
+def span(service: str, span_id: str, parent_id: str | None = None, **changes: object) -> Span:
+    given: dict[str, object] = {"kind": "http", "name": "GET /", "start": 0.0, "milliseconds": 1.26, "status": "200"}
+    given |= {"trace_id": "t", "is_root": parent_id is None} | changes
+    return Span(service=service, span_id=span_id, parent_id=parent_id, **given)  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("plain ✓", "plain ✓"),
+        ("a\tb", "a\tb"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("c1 \x9b31m", r"c1 \x9b31m"),
+        ("del \x7f", r"del \x7f"),
+    ],
+)
+def test_what_a_service_writes_does_not_steer_the_terminal(written: str, shown: str) -> None:
+    (line,) = line_of(Line("user", written), PLAIN)
+    assert line.partition("user          ")[2] == shown
+
+
+def test_each_line_of_a_text_stands_under_the_services_name() -> None:
+    first, second = line_of(Line("user", "one\ntwo"), PLAIN)
+    assert first.endswith(" user          one")
+    assert second.endswith(" user          two")
+
+
+def test_a_path_cannot_begin_a_line_of_its_own() -> None:
+    (line,) = tree([span("user", "a", name="GET /x\n12:00:00 user fake")], PLAIN)
+    assert r"GET /x\x0a12:00:00 user fake" in line
+
+
+def test_calls_stand_under_their_callers_in_the_order_they_began() -> None:
+    spans = [
+        span("gateway", "a", name="POST /api/orders", status="201"),
+        span("product", "d", "b", start=3.0, kind="grpc", name="GetProduct", status="OK"),
+        span("user", "c", "b", start=2.0, kind="grpc", name="GetUser", status="OK"),
+        span("order", "b", "a", start=1.0, name="POST /orders", status="201"),
+    ]
+    assert [line[9:].rstrip() for line in tree(spans, PLAIN)] == [
+        "gateway       POST /api/orders                        201       1.3 ms",
+        "order           POST /orders                          201       1.3 ms",
+        "user              grpc GetUser                        OK        1.3 ms",
+        "product           grpc GetProduct                     OK        1.3 ms",
+    ]
+
+
+def test_a_failed_service_comes_with_its_state_and_counts_in_the_banner() -> None:
+    services = (
+        ServiceState("user", "ready", (Address("127.0.0.1", 5001),), Address("127.0.0.1", 50051)),
+        ServiceState("order", "failed", (Address("127.0.0.1", 5003), Address("127.0.0.1", 5004)), reason="broken"),
+    )
+    header = Header("1.2", Snapshot("store", "running", services), 147.6, "http://127.0.0.1:4999")
+    assert banner(header, PLAIN) == [
+        "mesh 1.2  store  2 services  4 ports  1 failed  ready in 148 ms        http://127.0.0.1:4999",
+        "",
+        "  user          http://127.0.0.1:5001  grpc 127.0.0.1:50051",
+        "  order         failed  http://127.0.0.1:5003  :5004",
+        "",
+    ]
+    assert "\x1b[31mfailed\x1b[0m" in banner(header, COLOURED)[3]
+
+
+def test_a_failure_does_not_say_the_name_twice() -> None:
+    (line,) = failure(Change("user", "failed", "user: app.py:1: SyntaxError"), PLAIN)
+    assert line.endswith(" user          failed: app.py:1: SyntaxError")
+
+
+@pytest.mark.parametrize(
+    ("status", "colour"),
+    [("200", None), ("OK", None), ("404", "33"), ("NOT_FOUND", "33"), ("503", "31"), ("INTERNAL", "31")],
+)
+def test_an_error_of_the_caller_is_yellow_and_one_of_the_service_red(status: str, colour: str | None) -> None:
+    (line,) = tree([span("user", "a", status=status)], COLOURED)
+    after = line[line.index("GET /") :]
+    assert (f"\x1b[{colour}m{status}" in after) if colour else ("\x1b" not in after)

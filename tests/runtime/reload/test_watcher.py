@@ -1,0 +1,137 @@
+"""What the watcher tells, and what it falls back to."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import watchfiles._rust_notify
+
+from mesh.runtime.messages import Changed
+from mesh.runtime.reload.source_folders import edited
+from mesh.runtime.reload.watcher import Watcher
+
+PATIENCE = 30.0
+
+
+class Watching:
+    """A watcher, and what it has told so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folders = [folder]
+        self.said: queue.Queue[str] = queue.Queue()
+        self._told: queue.Queue[Changed] = queue.Queue()
+        self._watcher = Watcher(lambda: self.folders, self._told.put, self.said.put)
+        self._seen: set[Path] = set()
+
+    def start(self) -> None:
+        """Returns when it watches: when it has told of a file that is written again and again."""
+        self._watcher.start()
+        probe = self.folders[0] / "probe"
+        for number in range(1000):
+            probe.write_text(str(number))
+            try:
+                assert probe in self._told.get(timeout=0.05).files
+            except queue.Empty:
+                continue
+            return
+
+    def until(self, file: Path) -> None:
+        """Waits until it tells of the file."""
+        while file not in self._seen:
+            self._seen |= self._told.get(timeout=PATIENCE).files
+        self._seen = set()
+
+    def untold(self, last: Path) -> set[Path]:
+        """All that is told up to this file."""
+        told: set[Path] = set()
+        while last not in told:
+            told |= self._told.get(timeout=PATIENCE).files
+        return {each for each in told if each.name != "probe"} - {last}
+
+    def stop(self) -> None:
+        self._watcher.stop()
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Callable[[], Watching]]:
+    made = Watching(tmp_path.resolve())
+
+    def start() -> Watching:
+        made.start()
+        return made
+
+    yield start
+    made.stop()
+
+
+def test_a_new_folder_and_what_is_written_in_it_at_once_is_told(watch: Callable[[], Watching], tmp_path: Path) -> None:
+    watching = watch()
+    inner = tmp_path.resolve() / "a" / "b"
+    inner.mkdir(parents=True)
+    (inner / "code.py").write_text("1")
+    watching.until(inner / "code.py")
+    (inner / "later.py").write_text("1")
+    watching.until(inner / "later.py")
+    shutil.rmtree(inner.parent)
+    watching.until(inner / "code.py")
+    inner.mkdir(parents=True)
+    (inner / "code.py").write_text("2")
+    watching.until(inner / "code.py")
+
+
+def test_tools_folders_and_editors_own_files_are_not_told(watch: Callable[[], Watching], tmp_path: Path) -> None:
+    folder = tmp_path.resolve()
+    for tool in (".git", ".mesh", "__pycache__", "node_modules"):
+        (folder / tool).mkdir()
+    (folder / "env").mkdir()
+    (folder / "env" / "pyvenv.cfg").write_text("")
+    watching = watch()
+    for tool in (".git", ".mesh", "__pycache__", "node_modules", "env"):
+        (folder / tool / "code.py").write_text("1")
+    for name in (".code.py.swp", "code.py~", "4913", ".#code.py", "code.pyc"):
+        (folder / name).write_text("1")
+    (folder / "code.py").write_text("1")
+    assert watching.untold(folder / "code.py") == set()
+
+
+def test_a_folder_that_is_declared_later_is_watched_from_then_on(
+    watch: Callable[[], Watching], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    watching = watch()
+    other = tmp_path_factory.mktemp("other").resolve()
+    (other / "code.py").write_text("1")
+    watching.folders.append(other)
+    watching.until(other / "code.py")
+
+
+@pytest.mark.parametrize("error", [OSError("inotify limit reached"), RuntimeError("Too many open files")])
+def test_where_notifications_are_used_up_files_are_looked_at_in_turn_and_that_is_said_once(
+    watch: Callable[[], Watching], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    real = watchfiles._rust_notify.RustNotify
+
+    def exhausted(paths: list[str], debug: bool, polling: bool, *rest: object) -> object:
+        if not polling:
+            raise error
+        return real(paths, debug, polling, *rest)
+
+    monkeypatch.setattr(watchfiles._rust_notify, "RustNotify", exhausted)
+    watching = watch()
+    (tmp_path / "code.py").write_text("1")
+    watching.until(tmp_path.resolve() / "code.py")
+    said = watching.said.get(timeout=PATIENCE)
+    assert said.startswith("files are looked at in turn, four times a second: ")
+    assert str(error) in said
+    assert watching.said.empty()
+
+
+def test_links_are_followed_once_and_a_dangling_one_is_nothing(tmp_path: Path) -> None:
+    folder = tmp_path.resolve()
+    (folder / "a").mkdir()
+    (folder / "a" / "back").symlink_to(folder)
+    (folder / "gone").symlink_to(folder / "nowhere")
+    assert set(edited([folder])) == {str(folder), str(folder / "a")}

@@ -1,4 +1,4 @@
-"""What a service can know of the isolation it runs in."""
+"""What a service can know of where it runs, and the variable that says which service is running."""
 
 from __future__ import annotations
 

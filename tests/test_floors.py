@@ -27,6 +27,7 @@ FLOORS = {
     "export": 1,
     "errors": 0,
     "context": 0,
+    "service": 1,
     "topology.model": 0,
 }
 #: On one floor and strangers to each other.

@@ -1,8 +1,9 @@
 """Hosts and ports as services' code writes them, `user-service:50051`, led to the listeners that really run.
 
-For services' code only, and replaced while the isolation is open: `socket.getaddrinfo` and `gethostbyname` (requests,
-urllib, http.client, asyncio), the functions of grpc and grpc.aio that make a channel, `anyio.connect_tcp` (httpx), and
-in the services' own event loops `getaddrinfo` and `create_connection` (loops.py; aiohttp, and uvloop's own resolver).
+For services' code only, and replaced while `Isolation` is installed: `socket.getaddrinfo` and `gethostbyname`
+(requests, urllib, http.client, asyncio), the functions of grpc and grpc.aio that make a channel, `anyio.connect_tcp`
+(httpx), and in the services' own event loops `getaddrinfo` and `create_connection` (loops.py; aiohttp, and uvloop's
+resolver).
 """
 
 from __future__ import annotations

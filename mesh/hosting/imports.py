@@ -25,7 +25,7 @@ class Generation:
     roots: folders searched in order, the service's own first; then shared libraries of the project and generated
         stubs. With none, the service is an installed package and a load is a plain import.
     number: counts the service's generations.
-    protos: the descriptor pool of its generated code; `Isolation.welcome` gives the one that knows the neighbours.
+    protos: the descriptor pool of its generated code; `Isolation.add_service` gives the one that knows the neighbours.
     """
 
     def __init__(self, service_name: str, roots: Sequence[Path], number: int, protos: Protos | None = None) -> None:

@@ -1,4 +1,4 @@
-"""InterpreterSettings that the interpreter has once: what a service sets there reaches its neighbours, and is named."""
+"""Settings that the interpreter has once: what a service sets there reaches its neighbours, and is named."""
 
 from __future__ import annotations
 

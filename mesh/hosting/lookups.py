@@ -52,7 +52,7 @@ class Lookups(Patch):
         self._worlds.pop(id(service), None)
 
     def _serve_werkzeug(self, module: Any) -> None:
-        """Wherever `import_string` is held; flask took it from a isolation that was open before, perhaps."""
+        """Wherever `import_string` is held; flask took it from an isolation that was open before, perhaps."""
         import_string = inspect.unwrap(module.import_string)
 
         # Silently at first: the sentence of its error is made with this very function.

@@ -32,7 +32,7 @@ class Patches:
 
 
 class Patch:
-    """One thing the isolation looks after: installed once, told of every generation of a service that comes and goes."""
+    """One thing replaced in the process: installed once, told of every generation that is added or removed."""
 
     def __init__(self) -> None:
         self.patches = Patches()

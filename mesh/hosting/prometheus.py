@@ -29,7 +29,7 @@ class PrometheusRegistry(Patch):
         super().uninstall()
         while self._undo:
             registry, ours, before = self._undo.pop()
-            # Another isolation may have opened since; with no service welcomed here, ours only hands on to its own.
+            # Another isolation may have opened since; with no service added here, ours only hands on to its own.
             if type(registry) is ours:
                 object.__setattr__(registry, "__class__", before)
 

@@ -144,7 +144,7 @@ class Loop:
                 self._start_again(name)
 
     def _start_again(self, name: str) -> None:
-        """Starts a service that failed or was stopped: a living instance loads its code anew, a gone one is made anew."""
+        """Starts a service that failed or was stopped: reloads a live instance, replaces one that has ended."""
         if name in self._instances.living:
             self._status.set(name, state="starting")
             self._launched[name] = time.monotonic()

@@ -54,7 +54,7 @@ class ReloadFailed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An instance has closed its listeners and its thread or process is gone. reason: why, where nobody asked for it."""
+    """An instance has closed its listeners and its thread or process is gone. reason: why, if not asked to."""
 
     service: str
     reason: str | None = None

@@ -77,7 +77,7 @@ class ServiceInstances:
             self.by_name[name].release()
 
     def replace(self, name: str) -> Addresses:
-        """A new instance in the place of one that has ended, on the ports it had; PortError where one was taken since."""
+        """Replaces an instance that has ended, on the ports it had; raises PortError if one was taken since."""
         self.by_name[name] = instance = self._make_instance(name)
         bind_instance(instance, self.topology[name], self._options.host, self._bound.get(name))
         self._bound[name] = instance.addresses(self._reached())

@@ -1,4 +1,4 @@
-"""The gRPC servers of a service: one for plain servicers, one for async ones; both serve what a dispatcher points at."""
+"""The gRPC servers of a service: one for plain servicers, one for async ones; both call a dispatcher."""
 
 from __future__ import annotations
 

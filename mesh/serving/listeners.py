@@ -1,4 +1,4 @@
-"""A service's two listeners: ports bound in the main thread, a dispatcher that stays, a server while the service lives."""
+"""A service's two listeners: ports bound in the main thread, a lasting dispatcher, a server while the service lives."""
 
 from __future__ import annotations
 

@@ -42,9 +42,9 @@ class Assignment:
 class ProcessInstance(CommandInstance):
     """Its process writes journal entries as JSON events; what else it writes is the service's.
 
-    It loads changed files by itself, with its ports kept, as an instance in this process does. Its HTTP sockets are bound
-    and held here: while one process follows another, callers wait and are not refused. gRPC takes no socket that
-    somebody else has bound.
+    It reloads changed files itself and keeps its ports, as an instance in this process does. Its HTTP sockets are bound
+    and held here: while one process replaces another, callers wait and are not refused. gRPC accepts no socket that
+    was bound elsewhere.
     """
 
     #: Of an event: its texts are cut where they are made.

@@ -120,7 +120,7 @@ class ThreadInstance:
         self._thread.start()
 
     def reload(self, why: str) -> None:
-        """Asks for a fresh generation; Reloaded or ReloadFailed follows on the queue, or Ready or Failed where none serves yet.
+        """Asks for a new generation; posts Reloaded or ReloadFailed, or Ready or Failed where none serves yet.
 
         What is asked for while one is being loaded is answered by the next, once.
         """

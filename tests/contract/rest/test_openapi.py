@@ -9,7 +9,7 @@ from asking import ask
 from mesh.contract.protoc import describe_protos
 from mesh.contract.rest.comments import comments_of
 
-DESCRIPTORS = describe_protos(Path(__file__).parent)
+DESCRIPTORS = describe_protos(Path(__file__).parents[1])
 APP = library.app(descriptors=DESCRIPTORS)
 
 

@@ -130,6 +130,9 @@ def test_ctrl_c_ends_the_run(run: pytest.Pytester) -> None:
         """
         import os, signal
 
+        # As in a terminal: Python installs no handler where its parent ignores SIGINT, as a shell does for `pytest &`.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
         def test_it(mesh):
             os.kill(os.getpid(), signal.SIGINT)
             mesh.http("gateway").get("/")

@@ -47,7 +47,10 @@ class StopSignals:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         for number in _STATUS:
-            signal.signal(number, lambda number, frame: None)
+            # nohup ignores SIGHUP for us. SIGINT is heard in any case: the shell of a script ignores it for everything
+            # that is started with `&`, and `kill -INT` is meant for this process all the same.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, frame: None)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         threading.Thread(target=self._hear, args=(reading,), name="signals", daemon=True).start()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from programs import Shell, Up, get, in_background
+from programs import MESH, Shell, Up, get, in_background
 
 ORDER = {"user_id": 1, "product_id": 1, "quantity": 2}
 
@@ -93,6 +93,19 @@ def test_a_signal_closes_the_listeners_and_lets_a_call_in_flight_end(
         assert mesh.end() == status
     assert answer == ["done"]
     assert list((shell.folder / ".mesh" / "run").iterdir()) == []
+
+
+def test_a_mesh_ends_at_sigint_and_lives_through_the_hang_up_that_its_parent_ignores(shell: Shell) -> None:
+    """As under `nohup mesh up &` in a script: its shell ignores SIGINT as well."""
+    shell.write({"mesh.toml": PATIENT_TOML, "patient.py": PATIENT})
+    ignoring = ["/bin/sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *MESH, "up", "--json"]
+    mesh = Up(ignoring, shell.folder, shell.env)
+    shell.programs.append(mesh)
+    url = mesh.http("patient")
+    mesh.send(SIGHUP)
+    assert get(url).text == "done"
+    assert mesh.end(SIGINT) == 130
+    mesh.event("change", service="mesh", state="stopped")  # Had it heard the first, the second would have cut this off.
 
 
 def test_a_second_ctrl_c_ends_at_once_and_leaves_the_orders_whole(shell: Shell) -> None:

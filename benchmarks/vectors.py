@@ -39,7 +39,6 @@ SLASHES = (
 RESERVED = "google.api.http: in a variable of several segments all escapes but that of the slash are decoded."
 PLUS = "Policy: `+` in a query is a space, as HTML forms and HTTP libraries write it; `%2B` is a plus."
 DOTS = "RFC 3986: `%2e` is a dot, and a segment of one dot is none; proxies and clients drop it."
-NUL = "Policy: `%00` is 400; no handler expects it."
 STRICT = "RFC 8259: a comma before a closing bracket is no JSON."
 LINES = "Policy: a stream of requests is a message a line, not a JSON array; so are the cases above read."
 COVERED = "The case is C++ code without data; the project's tests say the same."
@@ -184,8 +183,6 @@ def why_not_matched(test: dict[str, Any], path: str, lookup: dict[str, Any]) -> 
         return FIRST
     if "system" in test["test"].lower():
         return SYSTEM
-    if "%00" in path:
-        return NUL
     if path.lower() == "/%2e":
         return DOTS
     if "+" in (lookup.get("query") or ""):

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from mesh.contract.http_rules.router import NotAllowed
+from mesh.contract.protojson.messages import to_json
 from mesh.errors import Code, StatusError, code_of_status
 
 #: The metadata key under which gRPC carries a google.rpc.Status.
@@ -95,7 +96,7 @@ def _detail_json(detail: Message) -> dict[str, Any]:
     if isinstance(detail, any_pb2.Any):
         return {"@type": detail.type_url, "value": base64.b64encode(detail.value).decode()}
     name = detail.DESCRIPTOR.full_name
-    content = json_format.MessageToDict(detail)
+    content = to_json(detail, descriptor_pool.Default())
     # Types with a JSON form of their own stand under "value", as in google.protobuf.Any.
     own_form = name.startswith("google.protobuf.") and name != "google.protobuf.Empty"
     return {"@type": _TYPE_PREFIX + name, **({"value": content} if own_form else content)}

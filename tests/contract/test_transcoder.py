@@ -9,12 +9,13 @@ import library
 import pytest
 from asking import ask
 from google.protobuf import duration_pb2
+from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2
-from library_pb2 import Book
+from library_pb2 import Book, Everything, Shelf
 from library_pb2_grpc import LibraryServicer
 
 from mesh.context import Call, current_call
-from mesh.contract import ServicerBackend, Transcoder, collect_handlers, error_response
+from mesh.contract import ServicerBackend, Transcoder, collect_handlers, error_response, http_call
 from mesh.errors import HTTP_STATUS, Code, StatusError
 
 APP = library.app()
@@ -44,7 +45,7 @@ def error(code, message):
         ("GET", "/v1/books/-1", b"", 200, {"id": -1, "title": "Emma", "isbn": ""}),
         ("GET", "/v1/books/5?id=6", b"", 400, error(3, "id is no query parameter: the path or the body binds it")),
         ("GET", "/v1/books/5?q=6", b"", 400, error(3, "q is no query parameter of this method")),
-        ("GET", "/v1/nothing", b"", 404, error(5, "no rule for the path /v1/nothing")),
+        ("GET", "/v1/unknown", b"", 404, error(5, "no rule for the path /v1/unknown")),
         ("GET", "/v1/books/", b"", 404, error(5, "no rule for the path /v1/books/")),
         ("PUT", "/v1/books/5", b"", 405, error(12, "PUT is not allowed for /v1/books/5")),
         ("TRACE", "/v1/titles", b"", 405, error(12, "TRACE is not allowed for /v1/titles")),
@@ -98,7 +99,7 @@ def test_head_is_get_without_the_body_and_options_names_the_methods():
     assert (head.status, head.headers["content-length"], head.body) == (200, "33", b"")
     options = ask(APP, "OPTIONS", "/v1/books/5")
     assert (options.status, options.headers, options.body) == (204, {"allow": "DELETE, GET, HEAD, OPTIONS, PATCH"}, b"")
-    assert ask(APP, "OPTIONS", "/v1/nothing").status == 404
+    assert ask(APP, "OPTIONS", "/v1/unknown").status == 404
     assert ask(APP, "PUT", "/v1/books/5").headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
 
 
@@ -117,6 +118,9 @@ ECHOES = [
     {"wrappedInt": "0", "wrappedText": "", "wrappedBool": False},
     {"struct": {"a": [1.5, None, {"b": True}]}, "value": [None], "times": ["1970-01-01T00:00:00Z"]},
     {"any": {"@type": "type.googleapis.com/library.v1.Shelf", "name": "s"}},
+    {"anys": {"a": {"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": "AQI="}}},
+    {"floatValue": 3.4028235e38, "wrappedFloat": -3.4028235e38, "doubleValue": 3.4028235e38},
+    {"nothing": None},
 ]
 
 
@@ -189,6 +193,90 @@ def test_the_path_wins_over_the_body():
     body = b'{"int64Value":"2"}'
     assert ask(APP, "PUT", "/v1/echo/1", body).json["int64Value"] == "1"
     assert ask(APP, "PATCH", "/v1/books/4", b'{"id":9}').json["id"] == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "reason"),
+    [
+        ("POST", "/v1/choices/a?choice_number=1", b"", "choice_text excludes choice_number"),
+        ("POST", "/v1/choices/a", b"{}", "choice_text excludes choice_author"),
+        ("POST", "/v1/choices/a?choice_number=1", b"{}", "choice_number excludes choice_author"),
+        ("PUT", "/v1/choices/a", b'{"choiceNumber":0}', "choice_author.last_name excludes choice_number"),
+        ("PUT", "/v1/echo/1?nested.choiceNumber=1", b'{"choiceText":"a"}', None),
+    ],
+)
+def test_members_of_one_oneof_exclude_each_other_wherever_they_come_from(method, target, body, reason):
+    answered = ask(APP, method, target, body)
+    if reason is None:
+        # What the body binds is not the query's, member of a oneof or not.
+        reason = "nested.choiceNumber is no query parameter: the path or the body binds it"
+    else:
+        reason += ": a message holds one of them"
+    assert (answered.status, answered.json) == (400, error(3, reason))
+
+
+def test_one_member_of_a_oneof_may_come_in_parts():
+    assert ask(APP, "POST", "/v1/choices/a", b"").json["choiceText"] == "a"
+    said = ask(APP, "PUT", "/v1/choices/L", b'{"choiceAuthor":{"firstName":"F"}}').json["choiceAuthor"]
+    assert said == {"firstName": "F", "lastName": "L"}
+
+
+def test_path_values_are_read_as_in_queries_and_named_in_errors():
+    read = ask(APP, "GET", "/v1/flags/TRUE/+5").json
+    assert (read["boolValue"], read["int32Value"]) == (True, 5)
+    assert ask(APP, "GET", "/v1/flags/no/5").json == error(3, "bool_value is neither true nor false: 'no'")
+
+
+def test_null_is_a_value_of_value_fields_alone():
+    assert ask(APP, "PUT", "/v1/value", b"null").json["value"] is None
+    assert "value" not in ask(APP, "PUT", "/v1/value", b"").json
+    assert ask(APP, "PUT", "/v1/nothing", b"null").json["nothing"] is None
+    assert ask(APP, "PUT", "/v1/echo/1", b"null").json.get("nested") is None
+    assert ask(APP, "POST", "/v1/echo", b'{"value":null,"nested":null}').json["value"] is None
+
+
+UNKNOWN = Any(type_url="type.googleapis.com/no.Such", value=b"\x08\x01")
+SHOWN = {"@type": "type.googleapis.com/no.Such", "value": "CAE="}
+
+
+class Opaque(LibraryServicer):
+    """Answers with an Any that nobody here knows, at every depth."""
+
+    def Echo(self, request, context):
+        known = Any()
+        known.Pack(Everything(any=UNKNOWN))
+        return Everything(nested=Everything(any=UNKNOWN), anys={"a": UNKNOWN, "b": known, "c": Any()})
+
+
+def test_an_any_of_an_unknown_type_is_shown_with_its_type_and_base64():
+    answered = ask(library.app(Opaque), "GET", "/v1/echo")
+    assert (answered.status, answered.json["nested"]["any"]) == (200, SHOWN)
+    anys = answered.json["anys"]
+    known = anys.pop("b")
+    assert anys == {"a": SHOWN, "c": {}}
+    assert (known["@type"], known["any"]) == ("type.googleapis.com/library.v1.Everything", SHOWN)
+
+
+def test_an_any_of_an_unknown_type_is_read_back_from_an_answer():
+    call = http_call(library.contract()["Echo"], Everything())
+    answered = ask(library.app(Opaque), "GET", "/v1/echo")
+    assert call.answer(200, answered.body) == Opaque().Echo(None, None)
+    # A type that this side knows, and that side did not.
+    other = b'{"any":{"@type":"type.googleapis.com/library.v1.Shelf","value":"CgFz"}}'
+    assert call.answer(200, other).any.value == Shelf(name="s").SerializeToString()
+
+
+def test_an_any_of_an_unknown_type_in_a_request_is_400():
+    body = json.dumps({"any": SHOWN}).encode()
+    reason = "an Any holds the type type.googleapis.com/no.Such, which is not known here"
+    answered = ask(APP, "POST", "/v1/echo", body)
+    assert (answered.status, answered.json) == (400, error(3, reason))
+
+
+def test_an_unknown_type_within_an_error_detail_is_shown_too():
+    detail = Everything(any=UNKNOWN)
+    shown = json.loads(error_response(StatusError(Code.ABORTED, "x", [detail])).body)["details"][0]
+    assert shown["any"] == SHOWN
 
 
 def test_http_body_passes_raw_both_ways():

@@ -21,7 +21,7 @@ T = TypeVar("T")
 #: The `kind` of a custom rule that leaves the HTTP method open.
 ANY_METHOD = "*"
 
-_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class NotAllowed(StatusError):
@@ -192,7 +192,7 @@ def _has_dots(segments: list[str]) -> bool:
 
 
 def _check_escapes(path: str) -> None:
-    """Raises StatusError for broken escapes, for those that are not UTF-8, for NUL, and for escaped dot segments."""
+    """Raises StatusError for broken escapes, for those that are not UTF-8, and for escaped dot segments."""
     broken = _BROKEN_ESCAPE.search(path)
     if broken:
         escape = path[broken.start() : broken.start() + 3]

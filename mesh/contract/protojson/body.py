@@ -19,6 +19,9 @@ _BRACKETS = b"[]{}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 #: Opening brackets as +1, closing ones as -1 in two's complement.
 _STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")
+#: The greatest float; and from where on a number rounds to none, while those between round to the greatest.
+FLOAT_MAX = float.fromhex("0x1.fffffep+127")
+FLOAT_LIMIT = float.fromhex("0x1.ffffffp+127")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -82,10 +85,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _finite(text: str) -> float:
-    if math.isinf(value := float(text)):
+def _finite(text: str) -> float | int:
+    value = float(text)
+    if math.isinf(value):
         raise _Refused(f"holds a number out of range: {text if len(text) <= 40 else text[:37] + '...'}")
-    return value
+    # FLT_MAX is written 3.4028235e+38, which is a little more: json_format takes the equal integer alone for a float.
+    return int(value) if FLOAT_MAX < abs(value) < FLOAT_LIMIT else value
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite)

@@ -1,7 +1,8 @@
 """Fields of a message as text: what stands in a path variable or in a query parameter.
 
 Every scalar and those well-known types whose JSON is one string or scalar have a text form; Struct, Value and ListValue
-are written as JSON. Other messages, and repeated fields, have none.
+are written as JSON. Other messages, and repeated fields, have none. Where ProtoJSON leaves room, text is read as Envoy
+and grpc-gateway read it: `True`, `t` and `1` are booleans, and a number may begin with a plus.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from mesh.contract.protojson.body import parse_json
+from mesh.contract.protojson.body import FLOAT_LIMIT, parse_json
+from mesh.errors import StatusError
 
-_INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
-_NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-]*={0,2}", re.ASCII)
 
 INTEGERS = {
@@ -37,8 +39,8 @@ WRAPPERS = {
 ONE_STRING = {f"google.protobuf.{kind}" for kind in ("Duration", "FieldMask", "Timestamp")}
 AS_JSON = {f"google.protobuf.{kind}" for kind in ("ListValue", "Struct", "Value")}
 OWN_FORM = WRAPPERS | ONE_STRING | AS_JSON | {"google.protobuf.Any"}
-#: From here on, a double rounds to no float; a little below, to the greatest one.
-FLOAT_LIMIT = float.fromhex("0x1.ffffffp+127")
+_TRUE = ("1", "t", "T", "true", "True", "TRUE")
+_FALSE = ("0", "f", "F", "false", "False", "FALSE")
 
 
 class Text(NamedTuple):
@@ -108,6 +110,34 @@ def text_of(field: FieldDescriptor) -> Text | None:
     return Text(str, str)
 
 
+class OneofMember(NamedTuple):
+    """A member of a oneof on the way to a field; `parents` lead to the message that holds it."""
+
+    parents: tuple[str, ...]
+    oneof: str
+    name: str
+
+
+def oneof_members(fields: Sequence[FieldDescriptor]) -> tuple[OneofMember, ...]:
+    """The members of oneofs along a path of fields."""
+    names = tuple(field.name for field in fields)
+    return tuple(
+        OneofMember(names[:index], field.containing_oneof.name, field.name)
+        for index, field in enumerate(fields)
+        if field.containing_oneof is not None
+    )
+
+
+def check_oneofs(message: Message, members: Sequence[OneofMember]) -> None:
+    """Raise ValueError, naming the other member, where a oneof has another one than these already."""
+    for member in members:
+        scope = message
+        for parent in member.parents:
+            scope = getattr(scope, parent)
+        if (other := scope.WhichOneof(member.oneof)) not in (None, member.name):
+            raise ValueError(f"excludes {other}: a message holds one of them")
+
+
 def set_text(message: Message, field: FieldDescriptor, text: Text, value: str) -> None:
     """Writes one value into a message; a repeated field grows by it. Raises ValueError with the reason."""
     read = text.read(value)
@@ -152,8 +182,15 @@ def _message_text(descriptor: Descriptor) -> Text | None:
     if name in ONE_STRING:
         return Text(lambda text: _merger(descriptor, text), lambda message: str(message.ToJsonString()))
     if name in AS_JSON:
-        return Text(lambda text: _merger(descriptor, parse_json(text.encode())), _write_json)
+        return Text(lambda text: _merger(descriptor, _parsed(text)), _write_json)
     return None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text.encode())
+    except StatusError as error:
+        raise ValueError(error.message.removeprefix("the body ")) from None
 
 
 def _setter(name: str, value: Any) -> Callable[[Message], None]:
@@ -217,9 +254,9 @@ def _write_float(value: float) -> str:
 
 
 def _bool(text: str) -> bool:
-    if text not in ("true", "false"):
+    if text not in _TRUE and text not in _FALSE:
         raise ValueError(f"is neither true nor false: {shown(text)}")
-    return text == "true"
+    return text in _TRUE
 
 
 def _enum(field: FieldDescriptor) -> Callable[[str], int]:

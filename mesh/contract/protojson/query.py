@@ -2,14 +2,14 @@
 
 A name is a path of fields, by proto or JSON name (`book.author_info.lastName=x`); a repeated field is named once a
 value, an entry of a map as `labels[key]=x`. `+` is a space, as HTML forms and every HTTP library write it. Said twice,
-a field that is not repeated is refused; so are two members of one oneof. What the path or the body binds is not the
-query's.
+a field that is not repeated is refused; so is a member of a oneof that has another one. What the path or the body binds
+is not the query's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
@@ -17,11 +17,22 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from mesh.contract.protojson.body import MAX_DEPTH
-from mesh.contract.protojson.fields import Text, is_well_known, map_entry, read_map_entry, resolve, set_text, text_of
+from mesh.contract.protojson.fields import (
+    OneofMember,
+    Text,
+    check_oneofs,
+    is_well_known,
+    map_entry,
+    oneof_members,
+    read_map_entry,
+    resolve,
+    set_text,
+    text_of,
+)
 from mesh.contract.protojson.scalars import Mismatch
 from mesh.contract.protojson.shape import unknown_name
 
-_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENTRY = re.compile(r"(?P<map>[^\[\]]+)\[(?P<key>[^\]]*)\]")
 _PLANS_KEPT = 256
 
@@ -33,8 +44,7 @@ class _Plan(NamedTuple):
     field: FieldDescriptor
     text: Text | None
     key: str | None
-    #: Which oneofs it has a say in, and as which member.
-    members: tuple[tuple[tuple[str, ...], str], ...]
+    members: tuple[OneofMember, ...]
 
 
 class Query:
@@ -52,16 +62,21 @@ class Query:
 
     def read(self, query: str, message: Message) -> None:
         """Writes the parameters into the message; raises Mismatch with the parameter's name as place."""
-        said: dict[tuple[str, ...], str] = {}
+        said: set[tuple[str, ...]] = set()
         for name, value in _pairs(query):
             plan = self._plans.get(name) or self._plan(name)
             if plan is None:
                 continue
-            _say_once(plan, name, said)
+            if not plan.field.is_repeated:
+                path = (*plan.parents, plan.field.name)
+                if path in said:
+                    raise Mismatch("is given twice", name)
+                said.add(path)
             target = message
             for parent in plan.parents:
                 target = getattr(target, parent)
             try:
+                check_oneofs(message, plan.members)
                 if plan.key is not None:
                     read_map_entry(target, plan.field, plan.key, value)
                 elif plan.text is not None:
@@ -99,33 +114,25 @@ class Query:
         text = text_of(field)
         if (map_entry(field) is not None) != bool(entry) or not (entry or text):
             raise Mismatch("cannot stand in a query", name)
-        return _Plan(names[:-1], field, text, entry["key"] if entry else None, tuple(_members([*parents, field])))
-
-
-def _say_once(plan: _Plan, name: str, said: dict[tuple[str, ...], str]) -> None:
-    field = plan.field
-    if not field.is_repeated:
-        if (*plan.parents, field.name) in said:
-            raise Mismatch("is given twice", name)
-        said[(*plan.parents, field.name)] = name
-    for oneof, member in plan.members:
-        if said.setdefault(oneof, member) != member:
-            raise Mismatch(f"excludes {said[oneof]}: a message holds one of them", name)
-
-
-def _members(fields: Sequence[FieldDescriptor]) -> Iterator[tuple[tuple[str, ...], str]]:
-    names = tuple(field.name for field in fields)
-    for index, field in enumerate(fields):
-        if field.containing_oneof is not None:
-            yield (*names[:index], f"oneof {field.containing_oneof.name}"), field.name
+        return _Plan(names[:-1], field, text, entry["key"] if entry else None, oneof_members([*parents, field]))
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    broken = _BROKEN_ESCAPE.search(query)
-    if broken:
-        raise Mismatch(f"has a broken escape {query[broken.start() : broken.start() + 3]!r}", "the query")
-    pairs = (part.partition("=") for part in query.split("&") if part)
+    pairs = []
+    for part in filter(None, query.split("&")):
+        name, _, value = part.partition("=")
+        name = _decoded(name, "the query")
+        pairs.append((name, _decoded(value, name)))
+    return pairs
+
+
+def _decoded(text: str, place: str) -> str:
+    """The text without its escapes; raises Mismatch at that place."""
+    if "%" not in text:
+        return text.replace("+", " ")
+    if broken := _BROKEN_ESCAPE.search(text):
+        raise Mismatch(f"has a broken escape {text[broken.start() : broken.start() + 3]!r}", place)
     try:
-        return [(unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")) for name, _, value in pairs]
+        return unquote_plus(text, errors="strict")
     except UnicodeDecodeError:
-        raise Mismatch("has escapes that are not UTF-8", "the query") from None
+        raise Mismatch("has escapes that are not UTF-8", place) from None

@@ -88,6 +88,8 @@ def _number(field: FieldDescriptor) -> Check:
     def check(value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise Mismatch(f"must be a number, not {kind(value)}")
+        if isinstance(value, str) and value.startswith("+"):
+            raise Mismatch(f"is not a number: {shown(value)}")
         try:
             text.read(value if isinstance(value, str) else repr(value))
         except ValueError as error:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from mesh.contract.http_rules.router import ANY_METHOD
 from mesh.contract.methods import Binding, Method
+from mesh.contract.protojson.body import parse_json
 from mesh.contract.protojson.fields import map_entry, resolve, text_of
+from mesh.contract.protojson.messages import read_answer, to_json
 from mesh.contract.rest.transcoding import HTTP_BODY, JSON, write_json
 from mesh.contract.status import error_of_json
 from mesh.errors import Code, StatusError
@@ -50,10 +50,10 @@ class HttpCall:
             target.content_type, target.data = content_type, body
             return message
         try:
-            content = json.loads(body) if body else {}
-            pool: Any = message.DESCRIPTOR.file.pool
+            content = parse_json(body) if body else {}
             # A newer server may say more than this contract knows.
-            return json_format.ParseDict({part: content} if part else content, message, True, pool)
+            read_answer({part: content} if part else content, message, message.DESCRIPTOR.file.pool)
+            return message
         except Exception as error:
             reason = f"the answer is no {self.method.descriptor.output_type.full_name}: {error}"
             raise StatusError(Code.INTERNAL, reason) from error
@@ -100,7 +100,9 @@ def _take(rest: Message, fields: Sequence[FieldDescriptor], unset_too: bool) -> 
             raise _Unfit
         scopes.append(getattr(scopes[-1], parent.name))
     scope = scopes[-1]
-    if not unset_too and field not in [known for known, _ in scope.ListFields()]:
+    is_set = field in [known for known, _ in scope.ListFields()]
+    if not is_set and (not unset_too or field.has_presence):
+        # Named in a path, a field with presence would be set.
         raise _Unfit
     text = text_of(field)
     assert text is not None, "checked when the contract was read"
@@ -125,7 +127,7 @@ def _body(binding: Binding, descriptor: Descriptor, rest: Message) -> tuple[byte
         body, content_type = said.data, said.content_type  # type: ignore[attr-defined]  # by its full name
     else:
         pool: Any = rest.DESCRIPTOR.file.pool
-        content = json_format.MessageToDict(scope, descriptor_pool=pool)
+        content = to_json(scope, pool)
         if fields and fields[-1].json_name not in content:
             return b"", JSON
         body, content_type = write_json(content[fields[-1].json_name] if fields else content).encode(), JSON

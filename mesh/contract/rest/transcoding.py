@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from mesh.contract.methods import Binding, Contract, Method
 from mesh.contract.protojson.body import parse_json
-from mesh.contract.protojson.fields import Text, resolve, set_text, text_of
+from mesh.contract.protojson.fields import OneofMember, Text, check_oneofs, oneof_members, resolve, set_text, text_of
+from mesh.contract.protojson.messages import read_json, to_json
 from mesh.contract.protojson.query import Query
 from mesh.contract.protojson.scalars import Check, Mismatch
 from mesh.contract.protojson.shape import Shapes
@@ -37,7 +37,7 @@ class Endpoint:
         self._ignore = unknown_fields == "ignore"
         descriptor = method.descriptor.input_type
         self._pool: Any = descriptor.file.pool
-        self._variables = [_setter(resolve(descriptor, v.path)) for v in binding.template.variables]
+        self._variables = [_Variable.of(resolve(descriptor, v.path)) for v in binding.template.variables]
         self._body_path = [field.name for field in resolve(descriptor, _body_names(binding))]
         self._body_field, self._check = self._body_check(Shapes(not self._ignore))
         bound = [variable.path for variable in binding.template.variables]
@@ -78,8 +78,8 @@ class Endpoint:
             if query:
                 self._query.read(query, message)
             # Last, so that nothing overrides the path.
-            for (parents, field, text), value in zip(self._variables, values, strict=True) if values else ():
-                _write(message, parents, field, text, value)
+            for variable, value in zip(self._variables, values, strict=True) if values else ():
+                variable.write(message, value)
         except Mismatch as mismatch:
             raise StatusError(Code.INVALID_ARGUMENT, str(mismatch)) from None
         return message
@@ -96,7 +96,7 @@ class Endpoint:
     def _read_json(self, message: Message, content: Any) -> None:
         target = message
         if self._body_field is not None:
-            if content is None:
+            if content is None and not _takes_null(self._body_field):
                 return
             try:
                 self._check(content)
@@ -111,7 +111,7 @@ class Endpoint:
             except Mismatch as mismatch:
                 raise mismatch if mismatch.place else mismatch.within("the body") from None
         try:
-            json_format.ParseDict(content, target, self._ignore, self._pool)
+            read_json(content, target, self._pool, ignore_unknown=self._ignore)
         except Exception as error:
             # json_format lets errors of many kinds through; whatever they are, the input was the reason.
             raise Mismatch(_last_words(error)) from None
@@ -128,10 +128,32 @@ class Endpoint:
 
     def response_json(self, message: Message) -> Any:
         """The JSON value of the body: the message, or the part that response_body names; an unset part is null."""
-        content = json_format.MessageToDict(
-            message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
-        )
+        content = to_json(message, self._pool, defaults=True)
         return content if self._part is None else content.get(self._part.json_name)
+
+
+class _Variable(NamedTuple):
+    """Where the value of a path's variable goes."""
+
+    parents: list[str]
+    field: FieldDescriptor
+    text: Text
+    members: tuple[OneofMember, ...]
+
+    @classmethod
+    def of(cls, fields: Sequence[FieldDescriptor]) -> _Variable:
+        return cls(*_setter(fields), oneof_members(fields))
+
+    def write(self, message: Message, value: str) -> None:
+        """Raises Mismatch naming the field."""
+        target = message
+        for name in self.parents:
+            target = getattr(target, name)
+        try:
+            check_oneofs(message, self.members)
+            set_text(target, self.field, self.text, value)
+        except ValueError as error:
+            raise Mismatch(str(error), ".".join([*self.parents, self.field.name])) from None
 
 
 class Location:
@@ -161,6 +183,16 @@ class Location:
         return self._template.fill([read(message) for read in self._parts])
 
 
+def _takes_null(field: FieldDescriptor) -> bool:
+    """True where `null` is a value of the field and not the absence of one."""
+    kind = field.message_type or field.enum_type
+    return (
+        not field.is_repeated
+        and kind is not None
+        and kind.full_name in ("google.protobuf.Value", "google.protobuf.NullValue")
+    )
+
+
 def _body_names(binding: Binding) -> list[str]:
     return [] if binding.body in ("", "*") else binding.body.split(".")
 
@@ -181,16 +213,6 @@ def _read(names: Sequence[str], text: Text, message: Message) -> str:
     for name in names:
         value = getattr(value, name)
     return text.write(value)
-
-
-def _write(message: Message, parents: Sequence[str], field: FieldDescriptor, text: Text, value: str) -> None:
-    target = message
-    for name in parents:
-        target = getattr(target, name)
-    try:
-        set_text(target, field, text, value)
-    except ValueError as error:
-        raise Mismatch(str(error), ".".join([*parents, field.name])) from None
 
 
 def _last_words(error: Exception) -> str:

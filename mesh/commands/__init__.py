@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -43,10 +44,12 @@ def _run() -> int | None:
         status: int | None = cli.main(prog_name="mesh", standalone_mode=False)
         return status
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        streams.write_lines(shown.getvalue().removesuffix("\n"), err=True)
         return error.exit_code
     except MeshError as error:
-        print(f"mesh: {error}", file=sys.stderr)
+        streams.write_lines(f"mesh: {error}", err=True)
         return error.exit_status
     except OSError as error:
         if not streams.is_reason(error):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mesh.commands.terminal.streams import write_lines
+
 
 @click.command()
 @click.argument("target", required=False)
@@ -22,5 +24,5 @@ def check(target: str | None) -> int:
         stubs_of(folders, cache)
     counted = f"{count(len(topology.services), 'service')}, {count(len(topology.listener_names()), 'listener')}"
     where = topology.source or "the store, since nothing is declared here"
-    click.echo(f"{topology.name}: {counted}, no mistake ({where})")
+    write_lines(f"{topology.name}: {counted}, no mistake ({where})")
     return 0

@@ -8,6 +8,7 @@ import time
 import click
 
 from mesh.commands.project import project_folder
+from mesh.commands.terminal.streams import write_lines
 
 
 @click.command()
@@ -18,7 +19,7 @@ def down() -> int:
 
     meshes = alive(project_folder())
     if not meshes:
-        click.echo("mesh: nothing of this project runs here", err=True)
+        write_lines("mesh: nothing of this project runs here", err=True)
         return 1
     for running in meshes:
         # It may be gone before its answer is; whether it is, the next lines find out.
@@ -30,5 +31,5 @@ def down() -> int:
             raise MeshError(f"pid {left[0].pid} still runs after 10 s; see what it says at {left[0].url}")
         time.sleep(0.05)
     for running in meshes:
-        click.echo(f"stopped pid {running.pid}")
+        write_lines(f"stopped pid {running.pid}")
     return 0

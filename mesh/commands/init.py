@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mesh.commands.terminal.streams import write_lines
+
 
 @click.command()
 def init() -> int:
@@ -19,6 +21,6 @@ def init() -> int:
         # "x": a file that came in the meantime is not overwritten.
         with path.open("x") as file:
             file.write(text)
-        click.echo(f"wrote {path.relative_to(Path.cwd())}")
-    click.echo(f"{drafted.origin}; run it with `mesh up`")
+        write_lines(f"wrote {path.relative_to(Path.cwd())}")
+    write_lines(f"{drafted.origin}; run it with `mesh up`")
     return 0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mesh.commands.terminal.streams import write_lines
+
 if TYPE_CHECKING:
     from mesh.calling.parity import Compared
 
@@ -24,7 +26,7 @@ def parity(service: str | None, as_json: bool, requests: tuple[str, ...]) -> int
     differing = False
     for name, http, grpc in running_listeners(service):
         for compared in compare(name, http, grpc, given):
-            click.echo(json.dumps(compared.as_json()) if as_json else shown(compared))
+            write_lines(json.dumps(compared.as_json()) if as_json else shown(compared))
             differing = differing or bool(compared.differences)
     return 1 if differing else 0
 

@@ -6,8 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
+from mesh.commands.terminal.streams import write_lines
 from mesh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def pin(topology: Topology, processes: bool) -> None:
     if own:
         raise UsageError(f"--pin would keep the processes of {', '.join(own)} on that processor, too; leave it out")
     if sys.platform != "linux":
-        click.echo("mesh: --pin works on Linux only; every processor is used", err=True)
+        write_lines("mesh: --pin works on Linux only; every processor is used", err=True)
         return
     # The highest: what runs without being told where gathers on the first.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

@@ -7,6 +7,7 @@ import json
 import click
 
 from mesh.commands.project import project_folder
+from mesh.commands.terminal.streams import escaped, write_lines
 
 
 @click.command()
@@ -19,13 +20,13 @@ def ps(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(meshes, indent=2))
     elif not meshes:
-        click.echo("mesh: nothing of this project runs here; start it with `mesh up`", err=True)
+        write_lines("mesh: nothing of this project runs here; start it with `mesh up`", err=True)
     else:
         for mesh in meshes:
-            click.echo(f"{mesh['topology']}  pid {mesh['pid']}  {mesh['url']}")
+            write_lines(f"{mesh['topology']}  pid {mesh['pid']}  {mesh['url']}")
             width = max(len(service["name"]) for service in mesh["services"])
             for service in mesh["services"]:
                 grpc = [f"grpc {service['grpc']}"] if service["grpc"] else []
-                parts = [f"{service['state']:<8}", *service["http"], *grpc, service["reason"] or ""]
-                click.echo(f"  {service['name']:<{width}}  {'  '.join(parts)}".rstrip())
+                parts = [f"{service['state']:<8}", *service["http"], *grpc, escaped(service["reason"] or "")]
+                write_lines(f"  {service['name']:<{width}}  {'  '.join(parts)}".rstrip())
     return 0 if meshes else 1

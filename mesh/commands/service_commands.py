@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mesh.commands.project import project_folder
+from mesh.commands.terminal.streams import escaped, write_lines
 
 if TYPE_CHECKING:
     from mesh.control.state import Running
@@ -47,7 +48,7 @@ def steer(what: str, name: str) -> int:
     patience = time.monotonic() + 30
     while not _is_done(what, before, after := state_of(running, name)) and time.monotonic() < patience:
         time.sleep(0.02)
-    click.echo(f"{name}  {after['state']}" + (f"  {after['reason']}" if after["reason"] else ""))
+    write_lines(f"{name}  {after['state']}" + (f"  {escaped(after['reason'])}" if after["reason"] else ""))
     return 0 if _is_done(what, before, after) and not after["reason"] else 1
 
 

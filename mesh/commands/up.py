@@ -12,6 +12,7 @@ import click
 
 from mesh.commands.processor import pin
 from mesh.commands.project import current_folder
+from mesh.commands.terminal.streams import write_lines
 
 if TYPE_CHECKING:
     from mesh.commands.terminal.lines import Style
@@ -147,7 +148,7 @@ def refuse_a_second(declared: Topology, supervisor: Supervisor) -> None:
 def warn_public_host(host: str) -> None:
     """Says that services are open to others, when they are."""
     if host not in ("::1", "localhost") and not host.startswith("127."):
-        click.echo(f"mesh: listening on {host}: whoever reaches this machine reaches these services", err=True)
+        write_lines(f"mesh: listening on {host}: whoever reaches this machine reaches these services", err=True)
 
 
 def warn_port_shadowed(supervisor: Supervisor) -> None:
@@ -158,7 +159,7 @@ def warn_port_shadowed(supervisor: Supervisor) -> None:
         for address in (*service.http, *((service.grpc,) if service.grpc else ())):
             if address.host == "127.0.0.1" and answers_for_localhost(address.port):
                 text = f"{service.name}: localhost:{address.port} leads to another program over IPv6; use {address}"
-                click.echo(f"mesh: {text}", err=True)
+                write_lines(f"mesh: {text}", err=True)
 
 
 def style_of(supervisor: Supervisor) -> Style:

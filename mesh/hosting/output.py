@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -59,7 +60,7 @@ class Routed(io.TextIOBase):
             return self.original.write(text)
         key = (id(service), threading.get_ident())
         begun = self._partial.pop(key, (service, ""))[1]
-        *lines, rest = text.split("\n")
+        *lines, rest = _lines(text)
         for line in lines:
             self._sink(service.name, self._stream, _bounded(begun, line))
             begun = ""
@@ -118,6 +119,13 @@ class _Bytes(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+
+def _lines(text: str) -> list[str]:
+    """Split at line ends; a CR LF is one only at the end, else what a client sent could pass for a line of the log."""
+    if "\r\n" not in text:
+        return text.split("\n")
+    return re.split(r"(?<!\r)\n", text.removesuffix("\r\n") + "\n" * text.endswith("\r\n"))
 
 
 def _bounded(begun: str, line: str) -> str:

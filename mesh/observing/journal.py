@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -56,17 +58,44 @@ Entry = Span | Line | Change
 Subscriber = Callable[[Entry], object]
 
 
-class Journal:
-    """A ring of the newest entries. Appending is safe from any thread and takes no lock."""
+#: Bytes of memory that recorded entries may hold, and again those that wait for a slow terminal.
+MAX_BYTES = 32 * 1024 * 1024
+#: Bytes of an entry beside its longest text, roughly.
+_ENTRY_BYTES = 400
 
-    def __init__(self, capacity: int = 10_000) -> None:
-        self._entries: deque[Entry] = deque(maxlen=capacity)
+
+def size_of(entry: Entry) -> int:
+    """Return the bytes that an entry holds, approximately; a character takes one, two or four of them."""
+    match entry:
+        case Line():
+            text = entry.text
+        case Span():
+            text = entry.name
+        case Change():
+            text = entry.reason or ""
+    return _ENTRY_BYTES + sys.getsizeof(text)
+
+
+class Journal:
+    """A ring of the newest entries, bounded in number and in bytes. Appending is safe from any thread."""
+
+    def __init__(self, capacity: int = 10_000, max_bytes: int = MAX_BYTES) -> None:
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
+        # Reentrant: a finalizer that runs in the middle of an append may print.
+        self._lock = threading.RLock()
         self._subscribers: tuple[Subscriber, ...] = ()
         #: Ids of the calls being answered, with the thread that answers each.
         self.in_flight: dict[str, InFlight] = {}
 
     def append(self, entry: Entry) -> None:
-        self._entries.append(entry)
+        with self._lock:
+            self._entries.append(entry)
+            self._bytes += size_of(entry)
+            while self._bytes > self._max_bytes or len(self._entries) > self._capacity:
+                self._bytes -= size_of(self._entries.popleft())
         for subscriber in self._subscribers:
             subscriber(entry)
 
@@ -81,7 +110,8 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """The newest entries, oldest first."""
-        return list(self._entries)
+        with self._lock:
+            return list(self._entries)
 
 
 @dataclass(slots=True)

@@ -107,3 +107,21 @@ def test_two_services_with_one_port_are_refused_before_anything_starts(mesh_comm
     assert "one" in ran.err
     assert "two" in ran.err
     assert not Path(".mesh").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["up", "no\x1b[2Jwhere/mesh.toml"], ["no\x1b[2Jwhere"], ["check", "\u202ex/mesh.toml"]]
+)
+def test_what_an_error_quotes_does_not_steer_the_terminal(mesh_command: RunMesh, words: list[str]) -> None:
+    ran = mesh_command(*words)
+    assert ran.status == 2
+    assert "\x1b" not in ran.err
+    assert "\u202e" not in ran.err
+    assert r"no\x1b[2Jwhere" in ran.err or r"\u202ex" in ran.err
+
+
+def test_a_name_from_the_declaration_does_not_steer_the_terminal(mesh_command: RunMesh) -> None:
+    Path("mesh.toml").write_text(f'[mesh]\nname = "a\\u001b[2J\\u202eb"\n{ONE}')
+    ran = mesh_command("check")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith(r"a\x1b[2J\u202eb: 1 service")

@@ -50,6 +50,14 @@ def test_lines_of_two_threads_do_not_mix(neighbours: Neighbours) -> None:
     assert neighbours.lines == [("one", "stdout", "quick line"), ("one", "stdout", "slow line")]
 
 
+def test_a_message_with_cr_lf_is_one_line_and_a_cr_lf_at_its_end_is_a_line_end(neighbours: Neighbours) -> None:
+    one = neighbours.add("one")
+    neighbours.within(one, print, "login of x\r\nlogin of admin")
+    neighbours.within(one, sys.stdout.write, "from Windows\r\n")
+    neighbours.within(one, print, "a\nb")
+    assert [text for _, _, text in neighbours.lines] == ["login of x\r\nlogin of admin", "from Windows", "a", "b"]
+
+
 def test_a_line_is_bounded_however_it_comes(neighbours: Neighbours) -> None:
     one = neighbours.add("one")
     neighbours.within(one, print, "x" * 10_000_000)

@@ -293,3 +293,14 @@ def test_objects_that_only_this_process_has_are_refused_for_another(tmp_path: Pa
         assert 'isolation = "process" needs code named as "module:attribute"' in failure
     finally:
         supervisor.stop()
+
+
+def test_a_carriage_return_in_a_commands_output_ends_no_line(tmp_path: Path) -> None:
+    toml = """\
+        [services.talker]
+        command = "printf 'one\\\\rtwo\\\\r\\\\nthree\\\\n'; exec sleep 1000"
+        """
+    with supervised(tmp_path, {"mesh.toml": toml}) as project:
+        project.line("talker", "three")
+        texts = [each.text for each in project.entries if isinstance(each, Line) and each.stream == "stdout"]
+    assert texts == ["one\rtwo\r", "three"]

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mesh.commands.terminal.streams import escaped
 from mesh.control.api import as_json
 from mesh.observing.journal import Change, Line, Span
 from mesh.runtime.messages import ServiceState, Snapshot
 
-#: Everything that would move the cursor, ring, colour or begin a line of its own.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+#: CR LF is no line end within a text: by it, what a client sends could pass for another line of the log.
+_LINE_END = re.compile(r"(?<!\r)\n")
 _RED, _YELLOW, _DIM, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
@@ -41,11 +42,6 @@ class Header:
         return {"milliseconds": round(self.milliseconds, 1), "url": self.url, **as_json(self.snapshot)}
 
 
-def safe(text: str) -> str:
-    """One line stays one line, and a terminal stays as it is, whatever a caller or a service put into the text."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
 def banner(header: Header, style: Style) -> list[str]:
     """What runs, and where it is reached."""
     services = header.snapshot.services
@@ -53,7 +49,8 @@ def banner(header: Header, style: Style) -> list[str]:
     counted = f"{count(len(services), 'service')}  {count(ports, 'port')}"
     failed = sum(each.state == "failed" for each in services)
     counted += f"  {failed} failed" if failed else ""
-    first = f"mesh {header.version}  {header.snapshot.topology}  {counted}  ready in {header.milliseconds:.0f} ms"
+    name = escaped(header.snapshot.topology)
+    first = f"mesh {header.version}  {name}  {counted}  ready in {header.milliseconds:.0f} ms"
     return [
         f"{style.paint(first, _BOLD)}        {header.url}",
         "",
@@ -88,19 +85,19 @@ def line_of(line: Line, style: Style) -> list[str]:
     """Each line of a service's text under its name."""
     name = f"{line.service:<{style.width}}"
     prefix = f"{style.paint(_clock(line.at), _DIM)} {style.paint(name, _RED) if line.stream == 'stderr' else name}"
-    return [f"{prefix}  {safe(text)}".rstrip() for text in line.text.splitlines() or [""]]
+    return [f"{prefix}  {escaped(text)}".rstrip() for text in _LINE_END.split(line.text.removesuffix("\n"))]
 
 
 def failure(change: Change, style: Style) -> list[str]:
     """Why a service failed, under its name and without saying that name twice."""
     reason = (change.reason or "").removeprefix(f"{change.service}: ")
-    return line_of(Line(change.service, f"failed: {reason}", "stderr", change.at), style)
+    return line_of(Line(change.service, escaped(f"failed: {reason}"), "stderr", change.at), style)
 
 
 def _call(span: Span, depth: int, style: Style) -> str:
     name = f"{span.service:<{style.width}}"
     what = f"grpc {span.name}" if span.kind == "grpc" else span.name
-    shown = f"{'  ' * depth}{safe(span.way or what)}"
+    shown = f"{'  ' * depth}{escaped(span.way or what)}"
     status = f"{span.status:<5}"
     began = style.paint(_clock(span.start), _DIM)
     return f"{began} {name}  {shown:<38}  {_painted(status, style)} {span.milliseconds:7.1f} ms"

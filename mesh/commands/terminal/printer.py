@@ -10,10 +10,12 @@ from typing import Any, TextIO
 
 from mesh.commands.terminal.lines import Style, banner, failure, line_of, tree
 from mesh.observing.events import as_event
-from mesh.observing.journal import Change, Entry, Line, Span
+from mesh.observing.journal import MAX_BYTES, Change, Entry, Line, Span, size_of
 
-#: Entries that may wait for a slow terminal; what is more is counted and left out.
+#: Entries that may wait for a slow terminal; what exceeds this, or MAX_BYTES, is counted and left out.
 BACKLOG = 10_000
+#: Characters that are written at once.
+BATCH = 256 * 1024
 
 
 class Printer:
@@ -26,17 +28,24 @@ class Printer:
         self._as_json = as_json
         self._quiet = quiet
         self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        # Reentrant: a finalizer that runs while an entry is taken may print.
+        self._lock = threading.RLock()
+        self._waiting_bytes = 0
         self._left_out = 0
-        #: Answered calls whose caller is still being answered, by trace.
+        #: Answered calls whose caller is still being answered, by trace; and their number.
         self._open: dict[str, list[Span]] = {}
+        self._held = 0
         self._thread = threading.Thread(target=self._write, name="printer", daemon=True)
         self._thread.start()
 
     def __call__(self, entry: Entry) -> None:
-        if self._waiting.qsize() < BACKLOG:
+        size = size_of(entry)
+        with self._lock:
+            if self._waiting.qsize() >= BACKLOG or self._waiting_bytes + size > MAX_BYTES:
+                self._left_out += 1
+                return
+            self._waiting_bytes += size
             self._waiting.put(entry)
-        else:
-            self._left_out += 1
 
     def close(self) -> None:
         """Writes what is left, and ends."""
@@ -46,25 +55,34 @@ class Printer:
     def _write(self) -> None:
         ended = False
         while not ended:
-            text, ended = self._batch(self._waiting.get())
+            text, ended = self._batch()
             try:
                 self._stream.write(text)
                 self._stream.flush()
             except (OSError, ValueError):
                 pass  # `| head -1` has left, or the disk is full: the services go on.
 
-    def _batch(self, entry: Entry | None) -> tuple[str, bool]:
-        """The lines of this entry and of all that wait behind it; whether the end is among them."""
-        lines: list[str] = []
+    def _batch(self) -> tuple[str, bool]:
+        """Return the lines of the next entry and of those that wait behind it, and whether the end is among them."""
+        text = ""
+        entry = self._take()
         while entry is not None:
-            lines += self._shown(entry)
-            if self._waiting.empty():
+            text += "".join(f"{line}\n" for line in self._shown(entry))
+            if self._waiting.empty() or len(text) > BATCH:
                 break
-            entry = self._waiting.get()
-        if self._left_out:
-            lines.append(f"({self._left_out} lines left out: the terminal is too slow)")
-            self._left_out = 0
-        return "".join(f"{line}\n" for line in lines), entry is None
+            entry = self._take()
+        with self._lock:
+            left_out, self._left_out = self._left_out, 0
+        if left_out:
+            text += f"({left_out} lines left out: the terminal is too slow)\n"
+        return text, entry is None
+
+    def _take(self) -> Entry | None:
+        entry = self._waiting.get()
+        if entry is not None:
+            with self._lock:
+                self._waiting_bytes -= size_of(entry)
+        return entry
 
     def _shown(self, entry: Entry) -> list[str]:
         if self._as_json:
@@ -78,11 +96,15 @@ class Printer:
     def _settled(self, span: Span) -> list[str]:
         """The whole tree of a trace once the call is over that nobody here made; until then the span waits."""
         if not span.is_root:
-            if len(self._open) > BACKLOG:
+            if self._held >= BACKLOG:
                 self._open.clear()
+                self._held = 0
             self._open.setdefault(span.trace_id, []).append(span)
+            self._held += 1
             return []
-        return tree([span, *self._open.pop(span.trace_id, [])], self._style)
+        inner = self._open.pop(span.trace_id, [])
+        self._held -= len(inner)
+        return tree([span, *inner], self._style)
 
     def _news(self, change: Change) -> list[str]:
         if change.service != "mesh":

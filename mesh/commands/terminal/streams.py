@@ -6,7 +6,27 @@ import contextlib
 import errno
 import io
 import os
+import re
 import sys
+
+import click
+
+#: Characters that move the cursor, ring, colour, begin a line, or change the direction in which text is shown (bidi).
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def escaped(text: str) -> str:
+    """Return the text as one line that cannot steer the terminal: control characters become `\\x1b`, `\\u202e`."""
+    return _CONTROL.sub(lambda found: _escape(ord(found[0])), text)
+
+
+def write_lines(text: str, err: bool = False) -> None:
+    """Print what a command has to say. Only a line feed begins a line; every other control character is escaped."""
+    click.echo("\n".join(map(escaped, text.split("\n"))), err=err)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def prepare() -> None:

@@ -159,6 +159,8 @@ class CommandInstance:
 
         def read() -> None:
             with getattr(process, name) as stream:
+                # A CR ends no line: by it, what a client sends could pass for another line of the log.
+                stream.reconfigure(newline="\n")
                 is_rest = False
                 # No more than so much at once: a line that does not end must not fill the memory.
                 while line := stream.readline(self.longest):

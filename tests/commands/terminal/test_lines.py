@@ -28,6 +28,13 @@ def span(service: str, span_id: str, parent_id: str | None = None, **changes: ob
         ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
         ("c1 \x9b31m", r"c1 \x9b31m"),
         ("del \x7f", r"del \x7f"),
+        ("user \u202egnp.exe \u2066x\u2069", r"user \u202egnp.exe \u2066x\u2069"),
+        ("line separator \u2028", r"line separator \u2028"),
+        ("progress 1 %\rprogress 2 %", r"progress 1 %\x0dprogress 2 %"),
+        (
+            "login of x\r\n12:00:00 user          login of admin",
+            r"login of x\x0d\x0a12:00:00 user          login of admin",
+        ),
     ],
 )
 def test_what_a_service_writes_does_not_steer_the_terminal(written: str, shown: str) -> None:
@@ -39,6 +46,13 @@ def test_each_line_of_a_text_stands_under_the_services_name() -> None:
     first, second = line_of(Line("user", "one\ntwo"), PLAIN)
     assert first.endswith(" user          one")
     assert second.endswith(" user          two")
+
+
+def test_a_reason_and_the_name_of_a_topology_stay_on_their_line() -> None:
+    (line,) = failure(Change("user", "failed", "ValueError: a\n12:00:00 user          fine"), PLAIN)
+    assert line.endswith(r"failed: ValueError: a\x0a12:00:00 user          fine")
+    header = Header("1", Snapshot("a\x1b]0;b\x07\nc", "running", ()), 1, "http://127.0.0.1:1")
+    assert r"mesh 1  a\x1b]0;b\x07\x0ac  0 services" in banner(header, PLAIN)[0]
 
 
 def test_a_path_cannot_begin_a_line_of_its_own() -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, cast
 
 from mesh.errors import UsageError
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Asgi = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+from mesh.hosting.wsgi import Asgi, Receive, Send, asgi_of
 
 _WANTED = "an ASGI or WSGI application, or a function without arguments that returns one"
 
@@ -19,7 +16,7 @@ def asgi_app(found: Any, whose: str) -> Asgi:
     """The ASGI 3 application that `found` is, wraps, or returns.
 
     whose: starts the error's sentence: `"user-service: app:app"`. Raises UsageError for anything else; whatever a
-    factory raises is passed on. A WSGI application runs in a2wsgi's threads, and has a lifespan that does nothing.
+    factory raises is passed on.
     """
     app = _adapted(found)
     if app is None and callable(found) and _arity(found) == 0:
@@ -41,7 +38,7 @@ def _adapted(found: Any) -> Asgi | None:
     if arity == 3 or (arity is None and _is_async(found)):
         return cast(Asgi, found)
     if arity == 2 or (arity is None and not _is_async(found)):
-        return _wsgi(found)
+        return asgi_of(found)
     return _asgi2(found) if arity == 1 and not _is_async(found) and _takes(found, "scope") else None
 
 
@@ -68,20 +65,6 @@ def _takes(found: Any, name: str) -> bool:
 def _asgi2(found: Any) -> Asgi:
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await found(scope)(receive, send)
-
-    return app
-
-
-def _wsgi(found: Any) -> Asgi:
-    from a2wsgi import WSGIMiddleware
-
-    middleware: Any = WSGIMiddleware(found)
-
-    async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        await middleware(scope, receive, send)
-        if scope["type"] == "lifespan":
-            # Its threads would stay until somebody collects the garbage.
-            middleware.executor.shutdown(wait=False)
 
     return app
 

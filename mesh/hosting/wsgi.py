@@ -1,0 +1,130 @@
+"""A WSGI application as an ASGI one, which notices that its client has left.
+
+a2wsgi runs the application in threads and passes its answer on. It asks for the next chunk for ever when nobody reads
+them, and takes an upload that broke off for a whole one; both are mended here, around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+#: Requests that an application answers at once; the others wait. A thread is started when it is needed.
+WORKERS = 100
+_CLIENT = "mesh.client"
+
+
+class ClientLeft(ConnectionResetError):
+    """Raised in the application when it reads or writes and its client has closed the connection."""
+
+    def __init__(self) -> None:
+        super().__init__("the client closed the connection")
+
+
+def asgi_of(wsgi: Callable[..., Any]) -> Asgi:
+    """Return the ASGI application; its lifespan does nothing but end its threads."""
+    from a2wsgi import WSGIMiddleware
+
+    middleware: Any = WSGIMiddleware(_until_left(wsgi), workers=WORKERS)
+
+    async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            client = _Client(receive, send)
+            await client.answered_by(middleware, {**scope, _CLIENT: client})
+            return
+        await middleware(scope, receive, send)
+        if scope["type"] == "lifespan":
+            # Its threads would stay until somebody collects the garbage.
+            middleware.executor.shutdown(wait=False)
+
+    return app
+
+
+class _Client:
+    """The client of one request; reads one message ahead of the application, to see it leave during the answer."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.has_left = False
+        self._receive, self._send = receive, send
+        self._messages: asyncio.Queue[Message] = asyncio.Queue(1)
+        self._reading: asyncio.Task[None] | None = None
+
+    async def answered_by(self, middleware: Any, scope: MutableMapping[str, Any]) -> None:
+        try:
+            await middleware(scope, self.receive, self.send)
+        except ClientLeft:
+            return
+        finally:
+            # Also when the answer is cut off by a stop: its thread, which cannot be cancelled, ends after this chunk.
+            self.has_left = True
+            if self._reading is not None:
+                self._reading.cancel()
+
+    async def receive(self) -> Message:
+        self._read_ahead()
+        if self.has_left and self._messages.empty():
+            raise ClientLeft
+        message = await self._messages.get()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.has_left:
+            await self._send(message)
+            # Not before: the first read asks a client that waits for it to send its body (100-continue).
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        while not self.has_left:
+            message = await self._receive()
+            self.has_left = message["type"] == "http.disconnect"
+            await self._messages.put(message)
+
+
+def _until_left(wsgi: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the application, whose answer ends, and is closed, after the chunk during which its client left."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        client: _Client = environ["asgi.scope"][_CLIENT]
+
+        def start(*args: Any) -> Callable[[bytes], None]:
+            write = start_response(*args)
+
+            def checked(chunk: bytes) -> None:
+                if client.has_left:
+                    raise ClientLeft
+                write(chunk)
+
+            return checked
+
+        return _Chunks(wsgi(environ, start), client)
+
+    return app
+
+
+class _Chunks:
+    """A WSGI application's answer; closed by a2wsgi however it ends."""
+
+    def __init__(self, chunks: Any, client: _Client) -> None:
+        self._chunks = chunks
+        self._client = client
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            if self._client.has_left:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        getattr(self._chunks, "close", lambda: None)()

@@ -43,7 +43,9 @@ STRICT = "RFC 8259: a comma before a closing bracket is no JSON."
 LINES = "Policy: a stream of requests is a message a line, not a JSON array; so are the cases above read."
 COVERED = "The case is C++ code without data; the project's tests say the same."
 UNKNOWN_VERB = "Policy: a verb no rule has is part of the value. Envoy's option of that name is not offered."
-FIRST = "Two rules for the same requests are refused at the start; Envoy keeps neither, or asks to be told."
+FIRST = (
+    "Of two rules for the same requests the first is served, with a warning; Envoy keeps neither, or asks to be told."
+)
 ALL_OR_NOTHING = (
     "google.api.http: an escaped slash stays escaped in several segments; Envoy's other two modes are not offered."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from mesh.contract import Contract
 from mesh.errors import UsageError
 from mesh.topology.directory import Directory
+from mesh.topology.model import Topology
 
 
 def contract_of(service: str, directory: Directory) -> Contract:
@@ -28,6 +30,27 @@ def contract_of(service: str, directory: Directory) -> Contract:
         )
     files = directory.descriptors.get(service, ())
     return Contract.of(_descriptor(name, service, files) for name in names)
+
+
+def refused_rules(topology: Topology, directory: Directory) -> list[str]:
+    """A sentence for each HTTP rule that no listener of the topology can serve, as far as the declaration tells."""
+    declared = {name: contract_of(name, directory) for name, services in directory.services.items() if services}
+    contracts = list(declared.values())
+    for service in topology:
+        if service.http is not None and service.http.contracts:
+            mounted = [declared[name] for name in service.http.contracts if name in declared]
+            contracts.append(Contract(method for contract in mounted for method in contract))
+        if service.grpc is not None and service.name not in declared:
+            # Which of the described services it has is known when its code is loaded.
+            described = _described(directory.descriptors.get(service.name, ()))
+            contracts += (Contract.of([descriptor]) for descriptor in described)
+    return list(dict.fromkeys(sentence for contract in contracts for sentence in contract.refused))
+
+
+def _described(files: tuple[Path, ...]) -> Iterator[ServiceDescriptor]:
+    for path in files:
+        for file in descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file:
+            yield from _pool(files)[0].FindFileByName(file.name).services_by_name.values()
 
 
 def _descriptor(name: str, service: str, files: tuple[Path, ...]) -> ServiceDescriptor:

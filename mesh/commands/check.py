@@ -12,16 +12,24 @@ from mesh.commands.terminal.streams import write_lines
 @click.command()
 @click.argument("target", required=False)
 def check(target: str | None) -> int:
-    """Read the topology that `mesh up` would run, and report every mistake in it at once."""
+    """Read the topology that `mesh up` would run, and report every mistake in it at once.
+
+    HTTP rules of .proto files that cannot be served are listed; they are no mistake of the declaration.
+    """
+    from mesh.calling.contracts import refused_rules
     from mesh.commands.terminal.lines import count
     from mesh.runtime.stubs import stubs_of
     from mesh.store.topology import store
+    from mesh.topology.directory import Directory
     from mesh.topology.loading import load
 
     topology = load(target, Path.cwd(), store)
     cache = topology.folder / ".mesh" / "protos"
-    for folders in (topology.protos, *(service.protos for service in topology)):
-        stubs_of(folders, cache)
+    shared = stubs_of(topology.protos, cache)
+    stubs = {service.name: (*stubs_of(service.protos, cache), *shared) for service in topology}
+    described = {name: tuple(each.descriptors for each in found) for name, found in stubs.items()}
+    for sentence in refused_rules(topology, Directory.of(topology, {}, described)):
+        click.echo(f"{sentence}; the rule is not served")
     counted = f"{count(len(topology.services), 'service')}, {count(len(topology.listener_names()), 'listener')}"
     where = topology.source or "the store, since nothing is declared here"
     write_lines(f"{topology.name}: {counted}, no mistake ({where})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from mesh.contract.http_rules.router import Router
 from mesh.contract.http_rules.template import Template, TemplateError
 from mesh.contract.protojson.fields import resolve, text_of
 from mesh.errors import UsageError
@@ -41,7 +42,8 @@ class Binding:
 class Method:
     """One rpc: `full_name` as in `user.UserService.GetUser`, `path` as in `/user.UserService/GetUser`.
 
-    idempotent: it may be asked twice, by its idempotency_level or by a GET binding.
+    idempotent: it may be asked twice, by its idempotency_level or by a GET binding. refused: a sentence for each rule
+    that cannot be served, and so has no binding.
     """
 
     descriptor: MethodDescriptor
@@ -55,6 +57,7 @@ class Method:
     server_streaming: bool
     bindings: tuple[Binding, ...]
     idempotent: bool
+    refused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.full_name
@@ -65,9 +68,10 @@ class Method:
 
     @classmethod
     def of(cls, descriptor: MethodDescriptor) -> Method:
-        """Raises UsageError, naming the method, for a binding that does not fit its messages."""
+        """Read a method and its rules; a rule that does not fit its messages goes to `refused`."""
         options = _options(descriptor)
-        bindings = tuple(_bindings(descriptor, options))
+        refused: list[str] = []
+        bindings = tuple(_bindings(descriptor, options, refused))
         reads = any(binding.http_method == "GET" for binding in bindings)
         service = descriptor.containing_service.full_name
         return cls(
@@ -82,14 +86,18 @@ class Method:
             server_streaming=descriptor.server_streaming,
             bindings=bindings,
             idempotent=reads or options.idempotency_level in (_NO_SIDE_EFFECTS, _IDEMPOTENT),
+            refused=tuple(refused),
         )
 
 
 class Contract:
-    """The methods of one or several services."""
+    """The methods of one or several services.
+
+    Of two rules that mean the same requests the first is kept: the other one is `refused`.
+    """
 
     def __init__(self, methods: Iterable[Method], services: Iterable[str] = ()) -> None:
-        self.methods = tuple(methods)
+        self.methods = tuple(_without_conflicts(methods))
         self.services = tuple(dict.fromkeys([*services, *(method.service for method in self.methods)]))
 
     @classmethod
@@ -97,6 +105,11 @@ class Contract:
         services = list(services)
         methods = [Method.of(method) for service in services for method in service.methods]
         return cls(methods, (service.full_name for service in services))
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """A sentence for each rule that cannot be served."""
+        return tuple(sentence for method in self.methods for sentence in method.refused)
 
     def __iter__(self) -> Iterator[Method]:
         return iter(self.methods)
@@ -125,7 +138,22 @@ def _options(descriptor: MethodDescriptor) -> Any:
     return descriptor_pb2.MethodOptions.FromString(descriptor.GetOptions().SerializeToString())
 
 
-def _bindings(descriptor: MethodDescriptor, options: Any) -> Iterator[Binding]:
+def _without_conflicts(methods: Iterable[Method]) -> Iterator[Method]:
+    router: Router[Method] = Router(())
+    for method in methods:
+        kept: list[Binding] = []
+        refused = list(method.refused)
+        for binding in method.bindings:
+            try:
+                router.add(binding.http_method, binding.template, method)
+                kept.append(binding)
+            except UsageError as conflict:
+                refused.append(str(conflict))
+        unchanged = len(kept) == len(method.bindings)
+        yield method if unchanged else replace(method, bindings=tuple(kept), refused=tuple(refused))
+
+
+def _bindings(descriptor: MethodDescriptor, options: Any, refused: list[str]) -> Iterator[Binding]:
     if not options.HasExtension(annotations_pb2.http):
         return
     rule = options.Extensions[annotations_pb2.http]
@@ -134,8 +162,11 @@ def _bindings(descriptor: MethodDescriptor, options: Any) -> Iterator[Binding]:
             binding = _binding(each)
             _check(binding, descriptor)
         except TemplateError as error:
-            raise UsageError(f"{descriptor.full_name}: {error}") from None
-        yield binding
+            refused.append(f"{descriptor.full_name}: {error}")
+        except UsageError as error:
+            refused.append(str(error))
+        else:
+            yield binding
 
 
 def _binding(rule: http_pb2.HttpRule) -> Binding:

@@ -29,7 +29,7 @@ class Handlers:
     generic: tuple[Any, ...]
 
     def contract(self) -> Contract:
-        """The contract of those services whose descriptors can be found; raises UsageError for a broken rule."""
+        """The contract of those services whose descriptors can be found."""
         return Contract.of(descriptor for name in self.services if (descriptor := self._descriptor(name)) is not None)
 
     def _descriptor(self, service: str) -> ServiceDescriptor | None:

@@ -75,9 +75,10 @@ class Router(Generic[T]):
         self._root: _Node[T] = _Node()
         self._verbs: set[str] = set()
         for method, template, target in rules:
-            self._add(method, template, target)
+            self.add(method, template, target)
 
-    def _add(self, method: str, template: Template, target: T) -> None:
+    def add(self, method: str, template: Template, target: T) -> None:
+        """Raises UsageError, naming both, where a rule for the same requests is there already."""
         node = self._root
         for index, segment in enumerate(template.segments):
             if segment is MANY:

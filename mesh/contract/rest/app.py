@@ -8,6 +8,7 @@ Content-Encoding may be gzip, bounded like the plain body; anything else is 415.
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -22,6 +23,8 @@ from mesh.contract.rest.streaming import answer_stream
 from mesh.contract.rest.transcoding import Endpoint, Location, UnknownFields
 from mesh.contract.status import error_headers
 from mesh.errors import Code, StatusError
+
+log = logging.getLogger(__name__)
 
 
 class Route(NamedTuple):
@@ -40,7 +43,8 @@ class Transcoder:
     prefix: what the paths of all rules stand under, such as `/api/grpc`; ASGI's root_path is taken off before it.
     unknown_fields: whether a field or parameter the message does not have is refused (400, naming the nearest one) or
     ignored. max_body: in bytes, of a plain body and of an unpacked one. What a servicer raises other than StatusError
-    passes through, for the server to log and answer. descriptors: a serialized
+    passes through, for the server to log and answer. A rule that cannot be served is logged as a warning, and is no
+    path of the application. descriptors: a serialized
     FileDescriptorSet with source info, whose comments become the descriptions at `/openapi.json` and `/docs`, which are
     answered where no rule has these paths.
     """
@@ -62,6 +66,8 @@ class Transcoder:
         endpoints = (Endpoint(m, binding, unknown_fields) for m in contract.methods for binding in m.bindings)
         routes = [Route(endpoint, Location.of(contract, endpoint)) for endpoint in endpoints]
         self._documentation = Documentation(contract, descriptors, closed=unknown_fields == "reject")
+        for sentence in contract.refused:
+            log.warning("%s; the rule is not served", sentence)
         self._router = Router((r.endpoint.binding.http_method, r.endpoint.binding.template, r) for r in routes)
 
     def matches(self, scope: Scope) -> bool:

@@ -44,7 +44,7 @@ def rest_app(
     servicers: classes, objects, or functions that take a server. channel: makes the channel; called once, in the loop
     that serves. services: full names, of descriptors that are imported. options: Transcoder's.
 
-    Raises UsageError for a service that is not known, and for a broken rule.
+    Raises UsageError for a service that is not known.
     """
     if (channel is None) == (not servicers):
         raise UsageError("rest_app takes servicers, or a channel with services=[…], not both and not neither")

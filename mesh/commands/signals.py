@@ -8,6 +8,7 @@ import faulthandler
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from mesh.commands.terminal import streams
@@ -15,8 +16,8 @@ from mesh.commands.terminal import streams
 if TYPE_CHECKING:
     from mesh.runtime.supervisor import Supervisor
 
-#: The closing of a terminal ends a mesh as a termination does.
-_STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+#: The exit status after each signal that stops a mesh. The closing of a terminal ends it as a termination does.
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 
 
 def leave(supervisor: Supervisor, status: int) -> NoReturn:
@@ -36,9 +37,12 @@ class StopSignals:
 
     Signals are heard by a thread of their own. The main thread, where Python runs their handlers, would miss one that
     arrives in the moment before it waits for the supervisor's queue, and hear none while it is busy.
+
+    statuses: the signals that stop the process, each with the exit status that follows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, statuses: Mapping[signal.Signals, int] = STATUS) -> None:
+        self._statuses = statuses
         self._supervisor: Supervisor | None = None
         self._asked = False
         # A crash in C code ends every service: it must say where each thread stood. stderr may be closed.
@@ -46,7 +50,7 @@ class StopSignals:
             faulthandler.enable()
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        for number in _STATUS:
+        for number in statuses:
             # nohup ignores SIGHUP for us. SIGINT is heard in any case: the shell of a script ignores it for everything
             # that is started with `&`, and `kill -INT` is meant for this process all the same.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -59,11 +63,11 @@ class StopSignals:
 
     def _hear(self, reading: int) -> None:
         while heard := os.read(reading, 1):
-            if heard[0] in _STATUS:
-                self._end(signal.Signals(heard[0]))
+            if heard[0] in self._statuses:
+                self._stop(signal.Signals(heard[0]))
 
-    def _end(self, number: signal.Signals) -> None:
-        status = _STATUS[number]
+    def _stop(self, number: signal.Signals) -> None:
+        status = self._statuses[number]
         if self._asked or self._supervisor is None:
             os._exit(status)
         self._asked = True

@@ -8,9 +8,11 @@ import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 from processes import mesh_up
+from programs import Shell
 from supervised import ECHO, PATIENCE, supervised, write
 
 from mesh.observing.journal import Line
@@ -159,6 +161,42 @@ def test_nothing_stays_when_mesh_itself_is_killed(tmp_path: Path) -> None:
         line = next(filter(None, iter(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), None)))
         pids = [int(line), int((tmp_path / "apart").read_text())]
         running.process.kill()
+        assert [ended(pid) for pid in pids] == [True, True]
+
+
+#: Streams without end from a thread, or keeps the GIL for longer than anybody waits.
+UNENDING = """\
+import os, re, time
+
+def app(environ, start_response):
+    start_response("200 OK", [("content-type", "text/plain")])
+    print("began", os.getpid())
+    if environ["PATH_INFO"] == "/gil":
+        re.match("(a+)+$", "a" * 60 + "b")
+    while True:
+        time.sleep(0.01)
+        yield b"and so on\\n"
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for a process that is not its child")
+def test_no_open_stream_and_no_thread_keeps_a_process_when_mesh_is_killed(shell: Shell) -> None:
+    toml = '[services.{}]\nhttp = {{ port = 0, app = "app:app" }}\nisolation = "process"\n'
+    shell.write({"mesh.toml": toml.format("stream") + toml.format("gil"), "app.py": UNENDING})
+    mesh = shell.up()
+    pids = []
+    with contextlib.ExitStack() as callers:
+        for name in ("stream", "gil"):
+            host, _, port = mesh.http(name).removeprefix("http://").rpartition(":")
+            caller = callers.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE))
+            caller.sendall(f"GET /{name} HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
+            began = mesh.wait_for(
+                lambda name=name: [
+                    each["text"] for each in mesh.events() if each["event"] == "line" and each["service"] == name
+                ]
+            )
+            pids.append(int(began[0].split()[1]))
+        mesh.end(SIGKILL)
         assert [ended(pid) for pid in pids] == [True, True]
 
 

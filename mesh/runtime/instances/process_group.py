@@ -1,4 +1,4 @@
-"""What a command is held by: the shell it runs in, which ends it when mesh is gone, however mesh went."""
+"""The process group of a child: a shell in it ends all of the group when mesh is gone, however mesh went."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-# Standard input is a pipe that mesh holds: it ends with mesh. The shell ends after what it runs, and
-# not before: a trap waits for that.
-_SHELL = """
+# Standard input is a pipe that mesh holds: it ends with mesh. A process of its own waits for that end: no thread of the
+# service, whatever it does with the GIL, keeps it from ending the group after $1 seconds.
+_GUARD = "trap '' TERM INT; read -r _; kill -TERM 0; sleep \"$1\"; kill -KILL 0"
+# The shell ends after what it runs, and not before: a trap waits for that.
+_SHELL = f"""
 exec 3<&0 </dev/null
-(trap '' TERM INT; read -r _ <&3; kill -TERM 0; sleep 1; kill -KILL 0) >/dev/null 2>&1 &
+(set -- 1; {_GUARD}) <&3 >/dev/null 2>&1 &
 exec 3<&-
 trap 'exit 143' TERM
 eval "$1"
@@ -36,6 +38,19 @@ def start(command: str, folder: Path, environment: Mapping[str, str]) -> subproc
         errors="replace",
         start_new_session=True,
     )
+
+
+def guard(grace: float) -> None:
+    """End the calling process and its group when standard input ends: SIGTERM at once, SIGKILL after `grace` seconds.
+
+    From then on this process has an empty standard input itself.
+    """
+    words = ["/bin/sh", "-c", _GUARD, "mesh", f"{grace:g}"]
+    shell = subprocess.Popen(words, stdin=0, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shell.returncode = 0  # It outlives this process; nothing waits for it.
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
 
 
 def clear(process: subprocess.Popen[str]) -> None:

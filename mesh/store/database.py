@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mesh import Code, MeshError, StatusError, current_service
-from mesh.store.once import ONCE_SCHEMA, Once
+from mesh.store.once import Once
+from mesh.store.tables import Tables, version_of
 
 #: Seconds a statement waits for another program that holds the database.
 BUSY = 2.0
 
 _ADVICE = "move it away, or give another --data"
+#: The files of a database in use: what is answered as stored may be in any of them.
+_FILES = ("", "-wal", "-shm")
+
+_log = logging.getLogger(__name__)
 
 
 class Inserted(NamedTuple):
@@ -29,16 +37,17 @@ class Inserted(NamedTuple):
 class Database:
     """One connection behind one lock: writers of a service queue up here and never meet each other in SQLite.
 
-    schema: statements that create the tables, followed by those that fill them for the first time; run as one
-        transaction on a database that has none. Content put back by reset() is what they make.
+    tables: made in a database that has none. Content put back by reset() is what they make.
     """
 
-    def __init__(self, path: Path | None, schema: str) -> None:
+    def __init__(self, path: Path | None, tables: Tables) -> None:
         self._path = path
-        self._schema = schema
+        self._tables = tables
         self._lock = threading.Lock()
+        self._problem: str | None = None
         try:
             self._connection = self._open()
+            self._files = self._found_files()
         except sqlite3.DatabaseError as error:
             raise MeshError(f"the database {self._where} cannot be opened: {error}; {_ADVICE}") from error
         except OSError as error:
@@ -46,10 +55,10 @@ class Database:
             raise MeshError(f"the database {self._where} cannot be made: {reason}; give another --data") from error
 
     @classmethod
-    def of_current_service(cls, schema: str) -> Database:
+    def of_current_service(cls, tables: Tables) -> Database:
         """`<service>.db` in the data folder of the service that runs this; closed and reset with it."""
         service = current_service()
-        database = cls(service.data / f"{service.name}.db" if service.data else None, schema)
+        database = cls(service.data / f"{service.name}.db" if service.data else None, tables)
         service.on_stop(database.close)
         service.on_reset(database.reset)
         return database
@@ -82,9 +91,7 @@ class Database:
     def reset(self) -> None:
         """Empties every table and fills them as at the first start."""
         with self._held() as connection:
-            tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-            drops = [f'DROP TABLE "{row["name"]}";' for row in connection.execute(tables)]
-            connection.executescript("".join(["BEGIN;", *drops, ONCE_SCHEMA, self._schema, "COMMIT;"]))
+            self._tables.recreate(connection)
 
     def close(self) -> None:
         with self._lock:
@@ -94,13 +101,16 @@ class Database:
     def _held(self) -> Iterator[sqlite3.Connection]:
         """The connection, for this thread alone.
 
-        What another program or a full disk does to it is UNAVAILABLE, a damaged file is DATA_LOSS.
+        What another program or a full disk does to it is UNAVAILABLE, a damaged file is DATA_LOSS. The files are
+        looked at before and after: what went to a file that is there no more must not be answered as stored.
         """
         # Behind one statement that waits for another program, the others do not queue up for longer than it.
         if not self._lock.acquire(timeout=BUSY):
             raise StatusError(Code.UNAVAILABLE, f"the database has been busy for {BUSY:g} s")
         try:
+            self._check()
             yield self._connection
+            self._check()
         except sqlite3.OperationalError as error:
             raise StatusError(Code.UNAVAILABLE, f"the database cannot answer: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -131,8 +141,48 @@ class Database:
             if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(found.splitlines()[-1])
         connection.execute("PRAGMA synchronous = NORMAL")
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'").fetchone():
-            connection.executescript(f"BEGIN IMMEDIATE;{ONCE_SCHEMA}{self._schema}COMMIT;")
+        self._tables.prepare(connection)
+
+    def _check(self) -> None:
+        """Raises UNAVAILABLE where the files are not those that were opened, or hold another version by now."""
+        problem = None
+        if self._path is not None and (missing := self._files - self._found_files()):
+            problem = self._problem or self._rescue(min(missing)[0])
+        elif (found := version_of(self._connection)) != self._tables.version:
+            version = self._tables.version
+            problem = (
+                f"the database {self._where} has version {found} by now, and this service needs {version}; {_ADVICE}"
+            )
+        if problem and problem != self._problem:
+            _log.error("%s", problem)
+        self._problem = problem
+        if problem:
+            raise StatusError(Code.UNAVAILABLE, problem)
+
+    def _rescue(self, lost: str) -> str:
+        """Saves what the open connection still holds; returns what has happened, and the way out."""
+        copy = Path(f"{self._path}.rescued-{datetime.now():%Y%m%d-%H%M%S}")
+        try:
+            _make_private(copy)
+            self._connection.execute("VACUUM INTO ?", (str(copy),))
+            way = f"its content is saved as {copy}; move that to {self._path} to keep it, then restart the service"
+        except (OSError, sqlite3.Error) as error:
+            way = f"its content could not be saved ({error}); restart the service"
+        else:
+            # SQLite would apply what is left of the old log to whatever database stands beside it at the next start.
+            for path, *_ in self._files & self._found_files():
+                if path != str(self._path):
+                    os.unlink(path)
+        return f"the database {lost} was deleted or replaced while in use; {way}"
+
+    def _found_files(self) -> frozenset[tuple[str, int, int]]:
+        """Path, device and inode of each of the database's files that exists."""
+        found = set()
+        for path in (f"{self._path}{suffix}" for suffix in _FILES if self._path is not None):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(path)
+                found.add((path, status.st_dev, status.st_ino))
+        return frozenset(found)
 
     @property
     def _where(self) -> str:
@@ -140,7 +190,13 @@ class Database:
 
 
 def _make_private(path: Path) -> None:
-    """Makes the file and the folders it lacks for this user alone; SQLite gives its other files the mode of this."""
+    """Makes the file and the folders it lacks for this user alone; SQLite gives its other files the mode of this.
+
+    A file that exists is not even opened: to close it would give up the locks that this process holds on it for
+    another generation of the service, and a program that then opens and closes the database would take the
+    write-ahead log away.
+    """
     for folder in reversed(path.parents):
         folder.mkdir(mode=0o700, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

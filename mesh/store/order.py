@@ -19,14 +19,15 @@ from mesh import Code, Peer, StatusError
 from mesh.store.checks import MAX_ID, whole_number
 from mesh.store.database import Database
 from mesh.store.once import idempotency
+from mesh.store.tables import Tables
 from mesh.store.web import Resource, json_body, web_app
 
-_SCHEMA = """
+_TABLES = Tables("""
 CREATE TABLE orders (
     id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, product_id INTEGER NOT NULL,
     quantity INTEGER NOT NULL, total_price TEXT NOT NULL, status TEXT NOT NULL, created_at TEXT NOT NULL
 );
-"""
+""")
 _INSERT = """
 INSERT INTO orders (user_id, product_id, quantity, total_price, status, created_at)
 VALUES (:user_id, :product_id, :quantity, :total_price, :status, :created_at)
@@ -123,7 +124,7 @@ def database_of(request: Request) -> Database:
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
     # In the state of this start, not of the app: two meshes in one process share the module.
-    yield {"database": Database.of_current_service(_SCHEMA)}
+    yield {"database": Database.of_current_service(_TABLES)}
 
 
 app = web_app(Route("/orders", Orders), Route("/orders/{id}", Order), lifespan=lifespan)

@@ -13,21 +13,22 @@ from mesh.store.database import Database
 from mesh.store.feed import Feed
 from mesh.store.once import Once, idempotency
 from mesh.store.pb import product_pb2, product_pb2_grpc
+from mesh.store.tables import Tables
 
-_SCHEMA = """
+_TABLES = Tables("""
 CREATE TABLE products (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, price REAL NOT NULL, description TEXT NOT NULL
 );
 INSERT INTO products (name, price, description) VALUES
     ('Laptop', 999.99, 'Fourteen inches, and quiet'),
     ('Mouse', 24.5, 'Two buttons and a wheel');
-"""
+""")
 _COLUMNS = "id, name, price, description"
 
 
 class ProductServicer(product_pb2_grpc.ProductServiceServicer):
     def __init__(self) -> None:
-        self._database = Database.of_current_service(_SCHEMA)
+        self._database = Database.of_current_service(_TABLES)
         self._created = Feed.of_current_service()
 
     def ListProducts(

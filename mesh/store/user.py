@@ -12,16 +12,17 @@ from mesh.store.database import Database
 from mesh.store.feed import Feed
 from mesh.store.once import Once, idempotency
 from mesh.store.pb import user_pb2, user_pb2_grpc
+from mesh.store.tables import Tables
 
-_SCHEMA = """
+_TABLES = Tables("""
 CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, email TEXT NOT NULL);
 INSERT INTO users (name, email) VALUES ('Ada Lovelace', 'ada@example.com'), ('Grace Hopper', 'grace@example.com');
-"""
+""")
 
 
 class UserServicer(user_pb2_grpc.UserServiceServicer):
     def __init__(self) -> None:
-        self._database = Database.of_current_service(_SCHEMA)
+        self._database = Database.of_current_service(_TABLES)
         self._created = Feed.of_current_service()
 
     def ListUsers(

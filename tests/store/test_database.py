@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +17,13 @@ from mesh import Code, MeshError, Options, StatusError, Supervisor
 from mesh.pytest_plugin import Mesh
 from mesh.store import database as module
 from mesh.store.database import Database
+from mesh.store.once import ONCE_SCHEMA
+from mesh.store.tables import Tables
 from mesh.store.topology import store
 from mesh.topology.selection import renumber, select
 
 SCHEMA = "CREATE TABLE words (id INTEGER PRIMARY KEY AUTOINCREMENT, word TEXT); INSERT INTO words (word) VALUES ('a');"
+TABLES = Tables(SCHEMA)
 INSERT = "INSERT INTO words (word) VALUES (?)"
 
 Open = Callable[[Path | None], Database]
@@ -29,7 +35,7 @@ def opened() -> Iterator[Open]:
     made: list[Database] = []
 
     def open_(path: Path | None) -> Database:
-        made.append(Database(path, SCHEMA))
+        made.append(Database(path, TABLES))
         return made[-1]
 
     yield open_
@@ -176,7 +182,7 @@ def test_a_file_that_is_no_database_is_named_with_the_way_out_and_kept(tmp_path:
     path = tmp_path / "d.db"
     path.write_bytes(b"my diary, not a database\n" * 400)
     with pytest.raises(MeshError) as caught:
-        Database(path, SCHEMA)
+        Database(path, TABLES)
     assert str(caught.value) == (
         f"the database {path} cannot be opened: file is not a database; move it away, or give another --data"
     )
@@ -187,7 +193,7 @@ def test_a_damaged_page_is_found_at_the_start(tmp_path: Path, opened: Open) -> N
     path = tmp_path / "d.db"
     _damage(path, opened)
     with pytest.raises(MeshError, match=r"cannot be opened: .+; move it away, or give another --data"):
-        Database(path, SCHEMA)
+        Database(path, TABLES)
 
 
 def test_a_page_damaged_while_it_runs_is_data_loss_naming_the_file(tmp_path: Path, opened: Open) -> None:
@@ -249,3 +255,182 @@ def test_a_connection_serves_whatever_thread_asks(opened: Open) -> None:
         assert pool.submit(words, database).result() == ["a"]
         assert pool.submit(database.insert, INSERT, ("b",)).result().id == 2
     assert words(database) == ["a", "b"]
+
+
+def _rescued(path: Path) -> list[str]:
+    """The words in the one copy that was saved beside the database."""
+    (copy,) = path.parent.glob(f"{path.name}.rescued-*")
+    assert oct(copy.stat().st_mode & 0o777) == "0o600"
+    connection = sqlite3.connect(copy)
+    found = [row[0] for row in connection.execute("SELECT word FROM words ORDER BY id")]
+    connection.close()
+    return found
+
+
+def _refused(database: Database) -> str:
+    """What the database says to a read and to a write."""
+    with pytest.raises(StatusError) as written:
+        database.insert(INSERT, ("lost",))
+    with pytest.raises(StatusError) as read:
+        words(database)
+    assert written.value.code is read.value.code is Code.UNAVAILABLE
+    assert written.value.message == read.value.message
+    return written.value.message
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_deleted_file_is_refused_with_its_path_said_once_and_its_content_is_saved(
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture, suffix: str
+) -> None:
+    path = tmp_path / "d.db"
+    database = opened(path)
+    database.insert(INSERT, ("b",))
+    Path(f"{path}{suffix}").unlink()
+    message = _refused(database)
+    assert message.startswith(f"the database {path}{suffix} was deleted or replaced while in use; its content is saved")
+    assert message.endswith(f"move that to {path} to keep it, then restart the service")
+    assert [record.getMessage() for record in caplog.records] == [message]
+    assert _rescued(path) == ["a", "b"]
+
+
+def test_the_saved_content_takes_the_place_of_a_deleted_file(tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "d.db"
+    database = opened(path)
+    for n in range(100):
+        database.insert(INSERT, (f"{n}" * 100,))
+    path.unlink()
+    _refused(database)
+    database.close()
+    (copy,) = tmp_path.glob("d.db.rescued-*")
+    copy.rename(path)
+    assert len(words(opened(path))) == 101
+
+
+def test_a_restart_without_the_saved_content_begins_anew(tmp_path: Path, opened: Open) -> None:
+    database = opened(tmp_path / "d.db")
+    database.insert(INSERT, ("b",))
+    (tmp_path / "d.db").unlink()
+    _refused(database)
+    database.close()
+    assert words(opened(tmp_path / "d.db")) == ["a"]
+
+
+def test_a_file_with_another_in_its_place_is_refused_and_the_other_is_left_whole(tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "d.db"
+    other = opened(tmp_path / "other.db")
+    other.insert(INSERT, ("other",))
+    other.close()
+    database = opened(path)
+    database.insert(INSERT, ("b",))
+    (tmp_path / "other.db").replace(path)
+    assert "was deleted or replaced" in _refused(database)
+    assert _rescued(path) == ["a", "b"]
+    database.close()
+    assert words(opened(path)) == ["a", "other"]
+
+
+def test_what_is_written_while_the_file_is_deleted_is_not_answered_as_stored(tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "d.db"
+    database = opened(path)
+    # SQLite calls this within the transaction, before its commit.
+    database._connection.create_function("delete_the_file", 0, path.unlink)
+    with pytest.raises(StatusError, match="was deleted or replaced"):
+        database.insert("INSERT INTO words (word) SELECT 'b' WHERE delete_the_file() IS NULL", ())
+    assert _rescued(path) == ["a", "b"]
+
+
+def test_a_whole_data_folder_removed_is_refused_and_saved(
+    tmp_path: Path, user_service: Callable[..., Supervisor]
+) -> None:
+    running = user_service(tmp_path / "data")
+    shutil.rmtree(tmp_path / "data")
+    for path in ("/users", "/users/1"):
+        refused = requests.get(url(running, path), timeout=10)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert str(tmp_path / "data" / "user-service.db") in refused.json()["message"]
+    assert len(list((tmp_path / "data").glob("user-service.db.rescued-*"))) == 1
+
+
+def test_a_program_that_looks_in_does_not_take_the_log_away_from_a_reloaded_service(
+    tmp_path: Path, opened: Open
+) -> None:
+    """A reload opens the file while the generation before still has it; both hold the locks of one process."""
+    path = tmp_path / "d.db"
+    first, second = opened(path), opened(path)
+    first.insert(INSERT, ("b",))
+    look = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM words').fetchall(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", f"{look}; c.close()", path], check=True)
+    assert second.insert(INSERT, ("c",)).id == 3
+    assert words(first) == ["a", "b", "c"]
+
+
+def test_a_database_from_before_versions_is_of_the_first_and_keeps_its_content(tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "d.db"
+    before = sqlite3.connect(path)
+    before.executescript(f"{ONCE_SCHEMA}{SCHEMA} INSERT INTO words (word) VALUES ('old');")
+    before.close()
+    database = opened(path)
+    assert words(database) == ["a", "old"]
+    assert database.rows("PRAGMA user_version")[0][0] == 1
+
+
+MIGRATIONS = (
+    "ALTER TABLE words ADD COLUMN language TEXT NOT NULL DEFAULT ''; UPDATE words SET language = 'en; de';",
+    "ALTER TABLE words RENAME COLUMN language TO spoken;",
+)
+NEWER = SCHEMA.replace("word TEXT", "word TEXT, spoken TEXT NOT NULL DEFAULT ''")
+
+
+def test_an_older_database_is_migrated_step_by_step_and_once(tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "d.db"
+    first = opened(path)
+    first.insert(INSERT, ("b",))
+    first.close()
+    for _ in range(2):
+        database = Database(path, Tables(NEWER, MIGRATIONS))
+        assert [tuple(row) for row in database.rows("SELECT word, spoken FROM words")] == [
+            ("a", "en; de"),
+            ("b", "en; de"),
+        ]
+        assert database.rows("PRAGMA user_version")[0][0] == 3
+        database.close()
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "d.db"
+    opened(path).close()
+    with pytest.raises(MeshError, match=r"d\.db cannot be opened: no such table: nowhere"):
+        Database(path, Tables(SCHEMA, (MIGRATIONS[0], "DROP TABLE nowhere;")))
+    database = opened(path)
+    assert [tuple(row) for row in database.rows("SELECT * FROM words")] == [(1, "a")]
+
+
+def test_a_newer_database_is_refused_with_the_way_out_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "d.db"
+    Database(path, Tables(NEWER, MIGRATIONS)).close()
+    content = path.read_bytes()
+    with pytest.raises(MeshError) as caught:
+        Database(path, TABLES)
+    assert str(caught.value) == (
+        f"the database {path} cannot be opened: it has version 3, and this mesh knows up to 1: a newer mesh has "
+        "written it; move it away, or give another --data"
+    )
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_service_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "d.db"
+    Database(path, Tables("CREATE TABLE plants (id INTEGER PRIMARY KEY);")).close()
+    content = path.read_bytes()
+    with pytest.raises(MeshError, match=r"it is of another service or version: there is no column words\.id; move it"):
+        Database(path, TABLES)
+    assert path.read_bytes() == content
+
+
+def test_a_database_migrated_by_another_mesh_while_it_is_in_use_is_refused(tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "d.db"
+    database = opened(path)
+    Database(path, Tables(NEWER, MIGRATIONS)).close()
+    assert _refused(database).startswith(f"the database {path} has version 3 by now, and this service needs 1; move")

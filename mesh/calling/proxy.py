@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from urllib.parse import quote
 from mesh.calling.connections import current_connections
 from mesh.calling.timings import timed
 from mesh.context import current_call, headers_of, timeout_text
+from mesh.contract.rest.incoming import Incoming, until_gone
 from mesh.errors import Code, MeshError, StatusError
 from mesh.service import current_service
 from mesh.topology.model import Address
@@ -50,23 +50,28 @@ class Proxy:
         if connections is None:
             raise MeshError("proxy() works inside a service that mesh runs")
         session = await connections.session()
+        incoming = Incoming(receive)
+        # A client that leaves cancels the exchange, which closes the upstream connection: whatever of a body had
+        # arrived by then is not passed on as a whole one.
+        await until_gone(incoming, self._exchange(session, scope, incoming, send))
+
+    async def _exchange(self, session: ClientSession, scope: Any, incoming: Incoming, send: Any) -> None:
+        """Pass the request on and the response back."""
         import aiohttp  # late, as in connections.py
 
         address = current_service().directory.address(self.service, "http")
-        upload = Upload(scope, receive)
+        has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
         with timed(self.service, "http"):
-            response = await self._ask(session, address, scope, upload)
-        watcher = asyncio.create_task(upload.hang_up_with_the_client(response))
+            response = await self._ask(session, address, scope, incoming.chunks() if has_body else None)
         try:
             await send({"type": "http.response.start", "status": response.status, "headers": self._answered(response)})
             async for chunk in response.content.iter_any():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         except (aiohttp.ClientError, TimeoutError):
-            return  # Half an answer: returning without its end makes the server cut the connection, as upstream did.
+            pass  # Half an answer: returning without its end makes the server cut the connection, as upstream did.
         finally:
-            watcher.cancel()
-            response.release()
+            response.close()
 
     def _answered(self, response: ClientResponse) -> list[tuple[bytes, bytes]]:
         """The answer's headers; a Location on the service is one below the path it is reached by here."""
@@ -76,7 +81,9 @@ class Proxy:
             if name.lower() not in _HOP
         ]
 
-    async def _ask(self, session: ClientSession, address: Address, scope: Any, upload: Upload) -> ClientResponse:
+    async def _ask(
+        self, session: ClientSession, address: Address, scope: Any, body: AsyncIterator[bytes] | None
+    ) -> ClientResponse:
         """The answer from its headers on; StatusError where none comes."""
         import aiohttp
         from yarl import URL
@@ -91,7 +98,7 @@ class Proxy:
                 scope["method"],
                 URL(f"http://{address}{target}{query}", encoded=True),
                 headers=[*_headers(scope), *headers_of(call).items(), ("grpc-timeout", timeout_text(seconds))],
-                data=upload.chunks() if upload.announced else None,
+                data=body,
                 timeout=aiohttp.ClientTimeout(
                     remaining, sock_connect=seconds, sock_read=seconds, ceil_threshold=seconds + 1
                 ),
@@ -115,29 +122,3 @@ def _headers(scope: Any) -> list[tuple[str, str]]:
         for name, value in scope["headers"]
         if name not in _HOP and name not in _OURS
     ]
-
-
-class Upload:
-    """The request's body as it comes, and the news that the client has left."""
-
-    def __init__(self, scope: Any, receive: Any) -> None:
-        self.announced = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
-        self._receive = receive
-        self._finished = asyncio.Event()
-        if not self.announced:
-            self._finished.set()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            message = await self._receive()
-            yield message.get("body", b"")
-            more = message.get("more_body", False)
-        self._finished.set()
-
-    async def hang_up_with_the_client(self, response: ClientResponse) -> None:
-        """Closes the upstream connection when the client closes its own: an endless answer would never notice."""
-        await self._finished.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        response.close()

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mesh.context import current_call
@@ -33,6 +33,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     return _response(StatusError(code_of_status(status), message, http_status=status), error.headers)
 
 
+async def _client_left(request: Request, error: Exception) -> Response:
+    return _response(StatusError(Code.CANCELLED, "the client left before the end of its body"))
+
+
 async def _bug(request: Request, error: Exception) -> Response:
     # Starlette raises the error once more after this answer: the log comes from the dispatcher.
     service, call = current_service_var.get(), current_call.get()
@@ -51,5 +55,6 @@ def _response(error: StatusError, headers: Mapping[str, str] | None = None) -> R
 exception_handlers: Mapping[Any, Any] = {
     StatusError: _status_error,
     HTTPException: _http_exception,
+    ClientDisconnect: _client_left,
     Exception: _bug,
 }

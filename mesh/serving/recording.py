@@ -29,21 +29,22 @@ def recorded_app(app: App, service: ServiceContext) -> App:
         if scope["type"] != "http" or scope["method"] != "GET":
             await app(scope, receive, send)
             return
-        started, answer, status = time.perf_counter(), bytearray(), ""
+        started, answer, status, whole = time.perf_counter(), bytearray(), "", False
 
         async def keeping(message: Message) -> None:
-            nonlocal status
+            nonlocal status, whole
             if message["type"] == "http.response.start":
                 status = str(message["status"])
             elif len(answer) <= MAX_ANSWER:
                 answer.extend(message.get("body", b""))
+            whole = not message.get("more_body", message["type"] == "http.response.start")
             await send(message)
 
         await app(scope, receive, keeping)
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         target = (scope["raw_path"] + query).decode("latin-1")
         headers = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"] if n not in _DROPPED)
-        if status and len(answer) <= MAX_ANSWER:
+        if whole and len(answer) <= MAX_ANSWER:
             milliseconds = (time.perf_counter() - started) * 1000
             exchanges.last[service.name] = Exchange("http", target, headers, b"", status, bytes(answer), milliseconds)
 

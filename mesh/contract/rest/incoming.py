@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from mesh.contract.protojson.body import too_large
 from mesh.contract.rest.exchange import Receive
+from mesh.errors import Code, StatusError
 
 T = TypeVar("T")
 
@@ -57,13 +58,15 @@ class Incoming:
             yield rest
 
 
-async def until_gone(incoming: Incoming, work: Awaitable[T]) -> T | None:
-    """Does the work, or cancels it when the client leaves first."""
+async def until_gone(incoming: Incoming, work: Awaitable[T]) -> T:
+    """Do the work, or cancel it and raise StatusError CANCELLED when the client leaves first."""
     pump = asyncio.ensure_future(incoming.pump())
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({pump, task}, return_when=asyncio.FIRST_COMPLETED)
-        return await task if task.done() else None
+        if not task.done():
+            raise StatusError(Code.CANCELLED, "the client left before the end of the call")
+        return await task
     finally:
         pump.cancel()
         task.cancel()

@@ -49,7 +49,11 @@ async def answer_stream(backend: Backend, asked: Asked, receive: Receive, send: 
         requests = _one(await asked.message(receive, limit))
     answers = backend.stream(method, requests, asked.metadata, asked.timeout)
     if method.server_streaming:
-        await until_gone(incoming, outgoing.run(answers))
+        try:
+            await until_gone(incoming, outgoing.run(answers))
+        except StatusError:
+            if not outgoing.started:
+                raise
         return None
     return await until_gone(incoming, _single(endpoint, answers))
 
@@ -88,7 +92,7 @@ class Outgoing:
         self._send = send
         self._endpoint = endpoint
         self._events = EVENTS.encode() in accept
-        self._started = False
+        self.started = False
         self._lock = asyncio.Lock()
 
     @property
@@ -108,7 +112,7 @@ class Outgoing:
             await self._break_off(error)
         except Exception:
             # For the server to log; the client is told that there will be no more.
-            if self._started:
+            if self.started:
                 await self._break_off(StatusError(Code.INTERNAL, "internal error"))
             raise
         finally:
@@ -121,8 +125,8 @@ class Outgoing:
 
     async def _start(self, content_type: str) -> None:
         async with self._lock:
-            if not self._started:
-                self._started = True
+            if not self.started:
+                self.started = True
                 headers = [(b"content-type", content_type.encode()), (b"cache-control", b"no-cache")]
                 await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -136,7 +140,7 @@ class Outgoing:
         await self._body(data)
 
     async def _break_off(self, error: StatusError) -> None:
-        if not self._started:
+        if not self.started:
             raise error
         data = b"" if self._endpoint.raw_response else self._frame("error", status_json(error))
         await self._body(data, more=False)

@@ -93,6 +93,8 @@ class Proxy:
         call = current_call.get()
         remaining = call.remaining() if call else None
         seconds = PROXY_TIMEOUT if remaining is None else remaining
+        if not seconds:  # which aiohttp would take for no limit
+            raise StatusError(Code.DEADLINE_EXCEEDED, f"the deadline had passed before {self.service} was asked")
         try:
             return await session.request(
                 scope["method"],

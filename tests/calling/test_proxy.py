@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -76,7 +77,9 @@ def test_a_service_that_does_not_answer_is_504_at_the_callers_deadline(
     ask = gateway(hung.address)
     status, _, body = ask("/api/users", grpc_timeout="300m")
     assert status == 504
-    assert body.startswith(b'{"code":4,"message":"user-service did not answer within 0.')
+    message = json.loads(body)["message"]
+    # Before a first request aiohttp is imported; on a busy machine that takes all of the time.
+    assert message.startswith(("user-service did not answer within 0.", "the deadline had passed before user-service"))
 
 
 def test_what_belongs_to_the_callers_connection_stays_there(gateway: Callable[[str], Ask], stack: ExitStack) -> None:

@@ -8,16 +8,16 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from mesh.control.guard import Guard
 from mesh.errors import Code, StatusError
 from mesh.runtime.messages import ServiceCommand, ServiceState, Snapshot, Stop
 from mesh.runtime.supervisor import Supervisor
 from mesh.serving.exception_handlers import exception_handlers
-from mesh.serving.http_dispatcher import App
 
 
-def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> App:
+def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> ASGIApp:
     """The API behind its guard. hosts: the values of the Host header by which it may be reached."""
 
     async def state(request: Request) -> Response:

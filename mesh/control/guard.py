@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hmac
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from mesh.contract.rest.exchange import error_response, send_answer
 from mesh.errors import Code, StatusError
-from mesh.serving.http_dispatcher import App, Receive, Scope, Send
 
 
 class Guard:
     """Stands before every route and method. hosts: the values of the Host header by which the app may be reached."""
 
-    def __init__(self, app: App, token: str, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str]) -> None:
         self._app = app
         self._token = token.encode()
         self._hosts = hosts

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import MutableMapping
 from typing import Any, cast
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from mesh.errors import UsageError
-from mesh.hosting.wsgi import Asgi, Receive, Send, asgi_of
+from mesh.hosting.wsgi import asgi_of
 
 _WANTED = "an ASGI or WSGI application, or a function without arguments that returns one"
 
 
-def asgi_app(found: Any, whose: str) -> Asgi:
+def asgi_app(found: Any, whose: str) -> ASGIApp:
     """The ASGI 3 application that `found` is, wraps, or returns.
 
     whose: starts the error's sentence: `"user-service: app:app"`. Raises UsageError for anything else; whatever a
@@ -28,7 +29,7 @@ def asgi_app(found: Any, whose: str) -> Asgi:
     return app
 
 
-def _adapted(found: Any) -> Asgi | None:
+def _adapted(found: Any) -> ASGIApp | None:
     """None for what is no application; a number of arguments tells the interfaces apart."""
     if not callable(found):
         return None
@@ -36,7 +37,7 @@ def _adapted(found: Any) -> Asgi | None:
     if inspect.isclass(found):
         return _asgi2(found) if arity == 1 and _is_async(getattr(found, "__call__", None)) else None  # noqa: B004
     if arity == 3 or (arity is None and _is_async(found)):
-        return cast(Asgi, found)
+        return cast(ASGIApp, found)
     if arity == 2 or (arity is None and not _is_async(found)):
         return asgi_of(found)
     return _asgi2(found) if arity == 1 and not _is_async(found) and _takes(found, "scope") else None
@@ -62,8 +63,8 @@ def _takes(found: Any, name: str) -> bool:
     return name in inspect.signature(found).parameters
 
 
-def _asgi2(found: Any) -> Asgi:
-    async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+def _asgi2(found: Any) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await found(scope)(receive, send)
 
     return app

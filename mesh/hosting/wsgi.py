@@ -7,13 +7,10 @@ them, and takes an upload that broke off for a whole one; both are mended here, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Asgi = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Requests that an application answers at once; the others wait. A thread is started when it is needed.
 WORKERS = 100
@@ -27,13 +24,13 @@ class ClientLeft(ConnectionResetError):
         super().__init__("the client closed the connection")
 
 
-def asgi_of(wsgi: Callable[..., Any]) -> Asgi:
+def asgi_of(wsgi: Callable[..., Any]) -> ASGIApp:
     """Return the ASGI application; its lifespan does nothing but end its threads."""
     from a2wsgi import WSGIMiddleware
 
     middleware: Any = WSGIMiddleware(_until_left(wsgi), workers=WORKERS)
 
-    async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             client = _Client(receive, send)
             await client.answered_by(middleware, {**scope, _CLIENT: client})
@@ -55,7 +52,7 @@ class _Client:
         self._messages: asyncio.Queue[Message] = asyncio.Queue(1)
         self._reading: asyncio.Task[None] | None = None
 
-    async def answered_by(self, middleware: Any, scope: MutableMapping[str, Any]) -> None:
+    async def answered_by(self, middleware: Any, scope: Scope) -> None:
         try:
             await middleware(scope, self.receive, self.send)
         except ClientLeft:

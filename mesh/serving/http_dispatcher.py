@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.context import Call, call_from
 from mesh.contract.rest.exchange import error_response, send_answer
 from mesh.errors import Code, StatusError
 from mesh.layers import Outcome, in_time, inbound, status_of
 from mesh.service import ServiceContext
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CARRIED = frozenset({b"traceparent", b"idempotency-key", b"grpc-timeout"})
 
@@ -27,7 +21,7 @@ class AppDispatcher:
     def __init__(self, service: ServiceContext) -> None:
         self._behind = (closed(f"{service.name} is starting"), service)
 
-    def serve(self, app: App, service: ServiceContext) -> None:
+    def serve(self, app: ASGIApp, service: ServiceContext) -> None:
         """Puts this application in the place of the one so far; requests in flight end on what they began with."""
         self._behind = (app, service)
 
@@ -47,7 +41,7 @@ class AppDispatcher:
 
     async def _answer(
         self,
-        app: App,
+        app: ASGIApp,
         service: ServiceContext,
         scope: Scope,
         receive: Receive,
@@ -83,7 +77,7 @@ def call_headers(scope: Scope) -> dict[str, str]:
     return {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _CARRIED}
 
 
-def closed(reason: str) -> App:
+def closed(reason: str) -> ASGIApp:
     """An application that answers everything with UNAVAILABLE and the reason."""
 
     async def unavailable(scope: Scope, receive: Receive, send: Send) -> None:

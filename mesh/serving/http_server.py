@@ -8,9 +8,9 @@ import os
 import socket
 from collections.abc import Sequence
 
+from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
-from mesh.serving.http_dispatcher import App
 from mesh.serving.http_protocol import GuardedProtocol
 from mesh.topology.model import Address
 
@@ -47,7 +47,7 @@ class HttpServer:
     The server runs no lifespan: an application's belongs to its generation, not to the sockets.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], app: App) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], app: ASGIApp) -> None:
         self._sockets = list(sockets)
         self._config = Config(
             app=app,

@@ -7,13 +7,15 @@ import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from starlette.types import ASGIApp
+
 from mesh.contract import Handlers, collect_handlers
 from mesh.service import ServiceContext
 from mesh.serving.grpc_aio_handlers import layered_aio
 from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.grpc_handlers import Layered
 from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
-from mesh.serving.http_dispatcher import App, AppDispatcher, closed
+from mesh.serving.http_dispatcher import AppDispatcher, closed
 from mesh.serving.http_server import HttpServer, adopt, bind
 from mesh.serving.recording import recorded_app
 from mesh.topology.model import Address
@@ -41,7 +43,7 @@ class HttpListener:
         for bound in self._sockets:
             bound.close()
 
-    def serve(self, app: App, service: ServiceContext) -> None:
+    def serve(self, app: ASGIApp, service: ServiceContext) -> None:
         """Puts this application in the place of the one so far."""
         self._dispatcher.serve(recorded_app(app, service), service)
 

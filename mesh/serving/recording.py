@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import grpc
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.contract.servicers import Handler, Handlers
 from mesh.observing.exchanges import Exchange
 from mesh.service import ServiceContext
-from mesh.serving.http_dispatcher import App, Message, Receive, Scope, Send
 
 #: Bytes; a longer answer is not kept.
 MAX_ANSWER = 1024 * 1024
 _DROPPED = frozenset({b"traceparent", b"grpc-timeout", b"content-length", b"connection"})
 
 
-def recorded_app(app: App, service: ServiceContext) -> App:
+def recorded_app(app: ASGIApp, service: ServiceContext) -> ASGIApp:
     """The application, whose last whole answer to a GET is kept; itself where the service keeps none."""
     exchanges = service.exchanges
     if exchanges is None:

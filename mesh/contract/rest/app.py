@@ -12,12 +12,14 @@ import logging
 from typing import NamedTuple
 from urllib.parse import quote
 
+from starlette.types import Receive, Scope, Send
+
 from mesh.context import current_call, timeout_seconds
 from mesh.contract.backends.backend import Backend, Reply
 from mesh.contract.http_rules.router import NotAllowed, Router
 from mesh.contract.methods import Contract
 from mesh.contract.rest.documentation import PAGES, Documentation
-from mesh.contract.rest.exchange import Asked, Receive, Response, Scope, Send, error_response, send_answer
+from mesh.contract.rest.exchange import Asked, Response, error_response, send_answer
 from mesh.contract.rest.metadata import request_metadata, response_headers
 from mesh.contract.rest.streaming import answer_stream
 from mesh.contract.rest.transcoding import Endpoint, Location, UnknownFields

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
+
+from starlette.types import Receive
 
 from mesh.contract.protojson.body import too_large
 from mesh.contract.rest.metadata import Header
 from mesh.errors import Code, StatusError
 
 
-async def read_body(
-    headers: Iterable[Header], receive: Callable[[], Awaitable[MutableMapping[str, Any]]], limit: int
-) -> bytes:
+async def read_body(headers: Iterable[Header], receive: Receive, limit: int) -> bytes:
     """The whole body, unpacked.
 
     limit: in bytes. Raises StatusError: 413 over it, before reading where the length is announced; 415 for an encoding
@@ -56,7 +55,7 @@ def gunzip(body: bytes, limit: int) -> bytes:
     return bytes(plain)
 
 
-async def _received(receive: Callable[[], Awaitable[MutableMapping[str, Any]]], limit: int) -> bytes:
+async def _received(receive: Receive, limit: int) -> bytes:
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from google.protobuf.message import Message
+from starlette.types import Receive, Send
 
 from mesh.contract.rest.bodies import read_body
 from mesh.contract.rest.metadata import Header, Metadata
 from mesh.contract.rest.transcoding import JSON, Endpoint, write_json
 from mesh.contract.status import error_headers, status_json
 from mesh.errors import StatusError
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Response(NamedTuple):

@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from typing import TypeVar
 
+from starlette.types import Receive
+
 from mesh.contract.protojson.body import too_large
-from mesh.contract.rest.exchange import Receive
 from mesh.errors import Code, StatusError
 
 T = TypeVar("T")

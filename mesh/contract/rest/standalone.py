@@ -13,24 +13,23 @@ or in front of a server that runs elsewhere:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import grpc.aio
 from google.protobuf import descriptor_pool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.contract.backends.backend import Backend, ChannelBackend
 from mesh.contract.backends.inprocess import ServicerBackend
 from mesh.contract.methods import Contract
 from mesh.contract.rest.app import Transcoder
-from mesh.contract.rest.exchange import Receive, Scope, Send, error_response, send_answer
+from mesh.contract.rest.exchange import error_response, send_answer
 from mesh.contract.servicers import collect_handlers
 from mesh.errors import Code, StatusError, UsageError
 
 log = logging.getLogger(__name__)
-
-App = Callable[[Scope, Receive, Send], Any]
 
 
 def rest_app(
@@ -38,7 +37,7 @@ def rest_app(
     channel: Callable[[], grpc.aio.Channel] | None = None,
     services: Sequence[str] = (),
     **options: Any,
-) -> App:
+) -> ASGIApp:
     """An ASGI application for the google.api.http rules of servicers, or of services behind a channel.
 
     servicers: classes, objects, or functions that take a server. channel: makes the channel; called once, in the loop
@@ -56,13 +55,13 @@ def rest_app(
     return guarded(Transcoder(contract, backend, **options))
 
 
-def guarded(app: App) -> App:
+def guarded(app: ASGIApp) -> ASGIApp:
     """The app, with what its handlers raise logged and answered as INTERNAL, without a word of it."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
+        async def watched(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)

@@ -19,10 +19,11 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from google.protobuf.message import Message
+from starlette.types import Receive, Send
 
 from mesh.contract.backends.backend import Backend
 from mesh.contract.rest.bodies import unsupported
-from mesh.contract.rest.exchange import Asked, Receive, Response, Send
+from mesh.contract.rest.exchange import Asked, Response
 from mesh.contract.rest.incoming import Incoming, until_gone
 from mesh.contract.rest.transcoding import Endpoint, write_json
 from mesh.contract.status import status_json

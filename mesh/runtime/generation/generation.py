@@ -10,6 +10,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from mesh.contract import Handlers, collect_handlers
 from mesh.errors import UsageError
 from mesh.hosting.adapt import asgi_app
@@ -17,7 +19,7 @@ from mesh.hosting.isolation import Isolation
 from mesh.runtime.generation.http_app import assemble
 from mesh.runtime.generation.lifespan import Lifespan
 from mesh.service import ServiceContext, current_service_var
-from mesh.serving.http_dispatcher import App, closed
+from mesh.serving.http_dispatcher import closed
 from mesh.topology.model import Service
 
 #: How often, twenty times a second, a generation is found without a call before it is ended.
@@ -44,7 +46,7 @@ class Generation:
         number: int,
     ) -> None:
         self.context = context
-        self.app: App = closed(f"{service.name} has no HTTP application")
+        self.app: ASGIApp = closed(f"{service.name} has no HTTP application")
         self.handlers: Handlers = collect_handlers(())
         self._service = service
         self._isolation = isolation

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from mesh.calling.mount import mount
 from mesh.contract import Handlers, ServicerBackend, Transcoder
 from mesh.service import current_service
-from mesh.serving.http_dispatcher import App, Receive, Scope, Send
 from mesh.topology.model import Http
 
 
-def assemble(http: Http, own: App | None, handlers: Handlers, pool: Executor) -> App:
+def assemble(http: Http, own: ASGIApp | None, handlers: Handlers, pool: Executor) -> ASGIApp:
     """The application behind a listener's door.
 
     Without one of its own, a service's contract is served as REST by its own servicers, with `GET /health` beside it.
     """
-    app: App = own or Health(own_rest(http, handlers, pool))
+    app: ASGIApp = own or Health(own_rest(http, handlers, pool))
     if http.contracts:
         app = Mounted(mount(http, current_service().directory), app)
     return app
 
 
-def own_rest(http: Http, handlers: Handlers, pool: Executor) -> App:
+def own_rest(http: Http, handlers: Handlers, pool: Executor) -> ASGIApp:
     """The REST API that the service's own servicers answer."""
     service = current_service()
     descriptors = service.directory.described(service.name)
@@ -33,7 +34,7 @@ def own_rest(http: Http, handlers: Handlers, pool: Executor) -> App:
 class Health:
     """Answers `GET /health` and hands on everything else."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +50,7 @@ class Health:
 class Mounted:
     """Hands on to the mount what lies under its prefix or, where it has none, what its rules match; else to the app."""
 
-    def __init__(self, mounted: Transcoder, app: App) -> None:
+    def __init__(self, mounted: Transcoder, app: ASGIApp) -> None:
         self._mounted = mounted
         self._app = app
         self._prefix = f"{mounted.prefix}/".encode() if mounted.prefix else b""

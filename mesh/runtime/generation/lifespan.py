@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from mesh.errors import MeshError
-from mesh.serving.http_dispatcher import App, Message, Receive, Scope, Send
 
 
 class LifespanError(MeshError):
@@ -16,14 +17,14 @@ class LifespanError(MeshError):
 class Lifespan:
     """Runs `app`'s lifespan in a task. An application without one is as good as one with nothing to do."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.state: dict[str, Any] = {}
         self._app = app
         self._events: asyncio.Queue[Message] = asyncio.Queue()
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    def around(self, app: App) -> App:
+    def around(self, app: ASGIApp) -> ASGIApp:
         """The application, whose requests get the state that its lifespan filled."""
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:

@@ -27,6 +27,8 @@ FLOORS = {
     "export": 1,
     "errors": 0,
     "context": 0,
+    "references": 0,
+    "suggestions": 0,
     "service": 1,
     "topology.model": 0,
 }

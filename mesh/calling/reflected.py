@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from mesh.contract import Contract, Method, parse_json
 from mesh.errors import Code, MeshError, StatusError, UsageError
-from mesh.topology.declaration.mistakes import nearest
+from mesh.suggestions import did_you_mean
 from mesh.topology.model import Address
 
 
@@ -90,8 +90,7 @@ class Reflected:
         found = [full for full in methods if full == wanted or full.endswith(f".{wanted}")]
         if len(found) != 1:
             which = "more than one" if found else "no"
-            near = nearest(wanted, [each.name for each in methods.values()])
-            hint = f"; did you mean {near!r}?" if near else ";"
+            hint = did_you_mean(wanted, [each.name for each in methods.values()]) or ";"
             raise UsageError(f"{self._address} has {which} method {name!r}{hint} there are {', '.join(methods)}")
         return Method.of(methods[found[0]])
 

@@ -64,7 +64,7 @@ def mesh_of(name: str) -> Running:
     """The mesh of this project that runs the service; UsageError where none does."""
     from mesh.control.client import alive
     from mesh.errors import UsageError
-    from mesh.topology.declaration.mistakes import nearest
+    from mesh.suggestions import no_such
 
     meshes = alive(project_folder())
     for running in meshes:
@@ -73,9 +73,7 @@ def mesh_of(name: str) -> Running:
     names = [each for running in meshes for each in running.services]
     if not names:
         raise UsageError("nothing of this project runs here; start it with `mesh up`")
-    near = nearest(name, names)
-    hint = f"; did you mean {near!r}?" if near else ";"
-    raise UsageError(f"there is no service {name!r}{hint} there are {', '.join(names)}")
+    raise UsageError(no_such("service", name, names))
 
 
 def state_of(running: Running, name: str) -> dict[str, Any]:

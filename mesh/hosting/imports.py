@@ -15,8 +15,10 @@ from typing import Any
 
 from mesh.hosting.loader import ServiceLoader, admit, dismiss, forget
 from mesh.hosting.protos import Protos, StartAgain
-from mesh.hosting.references import Reference, ServiceImportError, blamed, nearest
+from mesh.hosting.references import ServiceImportError, blamed
 from mesh.hosting.world import World
+from mesh.references import Reference
+from mesh.suggestions import did_you_mean
 
 
 class Generation:
@@ -140,12 +142,12 @@ class Generation:
     def _no_module(self, name: str) -> ServiceImportError:
         known = [found.name for found in pkgutil.iter_modules([str(root) for root in self.roots])]
         where = f" in {', '.join(map(str, self.roots))}" if self.roots else ""
-        return ServiceImportError(f"{self.service_name}: there is no module {name!r}{where}{nearest(name, known)}")
+        return ServiceImportError(f"{self.service_name}: there is no module {name!r}{where}{did_you_mean(name, known)}")
 
     def _no_attribute(self, module: ModuleType, found: Any, name: str) -> ServiceImportError:
         holder = getattr(found, "__name__", type(found).__name__).removeprefix(f"{self.prefix}.")
         file = getattr(module, "__file__", None)
         return ServiceImportError(
-            f"{self.service_name}: {holder} ({file}) has no {name!r}{nearest(name, dir(found))}",
+            f"{self.service_name}: {holder} ({file}) has no {name!r}{did_you_mean(name, dir(found))}",
             file=Path(file) if file else None,
         )

@@ -1,21 +1,18 @@
-"""`"module:attribute"` as a service's declaration writes it, and what went wrong when it was loaded."""
+"""What went wrong when a service's code was loaded, told with the service, the file and the line."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.errors import MeshError, UsageError
+from mesh.errors import MeshError
 
 #: How C extensions say that they were loaded before: numpy, PyO3, and others of one phase.
 _ONCE = re.compile(r"more than once|only be initialized once|already (been )?(loaded|initiali[sz]ed)", re.IGNORECASE)
-_REFERENCE = re.compile(r"(?P<module>.+?):(?P<attribute>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(\s*\))?")
 _MACHINERY = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<frozen importlib")
 
 
@@ -41,35 +38,6 @@ class ServiceImportError(MeshError):
         self.line = line
         self.trace = trace
         self.exit_code = exit_code
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """`module:attribute`, `module:factory()` or `path/to/file.py:attribute`, taken apart."""
-
-    module: str
-    attribute: str
-    call: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> Reference:
-        """Raises UsageError for any other form."""
-        matched = _REFERENCE.fullmatch(text.strip())
-        if matched is None:
-            raise UsageError(
-                f"{text!r} is not of the form module:attribute, module:factory() or path/to/file.py:attribute"
-            )
-        return cls(matched["module"].strip(), matched["attribute"], matched["call"] is not None)
-
-    @property
-    def is_file(self) -> bool:
-        return self.module.endswith(".py")
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where no known word is near."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 @contextmanager

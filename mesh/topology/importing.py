@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mesh.errors import MeshError, UsageError
-from mesh.topology.declaration.mistakes import nearest
+from mesh.references import Reference
+from mesh.suggestions import did_you_mean
 from mesh.topology.model import Topology
 
 
@@ -25,13 +26,15 @@ def import_topology(target: str, folder: Path, again: bool = False) -> tuple[Top
     Raises UsageError where there is no such module or attribute, or it is no Topology; MeshError, with the module's own
     error as its cause, where that code fails.
     """
-    name, _, path = target.partition(":")
+    reference = Reference.parse(target)
     with _leading(folder):
         try:
-            module = _module(name, folder)
+            module = (
+                _module_of_file(folder / reference.module) if reference.is_file else _module(reference.module, folder)
+            )
             if again:
                 module = _executed_anew(module)
-            found = _attribute(module, path, target)
+            found = _attribute(module, reference.attribute, target)
             made = found() if callable(found) else found
         except MeshError:
             raise
@@ -64,6 +67,14 @@ def _module(name: str, folder: Path) -> Any:
         raise
 
 
+def _module_of_file(file: Path) -> Any:
+    """The module that this file is, as a module of the file's name."""
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}")
+    with _leading(file.parent):
+        return _module(file.stem, file.parent)
+
+
 def _executed_anew(module: Any) -> Any:
     """The module as its file is now, in the place of the one so far; where that fails, nothing has changed."""
     fresh = importlib.util.module_from_spec(module.__spec__)
@@ -82,8 +93,7 @@ def _attribute(module: Any, path: str, target: str) -> Any:
     found = module
     for name in path.split("."):
         if not hasattr(found, name):
-            near = nearest(name, [word for word in vars(module) if not word.startswith("_")])
-            hint = f"; did you mean {near!r}?" if near else ""
+            hint = did_you_mean(name, [word for word in vars(module) if not word.startswith("_")])
             raise UsageError(f"{target}: there is no {name!r} in {module.__name__}{hint}")
         found = getattr(found, name)
     return found

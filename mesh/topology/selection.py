@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mesh.errors import UsageError
+from mesh.suggestions import no_such
 from mesh.topology.declaration.checking import circle, port_mistakes
-from mesh.topology.declaration.mistakes import TopologyError, nearest
+from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.model import Grpc, Http, Kind, Service, Topology, without_listener
 
 
@@ -96,9 +97,7 @@ def _named(topology: Topology, name: str) -> tuple[str, frozenset[Kind]]:
                 return service.name, frozenset({listener.kind})
     dotted = "." in name
     names = topology.listener_names() if dotted else [service.name for service in topology]
-    near = nearest(name, names)
-    hint = f"; did you mean {near!r}?" if near else ";"
-    raise UsageError(f"there is no {'listener' if dotted else 'service'} {name!r}{hint} there are {_listed(names)}")
+    raise UsageError(no_such("listener" if dotted else "service", name, names))
 
 
 def _kinds(service: Service) -> frozenset[Kind]:

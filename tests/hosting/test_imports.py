@@ -338,7 +338,7 @@ def test_a_wrong_reference_is_ours_and_names_the_nearest_word(write: Write, worl
         generation.load("main:aplication")
     with pytest.raises(ServiceImportError, match=r"there is no file .*/nothing\.py"):
         generation.load("nothing.py:application")
-    with pytest.raises(UsageError, match="'main' is not of the form module:attribute"):
+    with pytest.raises(UsageError, match="'main' is not a reference; expected"):
         generation.load("main")
 
 

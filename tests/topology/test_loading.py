@@ -232,7 +232,8 @@ command = "x"
     assert mistakes_of(tmp_path, text) == [
         "mesh.toml:2: mesh.nam: there is no such key; known are name, protos; did you mean 'name'?",
         f"mesh.toml:5: services.gateway.root: there is no folder {tmp_path}/gone",
-        'mesh.toml:6: services.gateway.http.app: expected "module:attribute" or "module:function()", not "app.app"',
+        'mesh.toml:6: services.gateway.http.app: expected "module:attribute", "module:function()" or '
+        '"path/to/file.py:attribute", not "app.app"',
         'mesh.toml:6: services.gateway.http.prefix: expected a path such as "/api/grpc", with a slash before and none '
         'after it, not "/api/"',
         "mesh.toml:7: services.gateway.depends_on: there is no service 'usr'; there are gateway, user-service, Web_; "
@@ -360,6 +361,16 @@ def test_a_topology_comes_from_a_module(tmp_path: Path, attribute: str) -> None:
     declare(tmp_path, MODULE, "mesh_shop_good.py")
     assert load(f"mesh_shop_good:{attribute}", tmp_path, store).listener_names() == ["web.http"]
     assert str(tmp_path) not in sys.path
+
+
+def test_a_topology_comes_from_a_file_below_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "mesh_shop_file.py").write_text(MODULE)
+    topology = load("deploy/mesh_shop_file.py:shop", tmp_path, store)
+    assert [service.name for service in topology] == ["web"]
+    assert topology.source == tmp_path / "deploy" / "mesh_shop_file.py"
+    with pytest.raises(UsageError, match=r"there is no file .*/deploy/gone\.py"):
+        load("deploy/gone.py:shop", tmp_path, store)
 
 
 def test_the_folders_of_a_module_are_relative_to_the_folder(tmp_path: Path) -> None:

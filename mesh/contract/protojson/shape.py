@@ -7,7 +7,6 @@ knows the nearest name for an unknown field.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,13 +14,12 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from mesh.contract.protojson.fields import AS_JSON, ONE_STRING, WRAPPERS, map_entry, shown
 from mesh.contract.protojson.scalars import Check, Mismatch, anything, kind, scalar, string
+from mesh.suggestions import did_you_mean
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> Mismatch:
     """The mistake of a name that is not there, with the nearest one that is."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return Mismatch(f"is no {what}{hint}", shown(name)[1:-1])
+    return Mismatch(f"is no {what}{did_you_mean(name, known)}", shown(name)[1:-1])
 
 
 class Shapes:

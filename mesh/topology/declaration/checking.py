@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mesh.topology.declaration.mistakes import Mistake, nearest
+from mesh.suggestions import nearest
+from mesh.topology.declaration.mistakes import Mistake
 from mesh.topology.model import Service, Topology
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mesh import references
+from mesh.errors import UsageError
 from mesh.topology.model import Address
-
-_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,15 @@ def _list(value: Any, form: Form) -> tuple[Any, ...]:
     return tuple(form.read(item) for item in value)
 
 
+def _reference(value: Any) -> str:
+    text = _text(value)
+    try:
+        references.Reference.parse(text)
+    except UsageError:
+        raise ValueError from None
+    return text
+
+
 def _port(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 65535:
         raise ValueError
@@ -98,8 +107,8 @@ NAMES = list_of(Form("a service's name", _text))
 CONTRACTS = one_or_list_of(Form("a service's name", _text))
 PORT = Form("a whole number from 0 to 65535 (0 for any free port)", _port)
 PORTS = Form("a list of whole numbers from 0 to 65535 (0 for any free port)", _ports)
-REFERENCE = Form('"module:attribute" or "module:function()"', lambda value: _text(value, _REFERENCE.fullmatch))
-REFERENCES = one_or_list_of(Form('"module:attribute"', REFERENCE.read))
+REFERENCE = Form(references.EXPECTED, _reference)
+REFERENCES = one_or_list_of(REFERENCE)
 ALIASES = list_of(Form('"host:port"', lambda value: str(Address.parse(_text(value)))))
 PREFIX = Form(
     'a path such as "/api/grpc", with a slash before and none after it',

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 
 from mesh.errors import UsageError
@@ -38,16 +37,3 @@ class TopologyError(UsageError):
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
         self.mistakes = list(mistakes)
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, whole or in one of its parts (`usr` and `user-service`); None if none is."""
-    score, best = max(((_likeness(word.lower(), name), name) for name in known), default=(0.0, ""))
-    return best if score >= 0.6 else None
-
-
-def _likeness(word: str, name: str) -> float:
-    whole = SequenceMatcher(None, word, name).ratio()
-    parts = name.replace("_", "-").replace(".", "-").split("-")
-    # A part counts a little less than the whole, so that `user-servic` is no closer to `user` than to `user-service`.
-    return max(whole, *(0.9 * SequenceMatcher(None, word, part).ratio() for part in parts))

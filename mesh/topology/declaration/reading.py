@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mesh.errors import UsageError
+from mesh.suggestions import nearest
 from mesh.topology.declaration import schema, toml_positions
 from mesh.topology.declaration.checking import check
 from mesh.topology.declaration.forms import AS_IT_IS, Form, Table
-from mesh.topology.declaration.mistakes import Mistake, TopologyError, nearest
+from mesh.topology.declaration.mistakes import Mistake, TopologyError
 from mesh.topology.model import Grpc, Http, Service, Topology
 
 Key = tuple[str, ...]

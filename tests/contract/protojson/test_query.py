@@ -74,8 +74,8 @@ def test_parameters_become_fields(query, expected):
         ("bool_value=tRUE", "bool_value is neither true nor false: 'tRUE'"),
         ("kind=EPIC", "kind is not one of UNKNOWN, NOVEL, POEM: 'EPIC'"),
         ("bytes_value=$$$", "bytes_value is not base64: '$$$'"),
-        ("string_valu=x", "string_valu is no query parameter of this method; did you mean stringValue?"),
-        ("string_value.x=1", "string_value.x is no query parameter of this method; did you mean stringValue?"),
+        ("string_valu=x", "string_valu is no query parameter of this method; did you mean 'stringValue'?"),
+        ("string_value.x=1", "string_value.x is no query parameter of this method; did you mean 'stringValue'?"),
         ("string_value=a&stringValue=b", "stringValue is given twice"),
         ("choice_text=a&choice_number=1", "choice_number excludes choice_text: a message holds one of them"),
         (

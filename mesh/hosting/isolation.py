@@ -48,7 +48,7 @@ class Isolation:
         self._lookups = Lookups(self.arrivals)
         self._patches: Sequence[Patch] = (
             self.environ,
-            Threads(),
+            Threads(self.arrivals),
             Logs(),
             self.output,
             self.names,

@@ -1,19 +1,31 @@
-"""A service's own threads and pools run in its context, so that what they print, read and ask for is the service's."""
+"""A service's own threads and pools run in its context, so that what they print, read and ask for is the service's.
+
+Which thread of a pool works for which call is noted: a call that does not end is then named with the line it is at.
+"""
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from types import ModuleType
 from typing import Any
 
+from mesh.context import current_call
+from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.patches import Patch
+from mesh.observing.journal import InFlight, Waiting
 from mesh.service import current_service_var
 
 
 class Threads(Patch):
     """`Thread.start` carries a service's context, `ThreadPoolExecutor.submit` everybody's."""
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        super().__init__()
+        self._arrivals = arrivals
 
     def install(self) -> None:
         start, submit = threading.Thread.start, ThreadPoolExecutor.submit
@@ -26,11 +38,51 @@ class Threads(Patch):
         def carrying_submit(
             pool: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
         ) -> Future[Any]:
+            call = call_in_flight()
+            if call is not None:
+                fn = _noted(fn, call, pool._max_workers)
             # Outside a service as well: the worker may be a thread that a service has started.
             return submit(pool, copy_context().run, fn, *args, **kwargs)
 
         self.patches.replace(threading.Thread, "start", carrying_start)
         self.patches.replace(ThreadPoolExecutor, "submit", carrying_submit)
+        self._arrivals.when("anyio.to_thread", self._note_workers_of_anyio)
+
+    def _note_workers_of_anyio(self, to_thread: ModuleType) -> None:
+        """Starlette and FastAPI run plain handlers in anyio's threads, which carry the context themselves."""
+        run_sync = to_thread.run_sync
+
+        @functools.wraps(run_sync)
+        async def noting_run_sync(func: Callable[..., Any], *args: Any, **options: Any) -> Any:
+            call = call_in_flight()
+            if call is not None:
+                limiter = options.get("limiter") or to_thread.current_default_thread_limiter()
+                func = _noted(func, call, limiter.total_tokens)
+            return await run_sync(func, *args, **options)
+
+        self.patches.replace(to_thread, "run_sync", noting_run_sync)
+
+
+def call_in_flight() -> InFlight | None:
+    """Return the call that the running code answers; None outside one, and once it has been answered."""
+    call, service = current_call.get(), current_service_var.get()
+    return service.journal.in_flight.get(call.span_id) if call is not None and service is not None else None
+
+
+def _noted(function: Callable[..., Any], call: InFlight, threads: int) -> Callable[..., Any]:
+    """Return the function, to be called in a pool of so many threads; notes in the call which of them runs it."""
+    call.waiting = Waiting(threads)
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        thread = threading.get_ident()
+        call.waiting = None
+        call.workers.append(thread)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            call.workers.remove(thread)
+
+    return noted
 
 
 def _carry(thread: threading.Thread) -> None:

@@ -63,10 +63,15 @@ class _Client:
             if self._reading is not None:
                 self._reading.cancel()
 
+    def check(self) -> None:
+        """Raise ClientLeft if nobody reads the answer any more."""
+        if self.has_left:
+            raise ClientLeft
+
     async def receive(self) -> Message:
         self._read_ahead()
-        if self.has_left and self._messages.empty():
-            raise ClientLeft
+        if self._messages.empty():
+            self.check()
         message = await self._messages.get()
         if message["type"] == "http.disconnect":
             raise ClientLeft
@@ -90,17 +95,17 @@ class _Client:
 
 
 def _until_left(wsgi: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the application, whose answer ends, and is closed, after the chunk during which its client left."""
+    """Return the application, whose answer breaks off, and is closed, after the chunk during which its client left."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         client: _Client = environ["asgi.scope"][_CLIENT]
 
         def start(*args: Any) -> Callable[[bytes], None]:
+            client.check()
             write = start_response(*args)
 
             def checked(chunk: bytes) -> None:
-                if client.has_left:
-                    raise ClientLeft
+                client.check()
                 write(chunk)
 
             return checked
@@ -119,8 +124,7 @@ class _Chunks:
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
-            if self._client.has_left:
-                return
+            self._client.check()
             yield chunk
 
     def close(self) -> None:

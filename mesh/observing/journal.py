@@ -115,13 +115,26 @@ class Journal:
 
 
 @dataclass(slots=True)
+class Waiting:
+    """Work of a call that waits for a thread of a pool of so many; looks: how often it was found waiting."""
+
+    threads: int
+    since: float = field(default_factory=time.monotonic)
+    looks: int = 0
+
+
+@dataclass(slots=True)
 class InFlight:
     """A call being answered: by which ServiceContext, its name, and the thread (an ident; the loop's if async).
 
     task: the asyncio.Task that answers it; None in a thread without a loop.
+    workers: idents of the pools' threads that work for it at the moment, the latest last.
+    waiting: the work that it handed to a pool last, until a thread takes that.
     """
 
     service: Any
     name: str
     thread: int
     task: Any = None
+    workers: list[int] = field(default_factory=list)
+    waiting: Waiting | None = None

@@ -93,7 +93,9 @@ class Supervisor:
     @contextmanager
     def _watching(self) -> Iterator[None]:
         """Watches the loops and, where it is wanted, the files."""
-        watching: list[Watchdog | Watcher] = [Watchdog(lambda: dict(self._instances.by_name), self._status.log)]
+        instances = self._instances
+        watchdog = Watchdog(lambda: dict(instances.by_name), self.journal.in_flight, self._status.log)
+        watching: list[Watchdog | Watcher] = [watchdog]
         if self.options.watch:
             watching.append(Watcher(self._instances.folders, self.post, lambda text: self._status.log("mesh", text)))
         for each in watching:

@@ -12,6 +12,7 @@ from misbehaving import GET, Misbehaving, failure, wait_until
 from mesh.contract import collect_handlers
 from mesh.observing.journal import Line, Span
 from mesh.pytest_plugin import Mesh
+from mesh.runtime.diagnostics.watchdog import Watchdog
 from mesh.service import ServiceContext
 from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.grpc_handlers import Layered
@@ -117,6 +118,7 @@ def test_a_client_that_cancels_frees_its_slot_and_the_handler_learns_it(bad: Mes
 @pytest.fixture
 def two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.serving.grpc_server.WORKERS", 2)
+    monkeypatch.setattr(Watchdog, "tick", 0.02)
 
 
 class Expired:
@@ -193,6 +195,8 @@ def test_a_server_whose_threads_are_all_busy_refuses_at_once(
     calls = [bad.channel("user-service").unary_unary(GET).future(b"\x08\x05") for _ in range(2)]
     assert all(servicer.hanging.acquire(timeout=30) for _ in calls)
     assert failure(lambda: raw(bad, GET, b"\x08\x64"))[0] == "RESOURCE_EXHAUSTED"
+    said = "all 2 threads for gRPC are busy, and further calls get RESOURCE_EXHAUSTED; the oldest call, GetUser, is at"
+    wait_until(lambda: any(said in getattr(each, "text", "") for each in bad.supervisor.journal.entries()))
     answer = bad.http("gateway").get("/api/grpc/users/100")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     servicer.released.set()

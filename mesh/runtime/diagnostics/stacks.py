@@ -19,10 +19,7 @@ class HasStack(Protocol):
 
 def stack_of(thread: int | None) -> str:
     """The innermost frames of a thread, mesh's own left out where anything else is left; empty when it is gone."""
-    frame = sys._current_frames().get(thread) if thread is not None else None
-    if frame is None:
-        return ""
-    return _innermost(traceback.extract_stack(frame))
+    return _innermost(_frames(thread))
 
 
 def report_unfinished(
@@ -34,7 +31,7 @@ def report_unfinished(
     """
     calls = list(journal.in_flight.values())
     for call in calls:
-        text = f"{call.name} did not end within {grace:g} s; it stands at\n{_stack_of_call(call)}"
+        text = f"{call.name} did not end within {grace:g} s; it stands at\n{stack_of_call(call)}"
         journal.append(Line(call.service.name, text, "stderr"))
     hanging = set(hanging) - {call.service.name for call in calls}
     for name in hanging:
@@ -43,10 +40,16 @@ def report_unfinished(
     return hanging | {call.service.name for call in calls}
 
 
-def _stack_of_call(call: InFlight) -> str:
-    """Where its coroutine awaits; where its thread stands, for a call that holds on to it."""
+def stack_of_call(call: InFlight) -> str:
+    """Return where its coroutine awaits, or where its thread stands, followed by its work in the thread of a pool."""
     frames = list(_awaiting(call.task.get_coro())) if call.task is not None else []
-    return _innermost(frames) if frames else stack_of(call.thread)
+    return _innermost([*(frames or _frames(call.thread)), *(_frames(call.workers[-1]) if call.workers else ())])
+
+
+def _frames(thread: int | None) -> Sequence[traceback.FrameSummary]:
+    """Return the frames of a thread, the innermost last; none when it is gone."""
+    frame = sys._current_frames().get(thread) if thread is not None else None
+    return traceback.extract_stack(frame) if frame is not None else []
 
 
 def _awaiting(coroutine: Any) -> Iterator[traceback.FrameSummary]:

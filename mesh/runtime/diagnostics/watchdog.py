@@ -18,6 +18,8 @@ from types import FrameType
 from typing import Protocol
 
 from mesh.hosting.world import stem_of
+from mesh.observing.journal import InFlight
+from mesh.runtime.diagnostics.saturation import Saturation
 from mesh.runtime.diagnostics.stacks import stack_of
 
 #: Where an event loop's thread stands when there is nothing to do: uvloop's waits in C, below the runner.
@@ -48,6 +50,7 @@ class Watchdog:
     """A thread that looks at every loop, and wakes only those that are at work.
 
     instances: what to look at, by the services' names; asked for at every look.
+    in_flight: the journal's calls in flight.
     say: takes a service's name and what is to be said of it.
     """
 
@@ -63,8 +66,11 @@ class Watchdog:
     def __init__(
         self,
         instances: Callable[[], Mapping[str, Watched]],
+        in_flight: Mapping[str, InFlight],
         say: Callable[[str, str], None],
     ) -> None:
+        self._in_flight = in_flight
+        self._saturation = Saturation(say)
         self._instances = instances
         self._say = say
         self._pings: dict[str, Ping] = {}
@@ -90,6 +96,7 @@ class Watchdog:
             }
             for name, (loop, thread) in loops.items():
                 self._look_at(name, loop, thread, frames.get(thread))
+            self._saturation.look_at(list(self._in_flight.values()))
             if time.monotonic() - self._looked >= 4 * self.tick:
                 self._look_at_threads({thread for _, thread in loops.values()}, frames)
 

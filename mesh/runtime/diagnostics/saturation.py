@@ -1,0 +1,47 @@
+"""Says when the threads that answer a service's calls are all busy, so that others wait or are refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from mesh.observing.journal import InFlight
+from mesh.runtime.diagnostics.stacks import stack_of_call
+from mesh.serving import grpc_server
+
+
+class Saturation:
+    """Looked at by the watchdog, again and again; says it once for each generation of a service."""
+
+    #: Looks at which a call is found waiting for the same thread, or every thread of gRPC busy, before it is said.
+    said_after = 4
+
+    def __init__(self, log: Callable[[str, str], None]) -> None:
+        self._log = log
+        self._full: Counter[str] = Counter()
+        #: By service, the id of the generation's ServiceContext of which it was said.
+        self._said: dict[str, int] = {}
+
+    def look_at(self, calls: Sequence[InFlight]) -> None:
+        for call in calls:
+            if (waiting := call.waiting) is not None:
+                waiting.looks += 1
+                if waiting.looks == self.said_after:
+                    self._say(call, calls, f"all {waiting.threads:g} threads of a pool are busy, and {call.name} waits")
+        plain = {call.service.name: call for call in calls if call.task is None}
+        numbers = Counter(call.service.name for call in calls if call.task is None)
+        full = [name for name, number in numbers.items() if number >= grpc_server.WORKERS]
+        self._full = Counter({name: self._full[name] + 1 for name in full})
+        for name in full:
+            if self._full[name] == self.said_after:
+                text = f"all {grpc_server.WORKERS} threads for gRPC are busy, and further calls get RESOURCE_EXHAUSTED"
+                self._say(plain[name], calls, text)
+
+    def _say(self, call: InFlight, calls: Sequence[InFlight], text: str) -> None:
+        name = call.service.name
+        if self._said.get(name) == id(call.service):
+            return
+        self._said[name] = id(call.service)
+        busy = [each for each in calls if each.service.name == name and (each.workers or each.task is None)]
+        where = f"; the oldest call, {busy[0].name}, is at\n{stack_of_call(busy[0])}" if busy else ""
+        self._log(name, text + where)

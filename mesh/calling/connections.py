@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 
 from mesh.service import current_service_var
+from mesh.sockets import socket_of
 from mesh.topology.model import Address
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Connections:
             import aiohttp
 
             # Servers close a connection after some 5 s without a request; one must not be used again just then.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3, socket_factory=socket_of)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -15,6 +15,7 @@ from mesh.commands.project import current_folder
 from mesh.commands.terminal.streams import write_lines
 
 if TYPE_CHECKING:
+    from mesh.commands.signals import StopSignals
     from mesh.commands.terminal.lines import Style
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.model import Topology
@@ -55,7 +56,7 @@ def up(
         raise click.UsageError("--data and --memory exclude each other; give one of them")
     from mesh.commands.signals import StopSignals
 
-    ending = StopSignals()
+    signals = StopSignals()
     declared, selected = topologies(target, **chosen)
     if pinned:
         pin(selected, processes)
@@ -67,10 +68,10 @@ def up(
     watch = is_theirs and not no_reload
     options = Options(host=host, data=folder, processes=processes, watch=watch, replay=replay)
     supervisor = Supervisor(selected, declared, options, lambda: topologies(target, again=True, **chosen))
-    ending.of(supervisor)
     run(
         supervisor,
         declared,
+        signals,
         started,
         as_json=as_json,
         quiet=quiet,
@@ -97,7 +98,14 @@ def topologies(
 
 
 def run(
-    supervisor: Supervisor, declared: Topology, started: float, *, as_json: bool, quiet: bool, apart: bool
+    supervisor: Supervisor,
+    declared: Topology,
+    signals: StopSignals,
+    started: float,
+    *,
+    as_json: bool,
+    quiet: bool,
+    apart: bool,
 ) -> NoReturn:
     """Binds, notes the mesh for other commands, runs it to its end, forgets the note, and ends the process."""
     from mesh import __version__
@@ -110,7 +118,8 @@ def run(
     with state.starting(declared.folder):
         if not apart:
             refuse_a_second(declared, supervisor)
-        supervisor.bind()
+        bind(supervisor)
+        signals.of(supervisor)
         warn_public_host(supervisor.options.host)
         warn_port_shadowed(supervisor)
         control = ControlServer(supervisor)
@@ -128,6 +137,26 @@ def run(
         note.unlink(missing_ok=True)
         printer.close()
     leave(supervisor, status)
+
+
+def bind(supervisor: Supervisor) -> None:
+    """Binds every port; names the project of a mesh that has one of them."""
+    from mesh.control.state import project_of
+    from mesh.errors import MeshError
+    from mesh.runtime.instances.ports import PortError
+
+    try:
+        supervisor.bind(lambda text: write_lines(f"mesh: {text}", err=True))
+    except PortError as error:
+        pid = error.owner.pid if error.owner is not None else None
+        project = project_of(pid) if pid is not None else None
+        if project is None:
+            raise
+        where, _, _ = str(error).partition(" is held by ")
+        raise MeshError(
+            f"{where} is held by the mesh of another project, {project} (pid {pid}); "
+            "end it with `mesh down` there, or run this one with --port-base or --free-ports"
+        ) from error
 
 
 def refuse_a_second(declared: Topology, supervisor: Supervisor) -> None:

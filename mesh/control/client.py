@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from mesh.control.state import Running, noted
 from mesh.errors import MeshError
+from mesh.sockets import LocalConnection
 
 #: Seconds that a mesh gets to say that it is there.
 ANSWER_WITHIN = 2.0
@@ -44,7 +45,7 @@ def alive(project: Path) -> list[Running]:
 def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:
     """The JSON of one request; MeshError where it is refused or not answered."""
     address = urlsplit(running.url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
+    connection = LocalConnection(address.hostname or "", address.port or 0, timeout)
     try:
         connection.request(method, path, headers={"authorization": f"Bearer {running.token}"})
         with connection.getresponse() as response:

@@ -10,9 +10,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mesh.errors import MeshError
 from mesh.topology.model import Topology
+
+if TYPE_CHECKING:
+    import psutil
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,27 @@ def write(project: Path, running: Running) -> Path:
     with os.fdopen(descriptor, "w") as file:
         json.dump(asdict(running), file)
     return path
+
+
+def project_of(pid: int) -> Path | None:
+    """The project whose mesh this process is, or is a child of; None where it is none, or is another user's."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        for each in (process, *process.parents()):
+            for project in _projects(each):
+                if (project / ".mesh" / "run" / f"{each.pid}.json").is_file():
+                    return project
+    return None
+
+
+def _projects(process: psutil.Process) -> Iterator[Path]:
+    """Folders that a mesh may run for: the one it was started in, that of a file named to it, and those above."""
+    started_in = Path(process.cwd())
+    named = (started_in / word for word in process.cmdline()[1:])
+    for folder in (started_in, *(path.parent for path in named if path.is_file())):
+        yield from (folder, *folder.parents)
 
 
 def noted(project: Path) -> list[tuple[Path, Running]]:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from mesh.calling.connections import warm_up
 from mesh.errors import MeshError
+from mesh.runtime.instances.ports import PortError
 from mesh.runtime.messages import Changed, Ended, Failed, Message, Ready, Reloaded, ReloadFailed, ServiceCommand, Stop
 from mesh.runtime.options import Options
 from mesh.runtime.restart_policy import RestartPolicy
@@ -153,8 +154,13 @@ class Loop:
         try:
             self._status.set_addresses(name, self._instances.replace(name))
         except MeshError as error:
-            self._fail(name, str(error), "", again=True)
+            passes = isinstance(error, PortError) and error.passes
+            if passes and self._restart_policy.waits(name, time.monotonic()):
+                self._status.fail(name, f"{error}; waiting for it", "")
+            else:
+                self._fail(name, str(error), "", again=True)
         else:
+            self._restart_policy.bound(name)
             self._launch(name)
 
     def _obey(self, name: str, what: str) -> None:

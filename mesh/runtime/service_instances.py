@@ -12,7 +12,7 @@ from mesh.contract import Contract
 from mesh.hosting.isolation import Isolation
 from mesh.observing.exchanges import Exchanges
 from mesh.observing.journal import Journal, Line
-from mesh.runtime.instances.ports import bind_all, bind_instance
+from mesh.runtime.instances.ports import Patience, bind_all, bind_instance
 from mesh.runtime.instances.thread import ThreadInstance
 from mesh.runtime.messages import Message
 from mesh.runtime.options import Options
@@ -62,10 +62,10 @@ class ServiceInstances:
         self.living: set[str] = set()
         self.by_name = {service.name: self._make_instance(service.name) for service in topology}
 
-    def bind(self) -> dict[str, Addresses]:
+    def bind(self, patience: Patience) -> dict[str, Addresses]:
         """Compiles what is to be compiled and takes every port, all or nothing; returns each service's addresses."""
         self.compile()
-        bind_all(self.topology, self.by_name, self._options.host)
+        bind_all(self.topology, self.by_name, self._options.host, patience)
         for name, instance in self.by_name.items():
             self._bound[name] = instance.addresses(self._reached())
         self._direct()

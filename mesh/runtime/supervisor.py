@@ -11,6 +11,7 @@ from mesh.calling.contracts import contract_of
 from mesh.contract import Contract
 from mesh.observing.journal import Journal
 from mesh.runtime.diagnostics.watchdog import Watchdog
+from mesh.runtime.instances.ports import Patience
 from mesh.runtime.loop import Loop
 from mesh.runtime.messages import Message, Snapshot, Stop
 from mesh.runtime.options import Options
@@ -70,9 +71,13 @@ class Supervisor:
         """Hands the loop a message; safe from any thread and from a signal handler."""
         self._queue.put(message)
 
-    def bind(self) -> None:
-        """Takes every port, in the calling thread; PortError, with none of them left taken, where one is not free."""
-        for name, addresses in self._instances.bind().items():
+    def bind(self, notify: Callable[[str], None] | None = None) -> None:
+        """Bind every port, in the calling thread; raises PortError, with none of them left bound, if one is taken.
+
+        notify: takes a sentence about a port that is waited for; by default, mesh's own lines do.
+        """
+        patience = Patience(notify or (lambda text: self._status.log("mesh", text)))
+        for name, addresses in self._instances.bind(patience).items():
             self._status.set_addresses(name, addresses)
 
     def run(self) -> int:

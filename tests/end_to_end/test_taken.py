@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ports import free_row
 from programs import Shell, Up, get
 
@@ -83,8 +84,37 @@ def test_another_project_is_told_which_mesh_has_its_port(shell: Shell) -> None:
         "up", "--port-base", base, "--memory", "--only", "user-service.grpc", folder=shell.folder / "other"
     )
     assert second.process.returncode == 1
-    assert f"user-service: grpc port {int(base) + 3} is held by " in second.text()
-    assert f"(pid {first.pid})" in second.text() or not KNOWN_BY_PORT
+    assert second.text() == (
+        f"mesh: user-service: grpc port {int(base) + 3} is held by the mesh of another project, {shell.folder} "
+        f"(pid {first.pid}); end it with `mesh down` there, or run this one with --port-base or --free-ports\n"
+    )
+
+
+def test_a_port_of_another_projects_service_in_a_process_names_that_project_too(shell: Shell) -> None:
+    port = free_row(1)
+    app = "async def app(scope, receive, send): ..."
+    toml = f'[services.one]\nisolation = "process"\nhttp = {{port = {port}, app = "one:app"}}'
+    other = f'[services.two]\nhttp = {{port = {port}, app = "one:app"}}'
+    shell.write({"a/mesh.toml": toml, "a/one.py": app, "b/mesh.toml": other, "b/one.py": app})
+    first = shell.up("a/mesh.toml")
+    first.ready()
+    refused = shell.run("up", folder=shell.folder / "b")
+    assert refused.process.returncode == 1
+    assert f"two: http port {port} is held by the mesh of another project, {shell.folder / 'a'} (pid " in refused.text()
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux keeps a listener from such a port")
+def test_a_start_that_waits_for_a_port_ends_at_ctrl_c(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        port = client.getsockname()[1]
+        other, _ = server.accept()
+    with other:
+        declared(shell, port)
+        waiting = shell.start("up")
+        assert waiting.line("; waiting for it").startswith(
+            f"mesh: one: http port {port} is held by a closed connection"
+        )
+        assert waiting.end(signal.SIGINT) == 130
 
 
 def test_down_ends_the_mesh_with_status_0_and_says_which(shell: Shell) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from supervised import ECHO, supervised
 
 from mesh import Address, Grpc, Http, Service, Topology
 from mesh.runtime.instances.port_owner import PortOwner, answers_for_localhost, port_owner
-from mesh.runtime.instances.ports import PortError, bind_all
+from mesh.runtime.instances.ports import Patience, PortError, bind_all
+from mesh.runtime.messages import ServiceCommand
+from mesh.serving.http_server import bind
+from mesh.sockets import connect
 from mesh.topology.model import Kind
 
 KNOWN = Path("/proc/net/tcp").exists()
@@ -77,7 +84,7 @@ def test_a_port_that_listens_is_held_by_its_program() -> None:
     ).replace(f" (pid {os.getpid()}) (pid", " (pid")
 
 
-@pytest.mark.skipif(not KNOWN, reason="read from /proc")
+@pytest.mark.skipif(not KNOWN, reason="macOS gives outgoing connections other ports")
 def test_a_port_of_an_outgoing_connection_is_told_apart() -> None:
     """50051 lies in the range that Linux gives outgoing connections."""
     with (
@@ -90,7 +97,101 @@ def test_a_port_of_an_outgoing_connection_is_told_apart() -> None:
         assert not holder.listens
         said, _ = refusal(errno.EADDRINUSE, port)
     assert f"is held by an outgoing connection of {holder.program} (pid {os.getpid()})" in said
-    assert f"({port} lies in the range the system gives outgoing connections)" in said
+    assert f"({port} lies in the range of outgoing connections; add it to net.ipv4.ip_local_reserved_ports)" in said
+
+
+class Closed:
+    """A connection that was closed at one end only: no process has its port any more, as in TIME_WAIT."""
+
+    def __init__(self, port: int = 0) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+            client.bind(("127.0.0.1", port))
+            client.connect(server.getsockname())
+            self.port = client.getsockname()[1]
+            self._other, _ = server.accept()
+        assert self._other.recv(1) == b""
+
+    def end(self) -> None:
+        """Has the system forget it."""
+        if self._other.fileno() != -1:
+            self._other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._other.close()
+
+
+@contextmanager
+def closed_connection(port: int = 0) -> Iterator[Closed]:
+    made = Closed(port)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.mark.skipif(not KNOWN, reason="only Linux keeps a listener from such a port")
+def test_a_start_waits_for_a_port_of_a_closed_connection_and_says_so_once() -> None:
+    with closed_connection() as connection:
+        instance = HttpInstance()
+        said: list[str] = []
+
+        def notify(text: str) -> None:
+            said.append(text)
+            connection.end()
+
+        topology = Topology("test", Service("user", http=Http((connection.port,))))
+        bind_all(topology, {"user": instance}, "127.0.0.1", Patience(notify))
+        assert instance.bound is not None
+        assert instance.bound.getsockname()[1] == connection.port
+        instance.release()
+    assert said == [
+        f"user: http port {connection.port} is held by a closed connection in TIME_WAIT, for up to a minute "
+        f"({connection.port} lies in the range of outgoing connections; add it to net.ipv4.ip_local_reserved_ports); waiting for it"
+    ]
+
+
+@pytest.mark.skipif(not KNOWN, reason="only Linux keeps a listener from such a port")
+def test_a_port_that_does_not_become_free_in_time_ends_the_start() -> None:
+    with closed_connection() as connection:
+        topology = Topology("test", Service("user", http=Http((connection.port,))))
+        with pytest.raises(PortError, match="is held by a closed connection"):
+            bind_all(topology, {"user": HttpInstance()}, "127.0.0.1", Patience(lambda text: None, seconds=0.3))
+
+
+@pytest.mark.skipif(not KNOWN, reason="only Linux keeps a listener from such a port")
+def test_a_restart_waits_for_such_a_port_without_counting_failures(tmp_path: Path) -> None:
+    toml = '[services.web]\nhttp = { port = 0, app = "app:app" }\n'
+    with supervised(tmp_path, {"mesh.toml": toml, "app.py": ECHO}) as project:
+        port = project.supervisor.directory.address("web", "http").port
+        project.supervisor.post(ServiceCommand("web", "stop"))
+        project.change("web", "stopped")
+        with closed_connection(port):
+            project.supervisor.post(ServiceCommand("web", "start"))
+            failed = project.change("web", "failed", "is held by a closed connection in TIME_WAIT")
+            assert (failed.reason or "").endswith("; waiting for it")
+        project.change("web", "ready", since=project.entries.index(failed))
+        assert project.get("web", "/here").text == "/here"
+
+
+def test_a_connection_of_ours_keeps_no_listener_from_its_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = connect(*server.getsockname(), 5)
+        port = client.getsockname()[1]
+        other, _ = server.accept()
+    client.close()
+    assert other.recv(1) == b""
+    bind(Address("127.0.0.1", port)).close()
+    other.close()
+    bind(Address("127.0.0.1", port)).close()
+
+
+class HttpInstance:
+    bound: socket.socket | None = None
+
+    def bind(self, kind: Kind, address: Address) -> None:
+        self.bound = bind(address)
+
+    def release(self) -> None:
+        if self.bound is not None:
+            self.bound.close()
 
 
 def test_a_port_that_nobody_holds_has_no_holder() -> None:

@@ -38,6 +38,16 @@ def test_each_service_has_its_own_pauses_and_somebodys_help_begins_them_anew() -
     assert policy.failed("web", 0) == 1.0
 
 
+def test_a_port_that_becomes_free_by_itself_is_waited_for_a_minute_each_time() -> None:
+    policy = RestartPolicy()
+    assert [policy.waits("web", now) for now in (0, 30, 59.9)] == [True, True, True]
+    assert policy.taken(60.9) == ["web"]
+    assert not policy.waits("web", 60)
+    policy.bound("web")
+    assert policy.waits("web", 100)
+    assert policy.failed("web", 101) == 1.0
+
+
 CRASHING = {
     "mesh.toml": """\
         [services.crashing]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from mesh.hosting.output import LINE_LIMIT
 from mesh.hosting.proxies import past_proxies
 from mesh.observing.journal import Line
 from mesh.runtime.instances import process_group
+from mesh.runtime.instances.readiness import Readiness
 from mesh.runtime.messages import Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
 from mesh.serving.http_server import bind
@@ -81,7 +81,7 @@ class CommandInstance:
         """What the process is waited for with."""
         if self._process is None or self._process.poll() is not None:
             return ""
-        silent = [f"{kind} port {each.port}" for kind, each in self._listening() if not self._answers(kind, each)]
+        silent = [each.name for each in self._listening() if not each.answers()]
         where = f", without an answer on {' and '.join(silent)} yet" if silent else ""
         return f"{self._called()} runs as pid {self._process.pid}{where}"
 
@@ -175,31 +175,25 @@ class CommandInstance:
     def _take(self, line: str, stream: str) -> None:
         self.context.journal.append(Line(self.service.name, line[:LINE_LIMIT], stream))
 
-    def _listening(self) -> list[tuple[Kind, Address]]:
-        return [(kind, address) for kind, each in self._addresses.items() for address in each]
+    def _listening(self) -> list[Readiness]:
+        path = None if self.service.ready == "port" else self.service.ready
+        return [
+            Readiness(kind, address, path if kind == "http" else None)
+            for kind, each in self._addresses.items()
+            for address in each
+        ]
 
     def _wait_until_ready(self, process: subprocess.Popen[str]) -> bool:
         """Whether the process answers before it ends."""
-        while process.poll() is None:
-            if all(self._answers(kind, address) for kind, address in self._listening()):
-                return True
-            time.sleep(LOOK)
+        with contextlib.ExitStack() as closing:
+            listening = self._listening()
+            for each in listening:
+                closing.callback(each.close)
+            while process.poll() is None:
+                if all(each.answers() for each in listening):
+                    return True
+                time.sleep(LOOK)
         return False
-
-    def _answers(self, kind: Kind, address: Address) -> bool:
-        path = self.service.ready
-        try:
-            if kind == "grpc" or path == "port":
-                socket.create_connection((address.host, address.port), timeout=1).close()
-                return True
-            connection = http.client.HTTPConnection(address.host, address.port, timeout=1)
-            with contextlib.closing(connection):
-                connection.request("GET", path)
-                # A response whose connection is to end owns the socket, and closing the connection does not close it.
-                with connection.getresponse() as response:
-                    return response.status < 400
-        except (OSError, http.client.HTTPException):
-            return False
 
     def _terminate(self) -> None:
         """Asks the process and all of its own to end; who has not after the grace is ended."""

@@ -1,82 +1,84 @@
-"""Who holds a port: for the sentence that a user needs when a start fails."""
+"""The owner of a port: for the sentence that a user needs when a start fails."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mesh.sockets import connect
+
+if TYPE_CHECKING:
+    import psutil
+
+#: The states of a connection that its program has closed; the system keeps it for up to a minute.
+_ENDED = frozenset({"TIME_WAIT", "FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK"})
 
 
 @dataclass(frozen=True, slots=True)
 class PortOwner:
-    """A process with the port; `listens` is False for an outgoing connection that happens to use it."""
+    """What holds a port. program, pid: None where the system does not tell this user.
 
-    program: str
+    listens: False for an outgoing connection that happens to use the port. has_ended: the connection was closed,
+    belongs to no process, and goes away by itself.
+    """
+
+    program: str | None
     pid: int | None
     listens: bool = True
+    has_ended: bool = False
 
     def __str__(self) -> str:
-        who = self.program if self.pid is None else f"{self.program} (pid {self.pid})"
+        if self.has_ended:
+            return "a closed connection in TIME_WAIT, for up to a minute"
+        who = self.program or "a program of another user"
+        who = who if self.pid is None else f"{who} (pid {self.pid})"
         return who if self.listens else f"an outgoing connection of {who}"
 
 
 def port_owner(port: int) -> PortOwner | None:
-    """The process that holds this TCP port, as far as this user may see it; None where nothing is to be found."""
-    return _from_proc(port) if Path("/proc/net/tcp").exists() else _from_lsof(port)
+    """Return what holds this TCP port, as far as this user may see it; None if nothing does."""
+    found = [_owner(pid, each) for pid, each in _connections() if each.laddr and each.laddr.port == port]
+    return min(found, key=lambda owner: (owner.has_ended, not owner.listens), default=None)
+
+
+def is_outgoing(port: int) -> bool:
+    """True if the port lies in the range that the system gives to outgoing connections."""
+    low, high = 49152, 65535  # of IANA; macOS takes it
+    with contextlib.suppress(OSError, ValueError), open("/proc/sys/net/ipv4/ip_local_port_range") as told:
+        low, high = map(int, told.read().split())
+    return low <= port <= high
 
 
 def answers_for_localhost(port: int) -> bool:
-    """Whether another program has `localhost:port` over IPv6, which many clients try first; AirPlay on macOS does."""
-    with socket.socket(socket.AF_INET6) if socket.has_ipv6 else contextlib.nullcontext() as probe:
-        if probe is None:
-            return False
-        probe.settimeout(0.2)
-        return probe.connect_ex(("::1", port)) == 0
+    """True if another program has `localhost:port` over IPv6, which many clients try first; AirPlay on macOS does."""
+    if not socket.has_ipv6:
+        return False
+    with contextlib.suppress(OSError):
+        connect("::1", port, 0.2).close()
+        return True
+    return False
 
 
-def _from_proc(port: int) -> PortOwner | None:
-    sockets = [each for name in ("tcp", "tcp6") for each in _sockets(Path("/proc/net") / name) if each[0] == port]
-    # Listeners first; then connections that still have an owner. inode 0 is a closed connection that only waits.
-    for _, listens, inode in sorted(sockets, key=lambda each: not each[1]):
-        if inode != "0":
-            program, pid = _owner(inode)
-            return PortOwner(program, pid, listens)
-    return None
+def _connections() -> Iterator[tuple[int | None, Any]]:
+    """The TCP sockets of the system; macOS tells a user those of their own processes."""
+    import psutil
 
-
-def _sockets(table: Path) -> list[tuple[int, bool, str]]:
-    """(port, whether it listens, inode) of each line of /proc/net/tcp."""
-    if not table.exists():
-        return []
-    rows = [line.split() for line in table.read_text().splitlines()[1:]]
-    return [(int(row[1].rpartition(":")[2], 16), row[3] == "0A", row[9]) for row in rows]
-
-
-def _owner(inode: str) -> tuple[str, int | None]:
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            if any(os.readlink(fd) == f"socket:[{inode}]" for fd in (process / "fd").iterdir()):
-                return (process / "comm").read_text().strip(), int(process.name)
-        except OSError:
-            continue  # another user's, or gone
-    return "a program of another user", None
-
-
-def _from_lsof(port: int) -> PortOwner | None:
     try:
-        found = subprocess.run(
-            ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    fields = {line[0]: line[1:] for line in found.splitlines() if line}
-    return PortOwner(fields.get("c", "a program"), int(fields["p"])) if "p" in fields else None
+        yield from ((each.pid, each) for each in psutil.net_connections("tcp"))
+    except psutil.AccessDenied:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                yield from ((process.pid, each) for each in process.net_connections("tcp"))
+
+
+def _owner(pid: int | None, found: psutil._ntuples.sconn) -> PortOwner:
+    import psutil
+
+    program = None
+    if pid is not None:
+        with contextlib.suppress(psutil.Error):
+            program = psutil.Process(pid).name()
+    return PortOwner(program, pid, found.status == psutil.CONN_LISTEN, pid is None and found.status in _ENDED)

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from mesh.errors import MeshError
-from mesh.runtime.instances.port_owner import port_owner
+from mesh.runtime.instances.port_owner import PortOwner, is_outgoing, port_owner
 from mesh.topology.model import Address, Kind, Service, Topology
+
+#: Seconds for which the system keeps a closed connection (Linux: TIME_WAIT), and seconds between two attempts.
+CLOSED_FOR, ATTEMPT_EVERY = 60.0, 0.25
+
+#: How a port is taken out of that range, where that can be done for a single port.
+RESERVE = "; add it to net.ipv4.ip_local_reserved_ports" if sys.platform == "linux" else ""
 
 
 class PortError(MeshError):
-    """A port that cannot be had; the text names service, port, holder and the way out."""
+    """A port that is not available; the text names service, port, owner and the way out.
+
+    owner: None where it is not known. passes: the port becomes free by itself, within CLOSED_FOR seconds.
+    """
+
+    def __init__(self, text: str, owner: PortOwner | None = None) -> None:
+        super().__init__(text)
+        self.owner = owner
+        self.passes = owner is not None and owner.has_ended
 
 
 class Bindable(Protocol):
@@ -23,11 +39,38 @@ class Bindable(Protocol):
     def release(self) -> None: ...
 
 
-def bind_all(topology: Topology, instances: Mapping[str, Bindable], host: str) -> None:
-    """Binds every listener of the topology in this thread; PortError, with nothing left bound, where one is taken."""
+class Patience:
+    """Waits for ports that become free by themselves, all of them together no longer than `seconds`.
+
+    notify: takes a sentence, once for each port.
+    """
+
+    def __init__(self, notify: Callable[[str], None], seconds: float = CLOSED_FOR) -> None:
+        self._notify = notify
+        self._seconds = seconds
+        self._until: float | None = None
+        self._told: set[str] = set()
+
+    def retries(self, refused: PortError) -> bool:
+        """Wait a little if the port may become free; False if another attempt is of no use."""
+        now = time.monotonic()
+        self._until = self._until or now + self._seconds
+        if not refused.passes or now >= self._until:
+            return False
+        if str(refused) not in self._told:
+            self._told.add(str(refused))
+            self._notify(f"{refused}; waiting for it")
+        time.sleep(ATTEMPT_EVERY)
+        return True
+
+
+def bind_all(
+    topology: Topology, instances: Mapping[str, Bindable], host: str, patience: Patience | None = None
+) -> None:
+    """Bind every listener of the topology in this thread; PortError, with nothing left bound, if one is taken."""
     try:
         for service in topology:
-            bind_instance(instances[service.name], service, host)
+            bind_instance(instances[service.name], service, host, patience=patience)
     except MeshError:
         for instance in instances.values():
             instance.release()
@@ -35,26 +78,41 @@ def bind_all(topology: Topology, instances: Mapping[str, Bindable], host: str) -
 
 
 def bind_instance(
-    instance: Bindable, service: Service, host: str, had: Mapping[Kind, tuple[Address, ...]] | None = None
+    instance: Bindable,
+    service: Service,
+    host: str,
+    had: Mapping[Kind, tuple[Address, ...]] | None = None,
+    patience: Patience | None = None,
 ) -> None:
-    """Binds the listeners of one service; had: the addresses of an earlier instance, whose ports are to be kept."""
+    """Bind the listeners of one service; had: the addresses of an earlier instance, whose ports are to be kept."""
     for listener in service.listeners:
         ports = [address.port for address in (had or {}).get(listener.kind, ())] or listener.ports
         for port in ports:
-            try:
-                instance.bind(listener.kind, Address(host, port))
-            except OSError as error:
-                raise PortError(_sentence(service.name, listener.kind, Address(host, port), error)) from error
+            while refused := _bind(instance, service.name, listener.kind, Address(host, port)):
+                if patience is None or not patience.retries(refused):
+                    instance.release()
+                    raise refused
 
 
-def _sentence(service: str, kind: Kind, address: Address, error: OSError) -> str:
-    where = f"{service}: {kind} port {address.port}"
+def _bind(instance: Bindable, service: str, kind: Kind, address: Address) -> PortError | None:
+    try:
+        instance.bind(kind, address)
+    except OSError as error:
+        refused = _refusal(f"{service}: {kind} port {address.port}", address, error)
+        refused.__cause__ = error
+        return refused
+    return None
+
+
+def _refusal(where: str, address: Address, error: OSError) -> PortError:
     if error.errno == errno.EACCES:
-        return f"{where} needs rights this user lacks; declare a port from 1024 up, or run with --free-ports"
+        return PortError(f"{where} needs rights this user lacks; declare a port from 1024 up, or run with --free-ports")
     if error.errno != errno.EADDRINUSE:
-        return f"{where} cannot be bound on {address.host}: {error.strerror or error}"
-    holder = port_owner(address.port)
-    hint = ""
-    if holder is not None and not holder.listens:
-        hint = f" ({address.port} lies in the range the system gives outgoing connections)"
-    return f"{where} is held by {holder or 'another program'}{hint}; stop it, or run with --port-base or --free-ports"
+        return PortError(f"{where} cannot be bound on {address.host}: {error.strerror or error}")
+    owner = port_owner(address.port)
+    held = f"{where} is held by {owner or 'another program'}"
+    if owner is not None and not owner.listens and is_outgoing(address.port):
+        held += f" ({address.port} lies in the range of outgoing connections{RESERVE})"
+    if owner is not None and owner.has_ended:
+        return PortError(held, owner)
+    return PortError(f"{held}; stop it, or run with --port-base or --free-ports", owner)

@@ -1,0 +1,47 @@
+"""Client sockets that leave their port to listeners as soon as they are closed.
+
+Ports such as 50051 lie in the range that Linux gives to outgoing connections. The system keeps a connection for a
+minute after its end (TIME_WAIT), and nobody can listen on its port meanwhile, unless such a socket made the connection.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import Any
+
+
+def client_socket(family: int, kind: int = socket.SOCK_STREAM, protocol: int = socket.IPPROTO_TCP) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
+
+
+def socket_of(address: tuple[Any, ...]) -> socket.socket:
+    """Return a client socket for what `getaddrinfo` has found; the signature is that of aiohttp's socket_factory."""
+    family, kind, protocol = address[:3]
+    return client_socket(family, kind, protocol)
+
+
+def connect(host: str, port: int, timeout: float) -> socket.socket:
+    """Return a socket connected to an IP address. Raises OSError. timeout: seconds, also for what follows."""
+    connected = client_socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        connected.settimeout(timeout)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.connect((host, port))
+    except OSError:
+        connected.close()
+        raise
+    return connected
+
+
+class LocalConnection(http.client.HTTPConnection):
+    """An HTTP connection to an IP address of this machine."""
+
+    def __init__(self, host: str, port: int, seconds: float) -> None:
+        super().__init__(host, port, timeout=seconds)
+        self._seconds = seconds
+
+    def connect(self) -> None:
+        self.sock = connect(self.host, self.port, self._seconds)

@@ -144,7 +144,8 @@ def test_a_start_waits_for_a_port_of_a_closed_connection_and_says_so_once() -> N
         instance.release()
     assert said == [
         f"user: http port {connection.port} is held by a closed connection in TIME_WAIT, for up to a minute "
-        f"({connection.port} lies in the range of outgoing connections; add it to net.ipv4.ip_local_reserved_ports); waiting for it"
+        f"({connection.port} lies in the range of outgoing connections; add it to net.ipv4.ip_local_reserved_ports); "
+        "waiting for it"
     ]
 
 

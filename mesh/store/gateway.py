@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mesh import proxy
-from mesh.store.web import Resource, web_app
+from mesh.store.web import Resource, document_route, web_app
 
 _ENDPOINTS = {
     "over gRPC to the service": [
@@ -24,7 +26,7 @@ _ENDPOINTS = {
         "/api/orders",
         "/api/orders/{id}",
     ],
-    "of the gateway itself": ["/", "/health"],
+    "of the gateway itself": ["/", "/health", "/openapi.json", "/docs"],
 }
 
 
@@ -33,8 +35,15 @@ class Index(Resource):
         return JSONResponse({"service": "gateway", "endpoints": _ENDPOINTS})
 
 
+def describe() -> dict[str, Any]:
+    from mesh.store.gateway_api import gateway_document  # few ask; a start need not load it
+
+    return gateway_document()
+
+
 app = web_app(
     Route("/", Index),
+    document_route(describe),
     *(
         Route(path + rest, proxy(service, strip="/api"))
         for path, service in (

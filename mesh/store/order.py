@@ -20,7 +20,7 @@ from mesh.store.checks import MAX_ID, whole_number
 from mesh.store.database import Database
 from mesh.store.once import idempotency
 from mesh.store.tables import Tables
-from mesh.store.web import Resource, json_body, web_app
+from mesh.store.web import Resource, document_route, json_body, web_app
 
 _TABLES = Tables("""
 CREATE TABLE orders (
@@ -127,4 +127,10 @@ async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
     yield {"database": Database.of_current_service(_TABLES)}
 
 
-app = web_app(Route("/orders", Orders), Route("/orders/{id}", Order), lifespan=lifespan)
+def describe() -> dict[str, Any]:
+    from mesh.store.order_api import order_document  # few ask; a start need not load it
+
+    return order_document()
+
+
+app = web_app(Route("/orders", Orders), Route("/orders/{id}", Order), document_route(describe), lifespan=lifespan)

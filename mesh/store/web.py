@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -22,6 +23,16 @@ class Resource(HTTPEndpoint):
 
     async def options(self, request: Request) -> Response:
         return Response(status_code=204, headers={"allow": ", ".join(self._allowed_methods)})
+
+
+def document_route(describe: Callable[[], dict[str, Any]]) -> Route:
+    """The route of an OpenAPI document, which is made when it is asked for."""
+
+    class Document(Resource):
+        async def get(self, request: Request) -> Response:
+            return JSONResponse(describe())
+
+    return Route("/openapi.json", Document)
 
 
 class Health(Resource):

@@ -46,6 +46,15 @@ class Plain(LibraryServicer):
     def Echo(self, request, context):
         return request
 
+    def CreateLoan(self, request, context):
+        return request
+
+    def GetLoan(self, request, context):
+        return request
+
+    def GetNote(self, request, context):
+        return request
+
     def Download(self, request, context):
         return httpbody_pb2.HttpBody(content_type="text/plain", data=request.path.encode())
 

@@ -113,7 +113,7 @@ def test_the_gateway_says_what_there_is_and_every_path_of_it_answers(mesh: Mesh)
     mesh.http("gateway").post("/api/orders", json={"user_id": 1, "product_id": 2, "quantity": 1})
     index = mesh.http("gateway").get("/").json()
     paths = [path for group in index["endpoints"].values() for path in group]
-    assert len(paths) == 12
+    assert len(paths) == 14
     statuses = {path: mesh.http("gateway").get(path.replace("{id}", "1")).status_code for path in paths}
     assert set(statuses.values()) == {200}, statuses
 

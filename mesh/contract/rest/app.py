@@ -9,7 +9,7 @@ Content-Encoding may be gzip, bounded like the plain body; anything else is 415.
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
@@ -82,6 +82,10 @@ class Transcoder:
             return bool(self._router.allowed(path)) or (bool(self.prefix) and path in PAGES)
         except StatusError:
             return False
+
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document, whose paths stand under the prefix."""
+        return self._documentation.document(self.prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

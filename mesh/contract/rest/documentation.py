@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mesh.contract.http_rules.router import NotAllowed
 from mesh.contract.methods import Contract
@@ -36,12 +37,13 @@ class Documentation:
             return Response(204, [(b"allow", ", ".join(_ALLOW).encode())])
         if method not in _ALLOW:
             raise NotAllowed(method, path, _ALLOW)
-        if path == PAGE:
-            return _page()
+        return page() if path == PAGE else document_response(self.document(mount))
+
+    def document(self, mount: str) -> dict[str, Any]:
+        """The OpenAPI document of the contract at that place."""
         from mesh.contract.rest.openapi import openapi  # few ask; the others need not load it
 
-        document = openapi(self._contract, url=mount, comments=self._comments, closed=self._closed)
-        return Response(200, [(b"content-type", JSON.encode())], write_json(document).encode())
+        return openapi(self._contract, url=mount, comments=self._comments, closed=self._closed)
 
     @cached_property
     def _comments(self) -> Mapping[str, str]:
@@ -50,15 +52,20 @@ class Documentation:
         return comments_of(self._descriptors)
 
 
-def _page() -> Response:
-    page = Path(__file__).with_name("docs.html").read_text("utf-8")
+def document_response(document: Mapping[str, Any]) -> Response:
+    return Response(200, [(b"content-type", JSON.encode())], write_json(document).encode())
+
+
+def page() -> Response:
+    """The page to try the calls of `openapi.json` beside it."""
+    text = Path(__file__).with_name("docs.html").read_text("utf-8")
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", _policy(page).encode()),
+        (b"content-security-policy", _policy(text).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
     ]
-    return Response(200, headers, page.encode())
+    return Response(200, headers, text.encode())
 
 
 def _policy(page: str) -> str:

@@ -1,6 +1,7 @@
 """A contract as an OpenAPI 3.1 document, from the same rules that answer.
 
-A variable of several segments is shown as one parameter a wildcard; methods OpenAPI has no word for are left out.
+A variable of several segments is shown as one parameter a wildcard; methods OpenAPI has no word for are left out. A
+stream is text of which each line is JSON.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from mesh.contract.http_rules.segments import MANY, Wildcard, encode
+from mesh.contract.http_rules.segments import MANY, ONE, Wildcard, encode
 from mesh.contract.http_rules.template import Template
 from mesh.contract.methods import Binding, Contract, Method
-from mesh.contract.protojson.fields import field_named, is_well_known, map_entry, resolve, text_of
-from mesh.contract.rest.schemas import Schema, Schemas
+from mesh.contract.protojson.fields import AS_JSON, enum_of, field_named, is_well_known, map_entry, resolve, text_of
+from mesh.contract.rest.schemas import Schema, Schemas, behavior_of, nullable
 from mesh.contract.rest.streaming import EVENTS, NDJSON
 from mesh.contract.rest.transcoding import HTTP_BODY, JSON, Endpoint, Location
 
@@ -29,6 +31,8 @@ _ERROR: Schema = {
     },
     "required": ["code", "message", "details"],
 }
+#: A google.api.HttpBody: of any type.
+_RAW: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}, "*/*": {}}
 _ERROR_REF = {"$ref": "#/components/schemas/google.rpc.Status"}
 
 
@@ -97,7 +101,7 @@ class _Document:
         comment = self._comments.get(method.full_name, "")
         summary, _, rest = comment.partition("\n\n")
         operation: Schema = {
-            "operationId": f"{method.service}.{method.name}" + (f".{number + 1}" if number else ""),
+            "operationId": _operation_id(method, number),
             "tags": [method.service],
             "summary": summary.replace("\n", " ") or method.name,
             "parameters": [*parameters, *self._query_parameters(method, binding)],
@@ -126,46 +130,85 @@ class _Document:
             if tuple(each.name for each in path) in bound or map_entry(field) is not None:
                 continue
             if text_of(field) is not None:
-                schema = self.schemas.field(field)
-                name = ".".join(each.json_name for each in path)
-                yield {"name": name, "in": "query", "schema": schema if _is_text(schema) else {"type": "string"}}
+                if field_behavior_pb2.OUTPUT_ONLY not in behavior_of(field):
+                    yield self._query_parameter(path)
             elif message is None or is_well_known(message):
                 continue
             elif not field.is_repeated and not _holds(path, message):
                 yield from self._parameters(message, path, bound)
 
+    def _query_parameter(self, path: list[FieldDescriptor]) -> Schema:
+        field, name = path[-1], ".".join(each.json_name for each in path)
+        schema = self.schemas.field(field)
+        if schema.get("type") == "null":
+            schema = {"type": "string", "enum": [value.name for value in enum_of(field).values]}
+        elif field.message_type is not None and field.message_type.full_name in AS_JSON:
+            schema = {"type": "string", "contentMediaType": JSON}
+        parameter: Schema = {"name": name, "in": "query", "schema": schema}
+        if len(path) == 1 and field_behavior_pb2.REQUIRED in behavior_of(field):
+            parameter["required"] = True
+        return parameter
+
     def _request_content(self, method: Method, binding: Binding) -> Schema:
         fields = _body_fields(method, binding)
         shown = fields[-1].message_type if fields else method.descriptor.input_type
         if shown is not None and shown.full_name == HTTP_BODY:
-            return {"*/*": {}}
-        schema = self.schemas.field(fields[-1]) if fields else self.schemas.message(method.descriptor.input_type)
-        return {NDJSON if method.client_streaming else JSON: {"schema": schema}}
+            return dict(_RAW)
+        in_path = {variable.name for variable in binding.template.variables if len(variable.path) == 1}
+        schema = self.schemas.field(fields[-1]) if fields else self.schemas.body(method.descriptor.input_type, in_path)
+        return {NDJSON: {"schema": _lines(schema)}} if method.client_streaming else {JSON: {"schema": schema}}
 
     def _responses(self, method: Method, binding: Binding) -> Schema:
-        created = Location.of(self._contract, Endpoint(method, binding)) is not None
+        location = Location.of(self._contract, Endpoint(method, binding))
         answer: Schema = {"description": "The answer.", "content": self._response_content(method, binding)}
-        if created:
+        if location is not None:
             answer["headers"] = {"Location": {"schema": {"type": "string"}}}
+            if link := self._link(location):
+                answer["links"] = {location.get.name: link}
         error = {"description": "An error.", "content": {JSON: {"schema": _ERROR_REF}}}
-        return {"201" if created else "200": answer, "default": error}
+        return {"200" if location is None else "201": answer, "default": error}
+
+    def _link(self, location: Location) -> Schema | None:
+        """How to get what a create has made; None where a variable is more than one whole parameter of the path."""
+        get, binding = location.get, location.binding
+        if any(binding.template.pattern_of(variable) != (ONE,) for variable in binding.template.variables):
+            return None
+        output = location.created.descriptor.output_type
+        fields = (resolve(output, variable.path) for variable in binding.template.variables)
+        pointers = ["/".join(field.json_name for field in path) for path in fields]
+        names = [parameter["name"] for parameter in self._path(get, binding)[1]]
+        return {
+            "operationId": _operation_id(get, get.bindings.index(binding)),
+            "parameters": {name: f"$response.body#/{pointer}" for name, pointer in zip(names, pointers, strict=True)},
+        }
 
     def _response_content(self, method: Method, binding: Binding) -> Schema:
         output = method.descriptor.output_type
         part = field_named(output, binding.response_body) if binding.response_body else None
         shown = part.message_type if part is not None and not part.is_repeated else output if part is None else None
         if shown is not None and shown.full_name == HTTP_BODY:
-            return {"*/*": {}}
+            return dict(_RAW)
         schema = self.schemas.message(output) if part is None else self.schemas.field(part)
+        if part is not None and part.has_presence:
+            schema = nullable(schema)
         if not method.server_streaming:
             return {JSON: {"schema": schema}}
         line = {"oneOf": [_only("result", schema), _only("error", _ERROR_REF)]}
-        return {NDJSON: {"schema": line}, EVENTS: {"schema": {"type": "string"}}}
+        return {NDJSON: {"schema": _lines(line)}, EVENTS: {"schema": {"type": "string"}}}
 
 
-def _is_text(schema: Schema) -> bool:
-    """Whether a parameter's text is read as this schema has it."""
-    return schema.get("type") not in ("object", None) or "anyOf" in schema
+def _operation_id(method: Method, number: int) -> str:
+    return f"{method.service}.{method.name}" + (f".{number + 1}" if number else "")
+
+
+def _lines(schema: Schema) -> Schema:
+    """Text of which each line is JSON of this schema."""
+    return {
+        "type": "string",
+        "description": "A line of JSON for each message.",
+        "contentMediaType": NDJSON,
+        "contentSchema": schema,
+    }
 
 
 def _holds(path: list[FieldDescriptor], message: Descriptor) -> bool:
@@ -183,17 +226,24 @@ def _body_fields(method: Method, binding: Binding) -> list[FieldDescriptor]:
 
 
 def _wildcards(template: Template) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """Each wildcard's name, its variable's path where the wildcard is all of it, and whether it spans segments."""
+    """Each wildcard's name, its variable's path where the wildcard is all of it, and whether it spans segments.
+
+    A name is the variable's with underscores for its dots, which common generators of clients do not take.
+    """
+    taken: set[str] = set()
     covered: dict[int, tuple[str, tuple[str, ...]]] = {}
     for variable in template.variables:
         pattern = template.pattern_of(variable)
         places = [variable.start + i for i, segment in enumerate(pattern) if isinstance(segment, Wildcard)]
         for number, place in enumerate(places, 1):
-            name = variable.name if len(places) == 1 else f"{variable.name}_{number}"
+            name = "_".join(variable.path) + (f"_{number}" if len(places) > 1 else "")
             covered[place] = name, variable.path if len(pattern) == 1 else ()
     for place, segment in enumerate(template.segments):
         if isinstance(segment, Wildcard):
             name, path = covered.get(place, (f"segment_{place + 1}", ()))
+            while name in taken:
+                name += "_"
+            taken.add(name)
             yield name, path, segment is MANY
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from google.api import field_behavior_pb2
+from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from mesh.contract.protojson.fields import FLOATS, INTEGERS, WRAPPERS, enum_of, map_entry
@@ -12,7 +14,9 @@ from mesh.contract.protojson.fields import FLOATS, INTEGERS, WRAPPERS, enum_of, 
 Schema = dict[str, Any]
 
 _SMALL = (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_UINT32)
-_NOT_FINITE = {"enum": ["NaN", "Infinity", "-Infinity"]}
+_NOT_FINITE = {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}
+
+NULL: Schema = {"type": "null"}
 
 _WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Any": {
@@ -50,8 +54,14 @@ class Schemas:
             return dict(_WELL_KNOWN[name])
         if name not in self.components:
             self.components[name] = {}
-            self.components[name] = self._described(name, self._object(descriptor))
+            self.components[name] = self._described(name, self._object(descriptor.fields))
         return {"$ref": f"#/components/schemas/{name}"}
+
+    def body(self, descriptor: Descriptor, elsewhere: set[str]) -> Schema:
+        """The schema of a message of which some fields, by proto name, are given elsewhere in the request."""
+        if not any(field.name in elsewhere for field in descriptor.fields):
+            return self.message(descriptor)
+        return self._object([field for field in descriptor.fields if field.name not in elsewhere])
 
     def field(self, field: FieldDescriptor) -> Schema:
         """The schema of a field's whole value, with its comment."""
@@ -64,9 +74,21 @@ class Schemas:
             schema = self._single(field)
         return self._described(field.full_name, schema)
 
-    def _object(self, descriptor: Descriptor) -> Schema:
-        schema: Schema = {"type": "object", "properties": {f.json_name: self.field(f) for f in descriptor.fields}}
+    def _object(self, fields: Iterable[FieldDescriptor]) -> Schema:
+        behaviors = {field.json_name: behavior_of(field) for field in fields}
+        properties = {field.json_name: self._property(field) for field in fields}
+        schema: Schema = {"type": "object", "properties": properties}
+        if required := [name for name, behavior in behaviors.items() if field_behavior_pb2.REQUIRED in behavior]:
+            schema["required"] = required
         return {**schema, "additionalProperties": False} if self._closed else schema
+
+    def _property(self, field: FieldDescriptor) -> Schema:
+        schema, behavior = self.field(field), behavior_of(field)
+        if field_behavior_pb2.OUTPUT_ONLY in behavior:
+            schema = {**schema, "readOnly": True}
+        if field_behavior_pb2.INPUT_ONLY in behavior:
+            schema = {**schema, "writeOnly": True}
+        return schema
 
     def _single(self, field: FieldDescriptor) -> Schema:
         if field.message_type is not None:
@@ -79,7 +101,10 @@ class Schemas:
         if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
             return {"type": "boolean"}
         if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
-            return {"type": "string", "enum": [value.name for value in enum_of(field).values]}
+            enum = enum_of(field)
+            if enum.full_name == "google.protobuf.NullValue":
+                return dict(NULL)
+            return {"type": "string", "enum": [value.name for value in enum.values]}
         if field.type == FieldDescriptor.TYPE_BYTES:
             return {"type": "string", "format": "byte"}
         return {"type": "string"}
@@ -87,6 +112,18 @@ class Schemas:
     def _described(self, name: str, schema: Schema) -> Schema:
         comment = self._comments.get(name)
         return {**schema, "description": comment} if comment else schema
+
+
+def behavior_of(field: FieldDescriptor) -> Collection[int]:
+    """The google.api.field_behavior of a field."""
+    # The options of a private pool are of a class that does not know our extensions.
+    options = descriptor_pb2.FieldOptions.FromString(field.GetOptions().SerializeToString())
+    return list(options.Extensions[field_behavior_pb2.field_behavior])
+
+
+def nullable(schema: Schema) -> Schema:
+    """The schema of a value that may be absent."""
+    return schema if schema in ({}, NULL) else {"anyOf": [schema, dict(NULL)]}
 
 
 def _integer(field: FieldDescriptor) -> Schema:

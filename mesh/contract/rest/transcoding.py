@@ -159,9 +159,10 @@ class _Variable(NamedTuple):
 class Location:
     """Where the thing that a standard Create method made can be read: the Get method of the same noun."""
 
-    def __init__(self, get: Binding, created: Method) -> None:
-        self._template = get.template
-        found = (resolve(created.descriptor.output_type, v.path) for v in get.template.variables)
+    def __init__(self, get: Method, binding: Binding, created: Method) -> None:
+        self.get, self.binding, self.created = get, binding, created
+        self._template = binding.template
+        found = (resolve(created.descriptor.output_type, v.path) for v in binding.template.variables)
         self._parts = [_reader(fields) for fields in found]
 
     @classmethod
@@ -171,10 +172,11 @@ class Location:
         name = f"{method.service}.Get{method.name.removeprefix('Create')}"
         if binding.http_method != "POST" or not method.name.startswith("Create") or name not in contract:
             return None
-        for get in contract[name].bindings:
-            if get.http_method == "GET" and get.template.variables:
+        get = contract[name]
+        for found in get.bindings:
+            if found.http_method == "GET" and found.template.variables:
                 try:
-                    return cls(get, method)
+                    return cls(get, found, method)
                 except KeyError:
                     return None
         return None

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import Executor
+from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.calling.mount import mount
-from mesh.contract import Handlers, ServicerBackend, Transcoder
+from mesh.contract import Handlers, Response, ServicerBackend, Transcoder, merge_documents, send_answer
+from mesh.contract.rest.documentation import PAGE, PAGES, document_response, page
 from mesh.service import current_service
 from mesh.topology.model import Http
+
+#: Headers that let an application answer with less than the whole, or with something packed.
+_CONDITIONS = frozenset({b"accept-encoding", b"if-none-match", b"if-modified-since", b"range"})
 
 
 def assemble(http: Http, own: ASGIApp | None, handlers: Handlers, pool: Executor) -> ASGIApp:
@@ -48,7 +54,11 @@ class Health:
 
 
 class Mounted:
-    """Hands on to the mount what lies under its prefix or, where it has none, what its rules match; else to the app."""
+    """Hands on to the mount what lies under its prefix or, where it has none, what its rules match; else to the app.
+
+    `/openapi.json` is the sum of what the app says there and of the mounted contracts, and where the app has no `/docs`
+    there is the page for it.
+    """
 
     def __init__(self, mounted: Transcoder, app: ASGIApp) -> None:
         self._mounted = mounted
@@ -56,10 +66,52 @@ class Mounted:
         self._prefix = f"{mounted.prefix}/".encode() if mounted.prefix else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._mounted if self._is_mounts(scope) else self._app)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] in PAGES and scope["method"] in ("GET", "HEAD"):
+            response = await self._page(scope, receive)
+            await send_answer(response, send, with_body=scope["method"] == "GET")
+        else:
+            await (self._mounted if self._is_mounts(scope) else self._app)(scope, receive, send)
 
     def _is_mounts(self, scope: Scope) -> bool:
         if scope["type"] != "http":
             return False
         raw: bytes = scope["raw_path"]
         return raw.startswith(self._prefix) if self._prefix else self._mounted.matches(scope)
+
+    async def _page(self, scope: Scope, receive: Receive) -> Response:
+        own = await _response_of(self._app, scope, receive)
+        if scope["path"] == PAGE:
+            return page() if own.status == 404 else own
+        if own.status == 404:
+            return document_response(merge_documents([self._mounted.document()]))
+        document = _openapi_document(own)
+        return own if document is None else document_response(merge_documents([document, self._mounted.document()]))
+
+
+async def _response_of(app: ASGIApp, scope: Scope, receive: Receive) -> Response:
+    """The whole answer of an application to a GET that sets no conditions."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in _CONDITIONS]
+    response = Response(404, [])
+
+    async def note(message: Message) -> None:
+        nonlocal response
+        if message["type"] == "http.response.start":
+            response = Response(message["status"], list(message.get("headers", ())))
+        elif message["type"] == "http.response.body":
+            response = response._replace(body=response.body + message.get("body", b""))
+
+    await app({**scope, "method": "GET", "headers": headers}, receive, note)
+    kept = [(name, value) for name, value in response.headers if name.lower() != b"content-length"]
+    return response._replace(headers=kept)
+
+
+def _openapi_document(response: Response) -> dict[str, Any] | None:
+    """The OpenAPI document that a response holds, if it does."""
+    if response.status != 200:
+        return None
+    try:
+        document = json.loads(response.body)
+    except ValueError:
+        return None
+    is_openapi = isinstance(document, dict) and str(document.get("openapi", "")).startswith("3.")
+    return document if is_openapi and isinstance(document.get("paths"), dict) else None

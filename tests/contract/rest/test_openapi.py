@@ -6,6 +6,7 @@ from pathlib import Path
 import library
 from asking import ask
 
+from mesh.contract import merge_documents
 from mesh.contract.protoc import describe_protos
 from mesh.contract.rest.comments import comments_of
 
@@ -78,6 +79,9 @@ def test_every_rule_openapi_has_words_for_is_there():
         "POST /v1/choices/{choice_text}",
         "PUT /v1/choices/{choice_text}",
         "GET /v1/flags/{bool_value}/{int32_value}",
+        "POST /v1/{reader_id}/loans/{reader_id_}",
+        "GET /v1/{reader_id}/loans/{reader_id_}",
+        "GET /v1/notes",
         "GET /v1/raw/{path}",
         "POST /v1/raw/{path}",
         "GET /v1/books:watch",
@@ -94,6 +98,108 @@ def test_a_create_is_documented_with_its_location_and_a_stream_with_its_lines():
     assert "Location" in paths["/v1/books"]["post"]["responses"]["201"]["headers"]
     watched = paths["/v1/books:watch"]["get"]["responses"]["200"]["content"]
     assert list(watched) == ["application/x-ndjson", "text/event-stream"]
+
+
+LOAN = {
+    "type": "object",
+    "properties": {
+        "reader": {"$ref": "#/components/schemas/library.v1.Loan.Reader"},
+        "readerId": {"type": "string"},
+        "title": {"type": "string"},
+        "due": {"type": "string", "readOnly": True},
+        "pin": {"type": "string", "writeOnly": True},
+        "note": {"type": "string"},
+    },
+    "required": ["readerId", "title"],
+    "additionalProperties": False,
+}
+
+
+def test_field_behavior_says_what_is_required_and_who_writes_it():
+    described = document()
+    assert described["components"]["schemas"]["library.v1.Loan"] == LOAN
+    parameters = described["paths"]["/v1/notes"]["get"]["parameters"]
+    assert {each["name"]: each.get("required", False) for each in parameters} == {
+        "reader.id": False,
+        "readerId": True,
+        "title": True,
+        "pin": False,
+        "note": False,
+    }
+
+
+def test_path_parameters_have_plain_names_and_are_not_asked_for_in_the_body():
+    operation = document()["paths"]["/v1/{reader_id}/loans/{reader_id_}"]["post"]
+    assert [(each["name"], each["in"]) for each in operation["parameters"]] == [
+        ("reader_id", "path"),
+        ("reader_id_", "path"),
+    ]
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert (sorted(body["properties"]), body["required"]) == (["due", "note", "pin", "reader", "title"], ["title"])
+
+
+def test_a_create_links_to_the_get_of_what_it_made():
+    paths = document()["paths"]
+    assert paths["/v1/books"]["post"]["responses"]["201"]["links"] == {
+        "GetBook": {"operationId": "library.v1.Library.GetBook", "parameters": {"id": "$response.body#/id"}}
+    }
+    loan = paths["/v1/{reader_id}/loans/{reader_id_}"]["post"]["responses"]["201"]
+    assert loan["links"]["GetLoan"]["parameters"] == {
+        "reader_id": "$response.body#/reader/id",
+        "reader_id_": "$response.body#/readerId",
+    }
+    # The name of a shelf spans two segments of its path: no parameter holds it.
+    assert "links" not in paths["/v1/shelves"]["post"]["responses"]["201"]
+
+
+def test_what_may_be_null_is_described_as_such():
+    described = document()
+    note = described["paths"]["/v1/notes"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert note == {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    assert ask(APP, "GET", "/v1/notes").json is None
+    fields = described["components"]["schemas"]["library.v1.Everything"]["properties"]
+    assert (fields["nothing"], fields["value"]) == ({"type": "null"}, {})
+    query = {each["name"]: each["schema"] for each in described["paths"]["/v1/echo"]["get"]["parameters"]}
+    assert query["nothing"] == {"type": "string", "enum": ["NULL_VALUE"]}
+    assert query["value"] == query["struct"] == {"type": "string", "contentMediaType": "application/json"}
+
+
+def test_a_stream_is_described_as_lines():
+    operation = document()["paths"]["/v1/books:import"]["post"]
+    book = {"$ref": "#/components/schemas/library.v1.Book"}
+    body = operation["requestBody"]["content"]["application/x-ndjson"]["schema"]
+    assert (body["type"], body["contentMediaType"], body["contentSchema"]) == ("string", "application/x-ndjson", book)
+    line = operation["responses"]["200"]["content"]["application/x-ndjson"]["schema"]["contentSchema"]
+    assert line["oneOf"][0] == {"type": "object", "properties": {"result": book}, "required": ["result"]}
+
+
+def test_documents_are_merged_under_their_servers_and_keep_their_meaning():
+    library_document = document()
+    other = {
+        "openapi": "3.1.0",
+        "info": {"title": "Other", "version": "1"},
+        "servers": [{"url": "/other/"}],
+        "tags": [{"name": "other"}],
+        "paths": {
+            "/v1/books": {
+                "get": {
+                    "operationId": "library.v1.Library.CreateBook",
+                    "responses": {"200": {"$ref": "#/components/schemas/library.v1.Book"}},
+                }
+            }
+        },
+        "components": {"schemas": {"library.v1.Book": {"type": "string"}, "Own": {"type": "null"}}},
+    }
+    merged = merge_documents([library_document, other])
+    assert merged["info"]["title"] == "Library, Other"
+    assert merged["paths"]["/v1/books"] == library_document["paths"]["/v1/books"]
+    assert merged["paths"]["/other/v1/books"]["get"] == {
+        "operationId": "library.v1.Library.CreateBook_other",
+        "responses": {"200": {"$ref": "#/components/schemas/library.v1.Book_other"}},
+    }
+    schemas = merged["components"]["schemas"]
+    assert schemas["library.v1.Book"] == library_document["components"]["schemas"]["library.v1.Book"]
+    assert (schemas["library.v1.Book_other"], schemas["Own"]) == ({"type": "string"}, {"type": "null"})
 
 
 def test_a_message_is_a_closed_schema_unless_unknown_fields_are_ignored():

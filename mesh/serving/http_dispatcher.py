@@ -11,12 +11,18 @@ from mesh.contract.rest.exchange import error_response, send_answer
 from mesh.errors import Code, StatusError
 from mesh.layers import Outcome, in_time, inbound, status_of
 from mesh.service import ServiceContext
+from mesh.serving.cross_site import CrossSiteGuard
 
 _CARRIED = frozenset({b"traceparent", b"idempotency-key", b"grpc-timeout"})
 
 
 class AppDispatcher:
-    """Stays while what is behind it changes: application and service are looked up at every request."""
+    """Stays while what is behind it changes: application and service are looked up at every request.
+
+    guard: refuses what pages of other sites send; None where every client is welcome.
+    """
+
+    guard: CrossSiteGuard | None = None
 
     def __init__(self, service: ServiceContext) -> None:
         self._behind = (closed(f"{service.name} is starting"), service)
@@ -61,6 +67,12 @@ class AppDispatcher:
 
         try:
             in_time(call)
+            if self.guard is not None and (refused := await self.guard.refusal(app, service, scope)) is not None:
+                if scope["type"] == "http":
+                    raise refused
+                answer.status = "403"
+                await send({"type": "websocket.close"})  # before it is accepted: the upgrade is answered with 403
+                return
             await app(scope, receive, observed)
         except (asyncio.CancelledError, GeneratorExit):
             answer.status = answer.status or "499"

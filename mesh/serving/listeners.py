@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from mesh.contract import Handlers, collect_handlers
 from mesh.service import ServiceContext
+from mesh.serving.cross_site import CrossSiteGuard, is_loopback
 from mesh.serving.grpc_aio_handlers import layered_aio
 from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.grpc_handlers import Layered
@@ -18,23 +19,27 @@ from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
 from mesh.serving.http_dispatcher import AppDispatcher, closed
 from mesh.serving.http_server import HttpServer, adopt, bind
 from mesh.serving.recording import recorded_app
-from mesh.topology.model import Address
+from mesh.topology.model import Address, Http
 
 
 class HttpListener:
     """One HTTP server on every port that was bound.
 
+    http: as declared; None where the service has no such listener.
     held: by port, descriptors of sockets that whoever began this process has bound.
     """
 
-    def __init__(self, service: ServiceContext, held: Mapping[int, int]) -> None:
+    def __init__(self, service: ServiceContext, http: Http | None, held: Mapping[int, int]) -> None:
         self._dispatcher = AppDispatcher(service)
+        self._guard = CrossSiteGuard(service.name, http) if http is not None else None
         self._held = held
         self._sockets: list[socket.socket] = []
         self._server: HttpServer | None = None
 
     def bind(self, address: Address) -> Address:
         """Takes the port and returns it as it is; OSError where it is not to be had."""
+        # Who listens more widely wants other machines to come, by whatever name they know this one.
+        self._dispatcher.guard = self._guard if is_loopback(address.host) else None
         held = self._held.get(address.port)
         self._sockets.append(bind(address) if held is None else adopt(address, held))
         return Address(address.host, self._sockets[-1].getsockname()[1])

@@ -39,6 +39,11 @@ class Http:
         listener serves the REST API of the service's own contract.
     contracts: names of services whose contracts are mounted under `prefix`, beside the app, over their gRPC channels.
     aliases: `host:port` pairs under which other services' code knows this listener.
+    hosts: names in the Host header by which browsers may reach this listener, beside loopback, the service's name and
+        the aliases; `.shop.test` is `shop.test` and every name below it, `*` is any.
+    origins: origins (`https://shop.test`) whose pages may send requests that change something and open WebSockets,
+        beside those on loopback and those that the application allows by CORS; `*` is any.
+        Neither is looked at where mesh listens more widely than on loopback.
     unknown_fields: whether the contracts served here refuse a field they do not know, or ignore it as Envoy does.
     """
 
@@ -48,6 +53,8 @@ class Http:
     contracts: tuple[str, ...] = ()
     prefix: str = ""
     aliases: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     unknown_fields: Literal["reject", "ignore"] = "reject"
 
 

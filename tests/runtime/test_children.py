@@ -237,7 +237,7 @@ def test_callers_wait_while_one_process_follows_another_and_none_is_refused(tmp_
         address = project.supervisor.directory.address("apart", "http")
         callers = [socket.create_connection((address.host, address.port), timeout=PATIENCE) for _ in range(8)]
         for caller in callers:
-            caller.sendall(b"GET / HTTP/1.1\r\nHost: apart\r\nConnection: close\r\n\r\n")
+            caller.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         (tmp_path / "apart/go").touch()
         assert project.line("apart", "restarted in ", since).text.endswith(" ms  (restart)")
         for answer in pool.map(everything, callers):

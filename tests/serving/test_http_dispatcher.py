@@ -110,7 +110,7 @@ def test_each_request_is_recorded_once_with_what_its_caller_was_told(bad: Mesh) 
 def test_a_request_that_leaves_before_its_answer_is_forgotten(bad: Mesh) -> None:
     say(
         bad.address("web.http"),
-        b"POST /refuses/ABORTED HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nGARBAGE\r\n\r\n",
+        b"POST /refuses/ABORTED HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\nGARBAGE\r\n\r\n",
     )
     assert bad.http("web").get("/well").text == "well"
     assert bad.supervisor.journal.in_flight == {}

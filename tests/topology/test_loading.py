@@ -279,6 +279,7 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         (
             "http = 'x'",
             "2: services.a.http: expected a table of port, ports, app, contract, prefix, unknown_fields, aliases, "
+            "hosts, origins, "
             'not "x"',
         ),
         ("root = '.'", "1: services.a: nothing to run: expected http, grpc or command"),
@@ -302,6 +303,14 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         (
             "command = 'x'\ngrpc = {port = 1, servicers = ['a:A']}",
             "3: services.a.grpc.servicers: not beside command, whose process brings its own; leave one of them out",
+        ),
+        (
+            "command = 'x'\nhttp = {port = 1, hosts = ['shop.test']}",
+            "3: services.a.http.hosts: not beside command, whose process decides about that itself",
+        ),
+        (
+            "command = 'x'\nhttp = {port = 1, origins = ['*']}",
+            "3: services.a.http.origins: not beside command, whose process decides about that itself",
         ),
         ("command = 'x'\ndepends_on = ['a']", "3: services.a.depends_on: goes round in a circle: a -> a"),
     ],

@@ -148,7 +148,9 @@ class CommandInstance:
     def _environment(self) -> dict[str, str]:
         """The process's own variables above ours, and where everything is found."""
         found = {
-            variable_of(name, kind): str(address) for (name, kind), address in self.context.directory.addresses.items()
+            variable_of(name, kind): str(address)
+            for (name, kind), address in self.context.directory.addresses.items()
+            if address.port  # 0 is any free one, of a service that does not run here
         }
         port = {"PORT": str(self._addresses["http"][0].port)} if "http" in self._addresses else {}
         proxies = past_proxies(os.environ, (each.name for each in self._declared))

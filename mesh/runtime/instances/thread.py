@@ -59,7 +59,7 @@ class ThreadInstance:
         self._pool = ThreadPoolExecutor(
             WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
         )
-        self._http = HttpListener(context, held)
+        self._http = HttpListener(context, service.http, held)
         self._grpc = GrpcListener(self._pool)
         self._bound: dict[Kind, tuple[Address, ...]] = {}
         self._generation: Generation | None = None

@@ -99,6 +99,9 @@ def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         return
     if service.http and service.http.app is not None:
         yield Mistake(f"{key}.http.app", "not beside command, whose process serves its own app; leave one of them out")
+    for word, values in (("hosts", service.http.hosts), ("origins", service.http.origins)) if service.http else ():
+        if values:
+            yield Mistake(f"{key}.http.{word}", "not beside command, whose process decides about that itself")
     if servicers:
         yield Mistake(
             f"{key}.grpc.servicers", "not beside command, whose process brings its own; leave one of them out"

@@ -11,6 +11,9 @@ from mesh import references
 from mesh.errors import UsageError
 from mesh.topology.model import Address
 
+_HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*|[0-9a-fA-F]*:[0-9a-fA-F:.]*")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -110,6 +113,8 @@ PORTS = Form("a list of whole numbers from 0 to 65535 (0 for any free port)", _p
 REFERENCE = Form(references.EXPECTED, _reference)
 REFERENCES = one_or_list_of(REFERENCE)
 ALIASES = list_of(Form('"host:port"', lambda value: str(Address.parse(_text(value)))))
+HOSTS = list_of(Form('a name such as "shop.test" or ".shop.test", or "*"', lambda value: _text(value, _HOST.fullmatch)))
+ORIGINS = list_of(Form('an origin such as "https://shop.test", or "*"', lambda value: _text(value, _ORIGIN.fullmatch)))
 PREFIX = Form(
     'a path such as "/api/grpc", with a slash before and none after it',
     lambda value: _text(value, lambda text: text.startswith("/") and not text.endswith("/")),

@@ -6,7 +6,9 @@ from mesh.topology.declaration.forms import (
     ALIASES,
     CONTRACTS,
     ENVIRONMENT,
+    HOSTS,
     NAMES,
+    ORIGINS,
     PORT,
     PORTS,
     PREFIX,
@@ -28,6 +30,8 @@ HTTP = Table(
         "prefix": PREFIX,
         "unknown_fields": one_of("reject", "ignore"),
         "aliases": ALIASES,
+        "hosts": HOSTS,
+        "origins": ORIGINS,
     },
     shorthand="port",
 )

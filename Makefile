@@ -1,14 +1,20 @@
 # `make up` and `make test` work on a fresh machine with Python >= 3.11: each builds .venv first when it is out of date.
 PYTHON ?= python3
-BIN = .venv/bin
-INSTALLED = .venv/.installed
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+# What to test: everything, unless told otherwise.
+TESTS ?= tests
+# What has to pass with every Python and with the lowest versions that pyproject.toml allows, at each change.
+SMOKE = tests/contract tests/hosting tests/serving tests/calling tests/runtime/test_reload.py \
+	tests/end_to_end/test_guide.py tests/test_pytest_plugin.py
 
-.PHONY: install up test lint bench clean
+.PHONY: install up test test-all test-lowest smoke lint bench clean
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml hatch_build.py mesh/contract/protoc.py $(wildcard proto/*.proto)
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	touch $@
@@ -17,7 +23,24 @@ up: install
 	$(BIN)/mesh up
 
 test: install
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto $(TESTS)
+
+# Every Python from 3.11 on that is installed here, each with an environment of its own.
+test-all:
+	.ci/pythons | while read -r version python; do \
+		$(MAKE) test VENV=.venv-$$version PYTHON=$$python || exit 1; \
+	done
+
+# The lowest versions that pyproject.toml allows.
+test-lowest: install
+	$(BIN)/python -m pip install --quiet --group lowest
+	test -x .venv-lowest/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable .
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --group dev
+	.venv-lowest/bin/python -m pytest --numprocesses auto $(TESTS)
+
+smoke:
+	$(MAKE) test-all test-lowest TESTS="$(SMOKE)"
 
 lint: install
 	$(BIN)/ruff check .
@@ -29,4 +52,4 @@ bench: install
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .mesh .mypy_cache .pytest_cache .ruff_cache build dist mesh/store/pb
+	rm -rf .venv .venv-* .mesh .mypy_cache .pytest_cache .ruff_cache build dist mesh/store/pb

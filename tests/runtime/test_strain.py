@@ -207,8 +207,13 @@ def add_to(server):
 
 
 def test_a_health_servicer_from_before_list_is_told_what_it_lacks(tmp_path: Path) -> None:
+    from grpc_health.v1 import health_pb2_grpc
+
     toml = '[services.old]\ngrpc = { port = 0, servicers = ["app:add_to"] }\n'
     with supervised(tmp_path, {"mesh.toml": toml, "app.py": HEALTH}) as project:
+        if not hasattr(health_pb2_grpc.HealthServicer, "List"):
+            project.change("old", "ready")  # the installed protocol asks for no more than the servicer has
+            return
         reason = project.change("old", "failed").reason or ""
         assert reason.startswith("old: Health has no method List, which the health service of grpcio-health-checking ")
         assert reason.endswith(" has; derive it from health_pb2_grpc.HealthServicer, or add List")

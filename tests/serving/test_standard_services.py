@@ -17,7 +17,18 @@ def test_health_says_serving_of_the_whole_and_of_each_service(mesh: Mesh) -> Non
         assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10).status == 1
     unknown = health_pb2.HealthCheckRequest(service="no.Such")
     assert failure(lambda: stub.Check(unknown, timeout=10))[0] == "NOT_FOUND"
-    assert sorted(stub.List(health_pb2.HealthListRequest(), timeout=10).statuses) == ["", "product.ProductService"]
+
+
+def test_health_lists_every_service_if_the_installed_protocol_has_list(mesh: Mesh) -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    channel = mesh.channel("product-service")
+    if hasattr(health_pb2_grpc.HealthServicer, "List"):
+        listed = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest(), timeout=10)
+        assert sorted(listed.statuses) == ["", "product.ProductService"]
+    else:
+        call = channel.unary_unary("/grpc.health.v1.Health/List")
+        assert failure(lambda: call(b"", timeout=10))[0] == "UNIMPLEMENTED"
 
 
 def test_health_says_not_serving_to_those_who_watch_while_calls_are_let_end(bad: Mesh, servicer: Misbehaving) -> None:

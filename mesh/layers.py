@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mesh.context import Call, current_call
+from mesh.contract.status import HandlerFailure
 from mesh.errors import Code, StatusError
 from mesh.hosting.tracebacks import own_traceback
 from mesh.observing.journal import InFlight, Line, Span
@@ -79,16 +80,23 @@ def in_time(call: Call) -> None:
 
 
 def status_of(error: BaseException, service: ServiceContext, call: Call) -> StatusError:
-    """What the caller is told of an exception that left a handler.
+    """Return what the caller is told of an exception that left a handler.
 
     A StatusError is the handler's answer. Anything else, SystemExit among it, is a bug of the handler's: the caller
     learns a request id and no more, the traceback is written under the service's name with the same id.
     """
-    if isinstance(error, StatusError):
-        return error
+    if not isinstance(error, StatusError):
+        _log_failure(error, service, call)
+        return bug_in(service, call)
+    if isinstance(error, HandlerFailure) and error.__cause__ is not None:
+        _log_failure(error.__cause__, service, call)
+        error.message = error.message or bug_in(service, call).message
+    return error
+
+
+def _log_failure(error: BaseException, service: ServiceContext, call: Call) -> None:
     trace = own_traceback(error)
     service.journal.append(Line(service.name, f"request {call.request_id} failed\n{trace}", "stderr"))
-    return bug_in(service, call)
 
 
 def bug_in(service: ServiceContext, call: Call) -> StatusError:

@@ -25,6 +25,13 @@ _TYPE_PREFIX = "type.googleapis.com/"
 _RETRY_INFO = error_details_pb2.RetryInfo.DESCRIPTOR.full_name
 
 
+class HandlerFailure(StatusError):
+    """A handler set a code in its context and then raised an exception of another kind, which is the cause.
+
+    The caller is told the code and the details that were set; the cause is a failure to log all the same.
+    """
+
+
 def status_json(error: StatusError) -> dict[str, Any]:
     """`{"code": 5, "message": "…", "details": […]}`; an unknown detail is kept as base64."""
     return {"code": int(error.code), "message": error.message, "details": [_detail_json(d) for d in error.details]}
@@ -65,9 +72,12 @@ def details_of_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> list[Mes
     return []
 
 
-def status_bytes(error: StatusError) -> bytes:
-    """The error as a serialized google.rpc.Status, as gRPC carries it under DETAILS_KEY."""
-    status = status_pb2.Status(code=int(error.code), message=error.message)
+def status_bytes(error: StatusError, message: str | None = None) -> bytes:
+    """Return the error as a serialized google.rpc.Status, as gRPC carries it under DETAILS_KEY.
+
+    message: in place of the error's own.
+    """
+    status = status_pb2.Status(code=int(error.code), message=error.message if message is None else message)
     for detail in error.details:
         if isinstance(detail, any_pb2.Any):
             status.details.append(detail)

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import Executor
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, NoReturn, cast
 
 import grpc
 import grpc.aio
 
-from mesh.context import Call
+from mesh.contract.backends.servicer_context import SyncContext, code_given
+from mesh.contract.backends.threads import ThreadedHandler
 from mesh.contract.servicers import Handler, is_async
-from mesh.contract.status import DETAILS_KEY, status_bytes
 from mesh.errors import Code
-from mesh.layers import Outcome, in_time, inbound, status_of
+from mesh.layers import in_time
 from mesh.service import ServiceContext
-from mesh.serving.grpc_handlers import CODES, Layered, arriving, code_set
-
-
-def layered_aio(path: str, handler: Handler, service: ServiceContext) -> Layered:
-    """The method within the layers, for a server of grpc.aio; a plain one keeps its plain form."""
-    return (LayeredAio if is_async(handler) else Layered)(path, handler, service)
+from mesh.serving.grpc_calls import ActiveCalls, Attempt
+from mesh.serving.grpc_handlers import Layered
+from mesh.serving.grpc_status import CODES, cut
 
 
 class LayeredAio(Layered):
-    """One method of an async servicer within the layers."""
+    """One method within the layers, for a server of grpc.aio.
+
+    executor: runs the plain functions of the servicer.
+    """
+
+    def __init__(
+        self, path: str, handler: Handler, service: ServiceContext, calls: ActiveCalls, executor: Executor
+    ) -> None:
+        super().__init__(path, handler, service, calls)
+        if not is_async(handler):
+            self.behave = _threaded(handler, self.behave, executor)
+        self._tasks: dict[Attempt, asyncio.Task[Any] | None] = {}
 
     def _answers(self) -> Any:
         return self._writing if self.inner.response_streaming and not self._generates() else super()._answers()
@@ -37,43 +47,39 @@ class LayeredAio(Layered):
         return inspect.isasyncgenfunction(inspect.unwrap(self.behave))
 
     async def _single(self, request: Any, context: Any) -> Any:
-        call = arriving(context)
-        method = self.newest(call)
-        with inbound(method.service, "grpc", method.name, call) as answer:
-            try:
-                in_time(call)
-                encoded = method.encoded(await method.behave(method.read(request), Coding(context, method)))
-            except BaseException as error:
-                await method.refuse_aio(error, context, call, answer)
-            answer.status = code_set(context).name
-            return encoded
+        async with self._answering_aio(context) as method:
+            return method.encoded(await method.behave(method.read(request), Coding(context, method)))
 
     async def _streaming(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        call = arriving(context)
-        method = self.newest(call)
-        with inbound(method.service, "grpc", method.name, call) as answer:
-            try:
-                in_time(call)
-                async for response in method.behave(method.read(request), Coding(context, method)):
-                    yield method.encoded(response)
-            except GeneratorExit:
-                answer.status = Code.CANCELLED.name
-                raise
-            except BaseException as error:
-                await method.refuse_aio(error, context, call, answer)
-            answer.status = code_set(context).name
+        async with self._answering_aio(context) as method:
+            async for response in method.behave(method.read(request), Coding(context, method)):
+                yield method.encoded(response)
 
     async def _writing(self, request: Any, context: Any) -> None:
         """A method that answers with context.write()."""
-        call = arriving(context)
-        method = self.newest(call)
-        with inbound(method.service, "grpc", method.name, call) as answer:
+        async with self._answering_aio(context) as method:
+            await method.behave(method.read(request), Coding(context, method))
+
+    @asynccontextmanager
+    async def _answering_aio(self, context: Any) -> AsyncIterator[LayeredAio]:
+        with self.attempt(context) as attempt:
+            method = cast(LayeredAio, attempt.method)
+            method._tasks[attempt] = asyncio.current_task()
             try:
-                in_time(call)
-                await method.behave(method.read(request), Coding(context, method))
+                in_time(attempt.call)
+                yield method
+            except GeneratorExit:
+                attempt.outcome.status = Code.CANCELLED.name
+                raise
             except BaseException as error:
-                await method.refuse_aio(error, context, call, answer)
-            answer.status = code_set(context).name
+                await refuse_aio(error, attempt)
+            finally:
+                del method._tasks[attempt]
+            attempt.finish()
+
+    def cut(self, attempt: Attempt) -> None:
+        if (task := self._tasks.get(attempt)) is not None:
+            task.cancel()
 
     def read(self, request: Any) -> Any:
         return self._messages(request) if self.inner.request_streaming else self.message(request)
@@ -82,22 +88,80 @@ class LayeredAio(Layered):
         async for request in requests:
             yield self.message(request)
 
-    async def refuse_aio(self, error: BaseException, context: Any, call: Call, answer: Outcome) -> None:
-        """Ends the call with the error's status; never returns."""
-        if isinstance(error, asyncio.CancelledError):
-            answer.status = Code.CANCELLED.name
-            raise error
-        if isinstance(error, grpc.aio.AbortError):
-            answer.status = code_set(context).name
-            raise error
-        refusal = status_of(error, self.service, call)
-        answer.status = refusal.code.name
-        details = ((DETAILS_KEY, status_bytes(refusal)),) if refusal.details else ()
-        await context.abort(CODES[refusal.code], refusal.message, details)
+
+async def refuse_aio(error: BaseException, attempt: Attempt) -> None:
+    """End the call with the status of the error; never returns."""
+    if isinstance(error, grpc.aio.AbortError):
+        attempt.finish()
+        raise error
+    if attempt.cut_reason:
+        code, message, metadata = attempt.trailers_of_cut()
+    elif isinstance(error, asyncio.CancelledError):
+        attempt.outcome.status = Code.CANCELLED.name
+        raise error
+    else:
+        code, message, metadata = attempt.trailers(error)
+    await attempt.context.abort(code, message, metadata)
+
+
+def _threaded(handler: Handler, function: Callable[..., Any], executor: Executor) -> Callable[..., Any]:
+    """Return a plain function of a servicer as the coroutine function or async generator that grpc.aio takes."""
+    streams = handler.request_streaming, handler.response_streaming
+    threaded = ThreadedHandler(function, executor, client_streaming=streams[0], server_streaming=streams[1])
+
+    async def single(request: Any, context: Any) -> Any:
+        async with aclosing(answers(request, context)) as each:
+            # To its end: what the function said of it by its context comes after the answer.
+            (answer,) = [answer async for answer in each]
+            return answer
+
+    async def answers(request: Any, context: Any) -> AsyncGenerator[Any, None]:
+        plain = _ThreadContext(context)
+        try:
+            async with aclosing(threaded.stream(request if streams[0] else _one(request), plain)) as found:
+                async for answer in found:
+                    await plain.pass_initial_metadata()
+                    yield answer
+            if (error := plain.error()) is not None:
+                raise error
+        except Exception as error:
+            failure = plain.failure(error)
+            raise failure from failure.__cause__
+        finally:
+            plain.close()
+            context.set_trailing_metadata(plain.trailing)
+
+    async def _one(request: Any) -> AsyncIterator[Any]:
+        yield request
+
+    for each in (single, answers):
+        each.__qualname__ = getattr(function, "__qualname__", each.__qualname__)
+    return answers if streams[1] else single
+
+
+class _ThreadContext(SyncContext):
+    """The context of a plain function on a server of grpc.aio, whose own one is for the loop's thread."""
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context.invocation_metadata() or (), None)
+        self._context = context
+        self._passed = False
+
+    def time_remaining(self) -> Any:
+        return self._context.time_remaining()
+
+    def peer(self) -> str:
+        return str(self._context.peer())
+
+    async def pass_initial_metadata(self) -> None:
+        """Send what the function has set so far, before its first answer."""
+        if self.initial and not self._passed:
+            self._passed = True
+            await self._context.send_initial_metadata(self.initial)
 
 
 class Coding:
-    """A context whose read() and write() speak messages, though bytes cross grpc."""
+    """A context that speaks messages, though bytes cross grpc, and cuts errors to what trailers hold."""
 
     def __init__(self, context: Any, method: Layered) -> None:
         self._context = context
@@ -109,6 +173,13 @@ class Coding:
 
     async def write(self, message: Any) -> None:
         await self._context.write(self._method.encoded(message))
+
+    async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
+        await self._context.abort(CODES[code_given(code)], cut(details), trailing_metadata)
+        raise AssertionError("abort() raises")
+
+    async def abort_with_status(self, status: Any) -> NoReturn:
+        await self.abort(status.code, status.details, status.trailing_metadata or ())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)

@@ -9,17 +9,22 @@ import grpc
 
 from mesh.contract.servicers import Handler, Handlers
 from mesh.service import ServiceContext
+from mesh.serving.grpc_calls import ActiveCalls
 from mesh.serving.grpc_handlers import Layered
 from mesh.serving.recording import recorded_methods
 from mesh.serving.standard_services import StandardServices
 
-Layering = Callable[[str, Handler, ServiceContext], Layered]
+Layering = Callable[[str, Handler, ServiceContext, ActiveCalls], Layered]
 
 
 class MethodDispatcher(grpc.GenericRpcHandler):
-    """Stays while what is behind it changes: a method is looked up at every call, and all are swapped at once."""
+    """Stays while what is behind it changes: a method is looked up at every call, and all are swapped at once.
+
+    calls: those that are being answered.
+    """
 
     def __init__(self) -> None:
+        self.calls = ActiveCalls()
         self._standard = StandardServices()
         self._methods: dict[str, Layered] = {}
         self._find: Callable[[Any], Handler | None] = lambda details: None
@@ -29,7 +34,7 @@ class MethodDispatcher(grpc.GenericRpcHandler):
 
     def serve(self, handlers: Handlers, service: ServiceContext, layering: Layering) -> None:
         """Puts these methods in the place of those served so far; calls in flight end on what they began with."""
-        methods = {path: layering(path, handler, service) for path, handler in handlers.by_path.items()}
+        methods = {path: layering(path, handler, service, self.calls) for path, handler in handlers.by_path.items()}
         for path in methods.keys() & self._methods.keys():
             self._methods[path].succeed(methods[path])
         self._methods = methods

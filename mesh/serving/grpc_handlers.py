@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import get_ident
-from typing import Any, Self, cast
+from typing import Any, NoReturn, Self, cast
 
 import grpc
 
+from mesh.compat.grpcio import end_call, ended
 from mesh.context import Call, call_from
 from mesh.contract.servicers import Handler, behavior
-from mesh.contract.status import DETAILS_KEY, status_bytes
 from mesh.errors import Code, StatusError
-from mesh.layers import Outcome, in_time, inbound, status_of
+from mesh.layers import in_time, inbound
 from mesh.observing.journal import InFlight
 from mesh.service import ServiceContext
-
-CODES = {int(code.value[0]): code for code in grpc.StatusCode}
+from mesh.serving.grpc_calls import ActiveCalls, Attempt
 
 
 class Layered:
@@ -24,9 +25,12 @@ class Layered:
 
     gRPC looks a method up and begins the call later, when a thread is free and the request is there. The call begins on
     the newest code that there is by then: `successor` is the same method of the generation that follows.
+
+    calls: where the method's calls are listed while they last.
     """
 
-    def __init__(self, path: str, handler: Handler, service: ServiceContext) -> None:
+    def __init__(self, path: str, handler: Handler, service: ServiceContext, calls: ActiveCalls) -> None:
+        self._calls = calls
         self.name = path.rpartition("/")[2]
         self.inner = handler
         self.service = service
@@ -68,32 +72,55 @@ class Layered:
             if method.successor is None:
                 return method
 
-    def _single(self, request: Any, context: grpc.ServicerContext) -> Any:
-        call = arriving(context)
+    @contextmanager
+    def attempt(self, context: Any) -> Iterator[Attempt]:
+        """Begin a call on the newest code; when the block ends it is recorded with what its caller was told."""
+        carrier = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+        carrier.pop("grpc-timeout", None)  # gRPC has read it
+        call = call_from(carrier, context.time_remaining())
         method = self.newest(call)
-        with inbound(method.service, "grpc", method.name, call) as answer:
-            try:
-                in_time(call)
-                encoded = method.encoded(method.behave(method.read(request), context))
-            except BaseException as error:
-                method.refuse(error, context, call, answer)
-            answer.status = code_set(context).name
-            return encoded
+        with (
+            inbound(method.service, "grpc", method.name, call) as outcome,
+            self._calls.including(Attempt(method, context, call, outcome)) as attempt,
+        ):
+            yield attempt
+
+    def _single(self, request: Any, context: grpc.ServicerContext) -> Any:
+        with self._answering(context) as method:
+            return method.encoded(method.behave(method.read(request), context))
 
     def _streaming(self, request: Any, context: grpc.ServicerContext) -> Any:
-        call = arriving(context)
-        method = self.newest(call)
-        with inbound(method.service, "grpc", method.name, call) as answer:
+        with self._answering(context) as method:
+            for response in method.behave(method.read(request), context):
+                yield method.encoded(response)
+
+    @contextmanager
+    def _answering(self, context: grpc.ServicerContext) -> Iterator[Self]:
+        with self.attempt(context) as attempt:
             try:
-                in_time(call)
-                for response in method.behave(method.read(request), context):
-                    yield method.encoded(response)
+                in_time(attempt.call)
+                yield cast(Self, attempt.method)
             except GeneratorExit:
-                answer.status = Code.CANCELLED.name
+                attempt.outcome.status = Code.CANCELLED.name
                 raise
             except BaseException as error:
-                method.refuse(error, context, call, answer)
-            answer.status = code_set(context).name if context.is_active() else Code.CANCELLED.name
+                if isinstance(error, grpc.RpcError) and not context.is_active():
+                    # What the requests of a stream raise in the handler of a call that is over.
+                    attempt.outcome.status = Code.CANCELLED.name
+                    raise
+                if not attempt.cut_reason:
+                    refuse(error, attempt)
+            if attempt.cut_reason:
+                attempt.trailers_of_cut()
+                raise ended(context)
+            attempt.finish()
+            if not context.is_active():
+                attempt.outcome.status = Code.CANCELLED.name
+
+    def cut(self, attempt: Attempt) -> None:
+        """End the call from outside, by its `cut_reason`; the handler's thread cannot be interrupted."""
+        trailers = attempt.trailers_of_cut()
+        end_call(attempt.context, trailers.code, trailers.message)
 
     def read(self, request: Any) -> Any:
         """The request's message, or the messages of a stream as they come."""
@@ -114,36 +141,19 @@ class Layered:
                 f"{self.service.name}: {name} answered {response!r:.80}, which is not its message"
             ) from error
 
-    def refuse(self, error: BaseException, context: grpc.ServicerContext, call: Call, answer: Outcome) -> None:
-        """Ends the call with the error's status; never returns."""
-        if aborted(error, context):
-            answer.status = code_set(context).name
-            raise error
-        refusal = status_of(error, self.service, call)
-        answer.status = refusal.code.name
-        if refusal.details:
-            context.set_trailing_metadata(((DETAILS_KEY, status_bytes(refusal)),))
-        context.abort(CODES[refusal.code], refusal.message)
+
+def refuse(error: BaseException, attempt: Attempt) -> NoReturn:
+    """End the call of a synchronous server with the status of the error."""
+    context = attempt.context
+    if aborted(error, context):
+        attempt.finish()
+        raise error
+    code, message, metadata = attempt.trailers(error)
+    context.set_trailing_metadata(metadata)
+    context.abort(code, message)
+    raise AssertionError("abort() raises")
 
 
-def arriving(context: grpc.ServicerContext) -> Call:
-    """The call in hand, from the metadata and the deadline that gRPC knows."""
-    carrier = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-    carrier.pop("grpc-timeout", None)
-    return call_from(carrier, context.time_remaining())
-
-
-def code_set(context: grpc.ServicerContext) -> Code:
-    """The code the handler left in its context; OK where it set none."""
-    code = _code(context)
-    return Code.OK if code is None else Code(code.value[0] if isinstance(code, grpc.StatusCode) else code)
-
-
-def _code(context: Any) -> Any:
-    """What set_code() was given; the published types do not know that a context can be asked."""
-    return context.code()
-
-
-def aborted(error: BaseException, context: grpc.ServicerContext) -> bool:
-    """Whether `error` is the bare Exception by which grpc's own context.abort() leaves the handler."""
-    return type(error) is Exception and not error.args and _code(context) is not None
+def aborted(error: BaseException, context: Any) -> bool:
+    """Return whether `error` is the bare Exception by which grpc's own context.abort() leaves the handler."""
+    return type(error) is Exception and not error.args and context.code() is not None

@@ -13,11 +13,15 @@ import grpc.aio
 
 from mesh.contract.servicers import Handlers, is_async
 from mesh.serving.grpc_dispatcher import MethodDispatcher
+from mesh.serving.http_dispatcher import STOPPED
 from mesh.topology.model import Address
 
 #: Calls a plain servicer answers at once. One more is refused with RESOURCE_EXHAUSTED, at once: waiting silently for a
 #: free thread would look like a hung service.
 WORKERS = 100
+
+#: Seconds in which calls that are cut at the end of the grace are told so, before their connections are closed.
+CUT_WITHIN = 0.5
 
 OPTIONS: list[tuple[str, Any]] = [
     # By default a second process binds the same port without an error, and callers meet either of the two.
@@ -36,7 +40,7 @@ class GrpcServer(Protocol):
         ...
 
     async def stop(self, grace: float) -> None:
-        """Stops listening, lets calls in flight end for `grace` seconds, and cancels the rest."""
+        """Stop listening, let calls in flight end for `grace` seconds, and end the rest with UNAVAILABLE."""
         ...
 
 
@@ -45,13 +49,17 @@ class SyncServer:
 
     def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None:
         self._server = grpc.server(pool, handlers=[dispatcher], options=OPTIONS, maximum_concurrent_rpcs=WORKERS)
+        self._calls = dispatcher.calls
 
     async def start(self, held: socket.socket) -> None:
         take_over(held, self._server.add_insecure_port)
         self._server.start()
 
     async def stop(self, grace: float) -> None:
-        await asyncio.to_thread(lambda: self._server.stop(grace).wait(grace + 0.5))
+        stopped = self._server.stop(grace + CUT_WITHIN)
+        if not await asyncio.to_thread(stopped.wait, grace):
+            self._calls.cut(STOPPED)
+            await asyncio.to_thread(stopped.wait, CUT_WITHIN)
 
 
 class AioServer:
@@ -59,13 +67,18 @@ class AioServer:
 
     def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None:
         self._server = grpc.aio.server(migration_thread_pool=pool, handlers=[dispatcher], options=OPTIONS)
+        self._calls = dispatcher.calls
 
     async def start(self, held: socket.socket) -> None:
         take_over(held, self._server.add_insecure_port)
         await self._server.start()
 
     async def stop(self, grace: float) -> None:
-        await self._server.stop(grace)
+        stopping = asyncio.ensure_future(self._server.stop(grace + CUT_WITHIN))
+        _, unfinished = await asyncio.wait([stopping], timeout=grace)
+        if unfinished:
+            self._calls.cut(STOPPED)
+        await stopping
 
 
 def kind_of_server(handlers: Handlers) -> type[GrpcServer]:

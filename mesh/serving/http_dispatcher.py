@@ -7,11 +7,14 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.context import Call, call_from
-from mesh.contract.rest.exchange import error_response, send_answer
+from mesh.contract.rest.exchange import BrokenStream, check_start, error_response, send_answer
 from mesh.errors import Code, StatusError
 from mesh.layers import Outcome, in_time, inbound, status_of
 from mesh.service import ServiceContext
 from mesh.serving.cross_site import CrossSiteGuard
+
+#: What a caller is told whose request the end of the grace has cut.
+STOPPED = "the service stopped before it answered"
 
 _CARRIED = frozenset({b"traceparent", b"idempotency-key", b"grpc-timeout"})
 
@@ -20,11 +23,13 @@ class AppDispatcher:
     """Stays while what is behind it changes: application and service are looked up at every request.
 
     guard: refuses what pages of other sites send; None where every client is welcome.
+    stopping: the server is about to cancel the requests that have not been answered within the grace.
     """
 
     guard: CrossSiteGuard | None = None
 
     def __init__(self, service: ServiceContext) -> None:
+        self.stopping = False
         self._behind = (closed(f"{service.name} is starting"), service)
 
     def serve(self, app: ASGIApp, service: ServiceContext) -> None:
@@ -57,6 +62,7 @@ class AppDispatcher:
     ) -> None:
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
+                check_start(message)
                 answer.status = str(message["status"])
                 if call.timings:
                     value = ", ".join(map(str, call.timings)).encode()
@@ -75,8 +81,13 @@ class AppDispatcher:
                 return
             await app(scope, receive, observed)
         except (asyncio.CancelledError, GeneratorExit):
+            if self.stopping and not answer.status and scope["type"] == "http":
+                await send_answer(error_response(StatusError(Code.UNAVAILABLE, STOPPED)), observed)
+                return
             answer.status = answer.status or "499"
             raise
+        except BrokenStream:
+            return  # The handler has said why; returning now makes the server cut the connection, as it must.
         except BaseException as error:  # A SystemExit that reached the loop would end the whole service.
             refusal = status_of(error, service, call)
             if not answer.status and scope["type"] == "http":

@@ -41,6 +41,10 @@ def _socket(address: Address, descriptor: int | None = None) -> socket.socket:
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
 
 
+#: Seconds for a request that was cancelled to tell its caller so.
+CUT_WITHIN = 0.5
+
+
 class HttpServer:
     """Serves one ASGI application on every socket given; started and stopped in the loop it runs in.
 
@@ -69,12 +73,15 @@ class HttpServer:
         await self._server.startup(sockets=self._sockets)
 
     async def stop(self, grace: float) -> None:
-        """Stops listening, lets requests in flight end for `grace` seconds, cancels the rest."""
+        """Stop listening, let requests in flight end for `grace` seconds, and cancel the rest."""
         self._config.timeout_graceful_shutdown = grace  # type: ignore[assignment]  # waits for any fraction of a second
         for server in self._server.servers:
             server.close()
         if self._server.server_state.tasks:
             await self._server.shutdown(sockets=self._sockets)
+            # Those that were cancelled still say so to their callers.
+            if tasks := list(self._server.server_state.tasks):
+                await asyncio.wait(tasks, timeout=CUT_WITHIN)
             return
         # Nothing is in flight: uvicorn's shutdown would sleep 100 ms all the same.
         for connection in list(self._server.server_state.connections):

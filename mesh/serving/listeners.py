@@ -6,13 +6,14 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from starlette.types import ASGIApp
 
 from mesh.contract import Handlers, collect_handlers
 from mesh.service import ServiceContext
 from mesh.serving.cross_site import CrossSiteGuard, is_loopback
-from mesh.serving.grpc_aio_handlers import layered_aio
+from mesh.serving.grpc_aio_handlers import LayeredAio
 from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.grpc_handlers import Layered
 from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
@@ -62,6 +63,7 @@ class HttpListener:
             await self._server.start()
 
     async def stop(self, grace: float) -> None:
+        self._dispatcher.stopping = True
         if self._server is not None:
             await self._server.stop(grace)
         self.release()
@@ -98,7 +100,9 @@ class GrpcListener:
         is_kept = self._server is None or self._address is None or isinstance(self._server, self._kind)
         if not is_kept and self._server is not None:
             await self._server.stop(0)
-        self._dispatcher.serve(handlers, service, layered_aio if self._kind is AioServer else Layered)
+        self._dispatcher.serve(
+            handlers, service, partial(LayeredAio, executor=self._pool) if self._kind is AioServer else Layered
+        )
         if not is_kept and self._address is not None:
             self._held = await _bound_again(self._address)
             await self.open()

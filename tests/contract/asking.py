@@ -4,11 +4,16 @@ import asyncio
 import json
 from typing import Any, NamedTuple
 
+from mesh.contract.rest.exchange import BrokenStream
+
 
 class Answered(NamedTuple):
+    """broken: the app had the server close the connection before the end."""
+
     status: int
     headers: dict[str, str]
     body: bytes
+    broken: bool = False
 
     @property
     def json(self) -> Any:
@@ -59,10 +64,15 @@ async def ask_async(
     async def send(message: dict[str, Any]) -> None:
         heard.append(message)
 
-    await app(scope_of(method, target, headers, **more), receive, send)
+    broken = False
+    try:
+        await app(scope_of(method, target, headers, **more), receive, send)
+    except BrokenStream:
+        broken = True
     start, *rest = heard
+    assert rest[-1].get("more_body", False) is broken
     found = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
-    return Answered(start["status"], found, b"".join(message["body"] for message in rest))
+    return Answered(start["status"], found, b"".join(message["body"] for message in rest), broken)
 
 
 def ask(app: Any, method: str, target: str, body: bytes = b"", headers: Any = None, **more: Any) -> Answered:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,8 +13,14 @@ from misbehaving import APP, Misbehaving, MisbehavingAsync
 
 import mesh.store
 from mesh import Grpc, Http, Service, Supervisor, Topology
+from mesh.contract.protoc import compile_protos
 from mesh.pytest_plugin import Mesh
 from mesh.topology.selection import renumber
+
+_stubs = tempfile.TemporaryDirectory(prefix="stubs-")
+compile_protos(Path(__file__).parent / "protos", Path(_stubs.name))
+sys.path.append(_stubs.name)
+atexit.register(_stubs.cleanup)
 
 DESCRIPTORS = Path(mesh.store.__file__).parent / "pb" / "descriptors.pb"
 

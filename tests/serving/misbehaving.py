@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -19,6 +21,9 @@ from starlette.routing import Route
 
 from mesh import Address, Code, StatusError, exception_handlers
 from mesh.store.pb import user_pb2, user_pb2_grpc
+
+#: Longer than any metadata may be.
+LONG = "ü % " * 10_000
 
 GET = "/user.UserService/GetUser"
 
@@ -43,6 +48,12 @@ class Misbehaving(user_pb2_grpc.UserServiceServicer):
             6: lambda context: context.abort(Code.PERMISSION_DENIED, "grpc's own codes only"),
             7: self._interrupts,
             8: self._sets_a_code,
+            9: self._sets_a_code_and_raises,
+            10: self._sets_a_code_without_a_word_and_raises,
+            11: self._sets_a_number,
+            12: lambda context: context.abort(grpc.StatusCode.NOT_FOUND, LONG),
+            13: self._sets_a_long_text,
+            14: self._raises_with_details,
         }
         return deeds.get(request.id, lambda context: user_pb2.User(id=request.id, name="well"))(context)
 
@@ -56,11 +67,32 @@ class Misbehaving(user_pb2_grpc.UserServiceServicer):
         raise KeyboardInterrupt
 
     def _sets_a_code(self, context: Any) -> Any:
-        import grpc
-
         context.set_code(grpc.StatusCode.NOT_FOUND)
         context.set_details("set by hand")
         return user_pb2.User()
+
+    def _sets_a_code_and_raises(self, context: Any) -> None:
+        context.set_code(grpc.StatusCode.ABORTED)
+        context.set_details("set by hand")
+        raise ValueError("a secret")
+
+    def _sets_a_code_without_a_word_and_raises(self, context: Any) -> None:
+        context.set_code(grpc.StatusCode.ABORTED)
+        raise ValueError("a secret")
+
+    def _sets_a_number(self, context: Any) -> Any:
+        context.set_code(99)
+        context.set_details("no such code")
+        return user_pb2.User()
+
+    def _sets_a_long_text(self, context: Any) -> Any:
+        context.set_code(grpc.StatusCode.ABORTED)
+        context.set_details(LONG)
+        return user_pb2.User()
+
+    def _raises_with_details(self, context: Any) -> None:
+        context.set_trailing_metadata((("x-tried", "2"),))
+        raise StatusError(Code.NOT_FOUND, LONG, [error_details_pb2.ErrorInfo(reason="GONE", domain="d" * 100)])
 
     def _hangs(self, context: Any) -> Any:
         context.add_callback(self.cancelled.set)
@@ -76,7 +108,8 @@ class MisbehavingAsync(Misbehaving):
     async def GetUser(self, request: user_pb2.GetUserRequest, context: Any) -> Any:
         if request.id == 5:
             return await self._hangs_async()
-        return super().GetUser(request, context)
+        answer = super().GetUser(request, context)
+        return await answer if inspect.isawaitable(answer) else answer
 
     async def _hangs_async(self) -> Any:
         self.hanging.release()
@@ -116,6 +149,26 @@ async def breaks_off(request: Request) -> Response:
     return StreamingResponse(half(), headers={"content-length": "8"})
 
 
+#: What HTTP cannot carry, and what the log says of it.
+BAD_STARTS: dict[str, tuple[int, list[tuple[Any, Any]], str]] = {
+    "line break": (200, [(b"x-a", b"1\r\nx-b: 2")], "ValueError: HTTP cannot carry the header x-a: b'1\\r\\nx-b: 2'"),
+    "nul": (200, [(b"x-a", b"\x00")], "ValueError: HTTP cannot carry the header x-a: b'\\x00'"),
+    "name": (200, [(b"x a", b"1")], "ValueError: b'x a' is no name of an HTTP header"),
+    "text": (200, [("x-a", "1")], "TypeError: the header 'x-a': '1' is not in bytes, as ASGI wants it"),
+    "length": (200, [(b"content-length", b"two")], "ValueError: HTTP cannot carry the header content-length: b'two'"),
+    "status": (999, [], "ValueError: the status 999 is none of HTTP's"),
+}
+
+
+class BadStart:
+    """An ASGI application: starlette takes functions for handlers."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        status, headers, _ = BAD_STARTS[scope["path_params"]["kind"]]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
 async def refuses(request: Request) -> Response:
     raise StatusError(Code[request.path_params["code"]], (await request.body()).decode())
 
@@ -132,6 +185,7 @@ APP = Starlette(
         Route("/interrupts", interrupts),
         Route("/answers-nothing", answers_nothing),
         Route("/breaks-off", breaks_off),
+        Route("/starts-badly/{kind}", BadStart()),
         Route("/refuses/{code}", refuses, methods=["POST"]),
         Route("/well", well),
     ],

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from misbehaving import failure
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+from misbehaving import failure
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mesh import Grpc, Http, Peer, Service
 from mesh.pytest_plugin import Mesh
+from mesh.store.pb import user_pb2, user_pb2_grpc
 
 STATUS = {
     "CANCELLED": 499,
@@ -43,3 +53,49 @@ def test_every_code_is_told_alike_by_rest_by_the_gateway_by_hand_and_by_grpc(bad
 
 def test_ok_is_no_error(bad: Mesh) -> None:
     assert bad.http("gateway").get("/api/grpc/users/100").status_code == 200
+
+
+class Unwritten(user_pb2_grpc.UserServiceServicer):
+    """Nothing but the stubs that are generated."""
+
+
+class HalfWritten(user_pb2_grpc.UserServiceServicer):
+    """A coroutine function beside the stubs, which are plain ones."""
+
+    async def ListUsers(self, request: Any, context: Any) -> Any:
+        return user_pb2.ListUsersResponse()
+
+
+@pytest.mark.parametrize("servicer", [Unwritten, HalfWritten])
+def test_a_method_that_nobody_has_written_is_unimplemented_on_every_way(
+    start: Callable[..., Mesh], servicer: Any
+) -> None:
+    grpc = Grpc(port=0, servicers=(servicer,), services=("user.UserService",))
+    mesh = start(
+        Service("user-service", http=Http(ports=(0,)), grpc=grpc),
+        Service("gateway", http=Http(ports=(0,), contracts=("user-service",), prefix="/api/grpc")),
+    )
+    assert failure(lambda: mesh.stub("user-service").GetUser(id=1)) == ("UNIMPLEMENTED", "Method not implemented!")
+    for service, path in (("user-service", "/users/1"), ("gateway", "/api/grpc/users/1")):
+        answer = mesh.http(service).get(path)
+        unwritten = {"code": 12, "message": "Method not implemented!", "details": []}
+        assert (answer.status_code, answer.json()) == (501, unwritten)
+
+
+async def by_hand(request: Request) -> Response:
+    return JSONResponse({"id": 1, "name": "by hand"})
+
+
+async def asks(request: Request) -> Response:
+    return Response((await Peer("user-service").GetUser(id=1)).name)
+
+
+@pytest.mark.parametrize("servicer", [Unwritten, HalfWritten])
+def test_a_caller_of_a_method_that_nobody_has_written_asks_over_http(start: Callable[..., Mesh], servicer: Any) -> None:
+    grpc = Grpc(port=0, servicers=(servicer,), services=("user.UserService",))
+    mesh = start(
+        Service("user-service", http=Http(ports=(0,), app=Starlette(routes=[Route("/users/1", by_hand)])), grpc=grpc),
+        Service("web", http=Http(ports=(0,), app=Starlette(routes=[Route("/asks", asks)]))),
+    )
+    answer = mesh.http("web").get("/asks")
+    assert (answer.status_code, answer.text) == (200, "by hand")

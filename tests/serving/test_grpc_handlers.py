@@ -7,13 +7,16 @@ from typing import Any
 
 import grpc
 import pytest
-from misbehaving import GET, Misbehaving, failure, wait_until
+from google.rpc import error_details_pb2
+from misbehaving import GET, LONG, Misbehaving, failure, wait_until
 
 from mesh.contract import collect_handlers
+from mesh.contract.status import details_of_metadata
 from mesh.observing.journal import Line, Span
 from mesh.pytest_plugin import Mesh
 from mesh.runtime.diagnostics.watchdog import Watchdog
 from mesh.service import ServiceContext
+from mesh.serving.grpc_calls import ActiveCalls
 from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.grpc_handlers import Layered
 
@@ -60,6 +63,57 @@ def test_what_a_handler_says_by_its_context_is_its_answer(bad: Mesh) -> None:
     assert failure(lambda: bad.stub("user-service").GetUser(id=8)) == ("NOT_FOUND", "set by hand")
     answer = bad.http("user-service").get("/users/8")
     assert (answer.status_code, answer.json()["message"]) == (404, "set by hand")
+
+
+REQUEST = "(request 0af7651916cd43dd)"
+
+
+@pytest.mark.parametrize(("deed", "details"), [(9, "set by hand"), (10, f"internal error in user-service {REQUEST}")])
+def test_a_code_that_was_set_stands_when_the_handler_raises_which_the_log_is_told(
+    bad: Mesh, deed: int, details: str
+) -> None:
+    ask = lambda: bad.stub("user-service").GetUser(id=deed, metadata=[TRACEPARENT])  # noqa: E731
+    assert failure(ask) == ("ABORTED", details)
+    for service, path in (("user-service", "/users"), ("gateway", "/api/grpc/users")):
+        answer = bad.http(service).get(f"{path}/{deed}", headers=dict([TRACEPARENT]))
+        assert (answer.status_code, answer.json()) == (409, {"code": 10, "message": details, "details": []})
+    lines = [each for each in bad.supervisor.journal.entries() if isinstance(each, Line)]
+    assert [line.service for line in lines] == ["user-service"] * 3
+    for line in lines:
+        assert line.text.startswith("request 0af7651916cd43dd failed\nTraceback (most recent call last):")
+        assert line.text.endswith("ValueError: a secret")
+
+
+def test_a_number_that_is_no_code_is_unknown_and_tells_nothing_of_the_inside(bad: Mesh) -> None:
+    assert failure(lambda: bad.stub("user-service").GetUser(id=11)) == ("UNKNOWN", "no such code")
+    for service, path in (("user-service", "/users/11"), ("gateway", "/api/grpc/users/11")):
+        answer = bad.http(service).get(path)
+        assert (answer.status_code, answer.json()["message"]) == (500, "no such code")
+    spans = [each for each in bad.supervisor.journal.entries() if isinstance(each, Span)]
+    assert {each.status for each in spans} == {"UNKNOWN", "500"}
+
+
+@pytest.mark.parametrize(("deed", "code"), [(12, "NOT_FOUND"), (13, "ABORTED")])
+def test_a_text_over_the_limit_of_metadata_is_cut_and_no_other_status(bad: Mesh, deed: int, code: str) -> None:
+    found, details = failure(lambda: bad.stub("user-service").GetUser(id=deed))
+    assert found == code
+    # Two bytes of ü and the sign % take three of metadata each.
+    assert details == "ü % " * 651 + "..."
+    answer = bad.http("user-service").get(f"/users/{deed}")
+    assert answer.json()["message"] == LONG
+
+
+def test_details_stay_beside_a_text_that_was_cut_and_beside_metadata_of_the_handlers(bad: Mesh) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        bad.stub("user-service").GetUser(id=14)
+    assert (caught.value.code(), caught.value.details()[-7:]) == (grpc.StatusCode.NOT_FOUND, "% ü ...")
+    trailing = dict(caught.value.trailing_metadata())
+    assert trailing["x-tried"] == "2"
+    (detail,) = details_of_metadata(trailing.items())
+    assert detail == error_details_pb2.ErrorInfo(reason="GONE", domain="d" * 100)
+    answer = bad.http("gateway").get("/api/grpc/users/14")
+    shown = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "GONE", "domain": "d" * 100}
+    assert (answer.status_code, answer.json()["details"]) == (404, [shown])
 
 
 @pytest.mark.parametrize("path", ["/user.UserService/Nothing", "/no.Such/GetUser", "/", "/grpc.health.v1.Health/No"])
@@ -132,6 +186,15 @@ class Expired:
     def time_remaining(self) -> float:
         return -0.001
 
+    def trailing_metadata(self) -> None:
+        return None
+
+    def set_trailing_metadata(self, metadata: object) -> None:
+        assert metadata == ()
+
+    def details(self) -> None:
+        return None
+
     def set_code(self, code: object) -> None:
         self.code_ = code
 
@@ -146,7 +209,7 @@ class Expired:
 def test_no_handler_runs_for_a_caller_whose_deadline_has_passed() -> None:
     servicer = Misbehaving()
     service = ServiceContext("user-service", Path())
-    method = Layered(GET, collect_handlers([servicer]).by_path[GET], service)
+    method = Layered(GET, collect_handlers([servicer]).by_path[GET], service, ActiveCalls())
     context = Expired()
     with pytest.raises(LookupError, match="the deadline had passed before the handler ran"):
         method.handler().unary_unary(b"\x08\x64", context)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import requests
-from misbehaving import say
+from misbehaving import BAD_STARTS, say
 
 from mesh.observing.journal import Line, Span
 from mesh.pytest_plugin import Mesh
@@ -57,6 +57,14 @@ def test_an_answer_that_breaks_off_is_cut_and_not_ended_as_if_it_were_whole(bad:
         bad.http("web").get("/breaks-off")
     assert complaint_of(bad, "web").endswith("ValueError: a secret")
     assert bad.http("web").get("/well").text == "well"
+
+
+@pytest.mark.parametrize("kind", BAD_STARTS)
+def test_a_status_or_a_header_that_http_cannot_carry_is_500_with_a_request_id_and_a_line(bad: Mesh, kind: str) -> None:
+    answer = bad.http("web").get(f"/starts-badly/{kind}", headers=TRACEPARENT)
+    message = "internal error in web (request 0af7651916cd43dd)"
+    assert (answer.status_code, answer.json()) == (500, {"code": 13, "message": message, "details": []})
+    assert complaint_of(bad, "web").endswith(BAD_STARTS[kind][2])
 
 
 @pytest.mark.parametrize("path", ["/refuses/NOT_FOUND", "/api/grpc/users"])

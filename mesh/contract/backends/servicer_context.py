@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
-from mesh.contract.status import details_of_metadata
+from mesh.contract.status import HandlerFailure, details_of_metadata
 from mesh.errors import Code, StatusError
 
 PEER = "inproc"
@@ -70,7 +70,7 @@ class CallState:
     # Said by the servicer.
 
     def set_code(self, code: Any) -> None:
-        self._code = _code(code)
+        self._code = code_given(code)
 
     def set_details(self, details: str) -> None:
         self._details = details
@@ -85,7 +85,7 @@ class CallState:
         """There is no wire to compress for."""
 
     def _abort(self, code: Any, details: str) -> NoReturn:
-        self._code = _code(code)
+        self._code = code_given(code)
         if self._code is Code.OK:
             self._code, details = Code.UNKNOWN, details or "aborted with OK"
         self._details = details
@@ -98,14 +98,18 @@ class CallState:
 
     # Asked and told by the backend.
 
-    def error(self, raised: Exception | None = None) -> StatusError | None:
-        """What the servicer said the call ends with; None where it ends well, or with what was `raised`."""
+    def error(self) -> StatusError | None:
+        """Return what the servicer said the call ends with; None where it ends well."""
         if self._aborted is not None:
             return self._aborted
-        if isinstance(raised, StatusError) or self._code in (None, Code.OK):
+        if self._code in (None, Code.OK):
             return None
         assert self._code is not None
         return StatusError(self._code, self._details, details_of_metadata(self.trailing))
+
+    def failure(self, raised: BaseException) -> BaseException:
+        """Return what the call ends with whose servicer raised."""
+        return self._aborted or failure_of(raised, self._code, self._details, self.trailing)
 
     def close(self) -> None:
         """The call is over, for whatever reason: callbacks run once."""
@@ -176,11 +180,32 @@ class AioContext(CallState, grpc.aio.ServicerContext[Any, Any]):  # type: ignore
         return not self._active
 
 
-def _code(code: Any) -> Code:
-    """Ours, from grpc's or from a number; what is neither counts as UNKNOWN, as in grpc."""
-    number = code.value[0] if isinstance(code, grpc.StatusCode) else code
+def failure_of(
+    raised: BaseException, code: Any, details: str, trailing: Iterable[tuple[str, str | bytes]]
+) -> BaseException:
+    """Return what a call ends with whose handler raised: the code set in its context comes before a bug's INTERNAL.
+
+    code, details, trailing: as the handler left them in its context.
+    """
+    given = code_given(code)
+    if given is Code.OK or isinstance(raised, StatusError):
+        return raised
+    # Generated stubs answer so for a method that nobody has written: no failure.
+    is_unwritten = given is Code.UNIMPLEMENTED and isinstance(raised, NotImplementedError)
+    failure = (StatusError if is_unwritten else HandlerFailure)(given, details, details_of_metadata(trailing))
+    failure.__cause__ = raised
+    return failure
+
+
+def code_given(code: Any) -> Code:
+    """Return the code that `set_code()` or `abort()` was given: grpc's, ours or a number.
+
+    None counts as OK, anything else as UNKNOWN, as in grpc.
+    """
+    if code is None:
+        return Code.OK
     try:
-        return Code(number)
+        return Code(code.value[0] if isinstance(code, grpc.StatusCode) else code)
     except ValueError:
         return Code.UNKNOWN
 

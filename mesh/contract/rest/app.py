@@ -19,11 +19,11 @@ from mesh.contract.backends.backend import Backend, Reply
 from mesh.contract.http_rules.router import NotAllowed, Router
 from mesh.contract.methods import Contract
 from mesh.contract.rest.documentation import PAGES, Documentation
-from mesh.contract.rest.exchange import Asked, Response, error_response, send_answer
+from mesh.contract.rest.exchange import Asked, BrokenStream, Response, error_response, send_answer
 from mesh.contract.rest.metadata import request_metadata, response_headers
 from mesh.contract.rest.streaming import answer_stream
 from mesh.contract.rest.transcoding import Endpoint, Location, UnknownFields
-from mesh.contract.status import error_headers
+from mesh.contract.status import HandlerFailure, error_headers
 from mesh.errors import Code, StatusError
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,10 @@ class Transcoder:
     prefix: what the paths of all rules stand under, such as `/api/grpc`; ASGI's root_path is taken off before it.
     unknown_fields: whether a field or parameter the message does not have is refused (400, naming the nearest one) or
     ignored. max_body: in bytes, of a plain body and of an unpacked one. What a servicer raises other than StatusError
-    passes through, for the server to log and answer. A rule that cannot be served is logged as a warning, and is no
-    path of the application. descriptors: a serialized
-    FileDescriptorSet with source info, whose comments become the descriptions at `/openapi.json` and `/docs`, which are
-    answered where no rule has these paths.
+    passes through, for the server to log and answer, and so does BrokenStream, upon which it closes the connection. A
+    rule that cannot be served is logged as a warning, and is no path of the application.
+    descriptors: a serialized FileDescriptorSet with source info, whose comments become the descriptions at
+    `/openapi.json` and `/docs`, which are answered where no rule has these paths.
     """
 
     def __init__(
@@ -93,6 +93,8 @@ class Transcoder:
             return
         try:
             answer = await self._answer(scope, receive, send)
+        except (BrokenStream, HandlerFailure):
+            raise
         except StatusError as error:
             answer = error_response(error)
         if answer is not None:

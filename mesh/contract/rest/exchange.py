@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.message import Message
+from starlette.types import Message as AsgiMessage
 from starlette.types import Receive, Send
 
 from mesh.contract.rest.bodies import read_body
@@ -14,6 +16,13 @@ from mesh.contract.rest.metadata import Header, Metadata
 from mesh.contract.rest.transcoding import JSON, Endpoint, write_json
 from mesh.contract.status import error_headers, status_json
 from mesh.errors import StatusError
+
+_NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class BrokenStream(Exception):
+    """Raised when a stream fails whose headers are sent: the connection has to end, and not as if it were whole."""
 
 
 class Response(NamedTuple):
@@ -58,6 +67,23 @@ def error_response(error: StatusError) -> Response:
     """The error as google.rpc.Status in JSON, with `Allow` or `Retry-After` where they belong."""
     body = write_json(status_json(error)).encode("utf-8", "replace")
     return Response(error.http_status, [(b"content-type", JSON.encode()), *error_headers(error)], body)
+
+
+def check_start(message: AsgiMessage) -> None:
+    """Raise ValueError or TypeError where `http.response.start` has a status or a header that HTTP cannot carry.
+
+    A server would find out in the middle of writing, and hang up.
+    """
+    status = message["status"]
+    if not isinstance(status, int) or not 100 <= status < 600:
+        raise ValueError(f"the status {status!r} is none of HTTP's")
+    for name, value in message.get("headers", ()):
+        if not isinstance(name, bytes) or not isinstance(value, bytes):
+            raise TypeError(f"the header {name!r}: {value!r} is not in bytes, as ASGI wants it")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of an HTTP header")
+        if _NO_VALUE.search(value) or (name.lower() == b"content-length" and not value.isdigit()):
+            raise ValueError(f"HTTP cannot carry the header {name.decode()}: {value!r}")
 
 
 async def send_answer(answer: Response, send: Send, *, with_body: bool = True) -> None:

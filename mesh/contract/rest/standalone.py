@@ -25,8 +25,9 @@ from mesh.contract.backends.backend import Backend, ChannelBackend
 from mesh.contract.backends.inprocess import ServicerBackend
 from mesh.contract.methods import Contract
 from mesh.contract.rest.app import Transcoder
-from mesh.contract.rest.exchange import error_response, send_answer
+from mesh.contract.rest.exchange import BrokenStream, check_start, error_response, send_answer
 from mesh.contract.servicers import collect_handlers
+from mesh.contract.status import HandlerFailure
 from mesh.errors import Code, StatusError, UsageError
 
 log = logging.getLogger(__name__)
@@ -63,16 +64,21 @@ def guarded(app: ASGIApp) -> ASGIApp:
 
         async def watched(message: Message) -> None:
             nonlocal started
+            if message["type"] == "http.response.start":
+                check_start(message)
             started = True
             await send(message)
 
         try:
             await app(scope, receive, watched)
-        except Exception:
+        except BrokenStream:
+            raise
+        except Exception as error:
             log.exception("%s %s failed", scope.get("method"), scope.get("path"))
             if started:
                 raise
-            await send_answer(error_response(StatusError(Code.INTERNAL, "internal error")), send)
+            told = error if isinstance(error, HandlerFailure) else StatusError(Code.INTERNAL, "internal error")
+            await send_answer(error_response(told), send)
 
     return guard
 

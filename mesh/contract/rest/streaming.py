@@ -1,9 +1,11 @@
 """Streams over HTTP.
 
-Answers: newline-delimited JSON in grpc-gateway's form, `{"result": …}` a line, and where the stream breaks off a last
+Answers: newline-delimited JSON in grpc-gateway's form, `{"result": …}` a line, and where the stream fails a last
 line `{"error": {"code", "message", "details"}}`; for a client that accepts `text/event-stream`, Server-Sent Events, the
-error being an event named `error`; google.api.HttpBody as raw bytes. An error before the first answer is an ordinary
-HTTP error, if it comes within HEAD_START seconds: then the headers go out, so that a quiet stream is seen to be open.
+error being an event named `error`; google.api.HttpBody as raw bytes. A stream that fails never ends as a whole one
+does: BrokenStream has the server close the connection without the last chunk. An error before the first answer is an
+ordinary HTTP error, if it comes within HEAD_START seconds: then the headers go out, so that a quiet stream is seen to
+be open.
 
 Requests: newline-delimited JSON, a message a line; the path's and the query's fields are the first one's, as in Envoy.
 
@@ -23,10 +25,10 @@ from starlette.types import Receive, Send
 
 from mesh.contract.backends.backend import Backend
 from mesh.contract.rest.bodies import unsupported
-from mesh.contract.rest.exchange import Asked, Response
+from mesh.contract.rest.exchange import Asked, BrokenStream, Response
 from mesh.contract.rest.incoming import Incoming, until_gone
 from mesh.contract.rest.transcoding import Endpoint, write_json
-from mesh.contract.status import status_json
+from mesh.contract.status import HandlerFailure, status_json
 from mesh.errors import Code, StatusError
 
 NDJSON = "application/x-ndjson"
@@ -101,7 +103,7 @@ class Outgoing:
         return EVENTS if self._events else NDJSON
 
     async def run(self, answers: AsyncGenerator[Message, None]) -> None:
-        """Sends every answer; raises StatusError for an error that came before anything was sent."""
+        """Send every answer; raises a StatusError that comes after the headers as BrokenStream, any other as it is."""
         early = None if self._endpoint.raw_response else asyncio.ensure_future(self._start_early())
         try:
             async with contextlib.aclosing(answers):
@@ -109,12 +111,11 @@ class Outgoing:
                     await self._chunk(answer)
             await self._start(self.content_type)
             await self._body(b"", more=False)
-        except StatusError as error:
-            await self._break_off(error)
-        except Exception:
-            # For the server to log; the client is told that there will be no more.
+        except Exception as error:
             if self.started:
-                await self._break_off(StatusError(Code.INTERNAL, "internal error"))
+                await self._say(error)
+                if isinstance(error, StatusError) and not isinstance(error, HandlerFailure):
+                    raise BrokenStream(str(error)) from error
             raise
         finally:
             if early is not None:
@@ -140,11 +141,11 @@ class Outgoing:
             await self._start(self.content_type)
         await self._body(data)
 
-    async def _break_off(self, error: StatusError) -> None:
-        if not self.started:
-            raise error
-        data = b"" if self._endpoint.raw_response else self._frame("error", status_json(error))
-        await self._body(data, more=False)
+    async def _say(self, error: Exception) -> None:
+        """Send the error where the form of the stream has room for it; of a bug, only that there is one."""
+        if not self._endpoint.raw_response:
+            told = error if isinstance(error, StatusError) else StatusError(Code.INTERNAL, "internal error")
+            await self._body(self._frame("error", status_json(told)))
 
     def _frame(self, kind: str, content: Any) -> bytes:
         if self._events:

@@ -29,7 +29,7 @@ def test_answers_come_a_line_each(servicer):
 @pytest.mark.parametrize("servicer", KINDS)
 def test_an_error_in_mid_stream_is_the_last_line(servicer):
     answered = ask(library.app(servicer), "GET", "/v1/books:watch?count=3&fail_after=1")
-    assert (answered.status, answered.body) == (200, line(1) + BROKEN)
+    assert (answered.status, answered.body, answered.broken) == (200, line(1) + BROKEN, True)
 
 
 @pytest.mark.parametrize("servicer", KINDS)

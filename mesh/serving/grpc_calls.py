@@ -1,0 +1,80 @@
+"""The gRPC calls that a service is answering, and how each of them ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mesh.context import Call
+from mesh.contract.backends.servicer_context import code_given, failure_of
+from mesh.errors import Code, StatusError
+from mesh.layers import Outcome, status_of
+from mesh.serving.grpc_status import CODES, Trailers, cut, trailers_of
+
+if TYPE_CHECKING:
+    from mesh.serving.grpc_handlers import Layered
+
+
+class Attempt:
+    """A method's answer to one call.
+
+    cut_reason: why the call ends before its handler does; empty while it does not.
+    """
+
+    def __init__(self, method: Layered, context: Any, call: Call, outcome: Outcome) -> None:
+        self.method = method
+        self.context = context
+        self.call = call
+        self.outcome = outcome
+        self.cut_reason = ""
+
+    def cut(self, reason: str) -> None:
+        """End the call with UNAVAILABLE though its handler still runs."""
+        self.cut_reason = reason
+        self.method.cut(self)
+
+    def finish(self) -> None:
+        """Note how the call ends whose handler has returned: by the code that it left in its context."""
+        code = code_given(self.context.code())
+        self.outcome.status = code.name
+        if code is not Code.OK:
+            self.context.set_code(CODES[code])
+            self.context.set_details(cut(self._details()))
+
+    def trailers(self, error: BaseException) -> Trailers:
+        """Note and return what the caller is told of an exception that left the handler."""
+        own = tuple((key, value) for key, value in self.context.trailing_metadata() or ())
+        failure = failure_of(error, self.context.code(), self._details(), own)
+        refusal = status_of(failure, self.method.service, self.call)
+        self.outcome.status = refusal.code.name
+        return trailers_of(refusal, own)
+
+    def trailers_of_cut(self) -> Trailers:
+        """Note and return what the caller is told of a call that is cut."""
+        self.outcome.status = Code.UNAVAILABLE.name
+        return trailers_of(StatusError(Code.UNAVAILABLE, self.cut_reason), ())
+
+    def _details(self) -> str:
+        details = self.context.details() or ""
+        return details.decode("utf-8", "replace") if isinstance(details, bytes) else str(details)
+
+
+class ActiveCalls:
+    """The attempts under way on one listener."""
+
+    def __init__(self) -> None:
+        self._attempts: set[Attempt] = set()
+
+    @contextmanager
+    def including(self, attempt: Attempt) -> Iterator[Attempt]:
+        self._attempts.add(attempt)
+        try:
+            yield attempt
+        finally:
+            self._attempts.discard(attempt)
+
+    def cut(self, reason: str) -> None:
+        """End every call with UNAVAILABLE."""
+        for attempt in list(self._attempts):
+            attempt.cut(reason)

@@ -48,12 +48,12 @@ class Misbehaving(user_pb2_grpc.UserServiceServicer):
             6: lambda context: context.abort(Code.PERMISSION_DENIED, "grpc's own codes only"),
             7: self._interrupts,
             8: self._sets_a_code,
-            9: self._sets_a_code_and_raises,
-            10: self._sets_a_code_without_a_word_and_raises,
-            11: self._sets_a_number,
-            12: lambda context: context.abort(grpc.StatusCode.NOT_FOUND, LONG),
-            13: self._sets_a_long_text,
-            14: self._raises_with_details,
+            21: self._sets_a_code_and_raises,
+            22: self._sets_a_code_without_a_word_and_raises,
+            23: self._sets_a_number,
+            24: lambda context: context.abort(grpc.StatusCode.NOT_FOUND, LONG),
+            25: self._sets_a_long_text,
+            26: self._raises_with_details,
         }
         return deeds.get(request.id, lambda context: user_pb2.User(id=request.id, name="well"))(context)
 

@@ -68,7 +68,7 @@ def test_what_a_handler_says_by_its_context_is_its_answer(bad: Mesh) -> None:
 REQUEST = "(request 0af7651916cd43dd)"
 
 
-@pytest.mark.parametrize(("deed", "details"), [(9, "set by hand"), (10, f"internal error in user-service {REQUEST}")])
+@pytest.mark.parametrize(("deed", "details"), [(21, "set by hand"), (22, f"internal error in user-service {REQUEST}")])
 def test_a_code_that_was_set_stands_when_the_handler_raises_which_the_log_is_told(
     bad: Mesh, deed: int, details: str
 ) -> None:
@@ -85,15 +85,15 @@ def test_a_code_that_was_set_stands_when_the_handler_raises_which_the_log_is_tol
 
 
 def test_a_number_that_is_no_code_is_unknown_and_tells_nothing_of_the_inside(bad: Mesh) -> None:
-    assert failure(lambda: bad.stub("user-service").GetUser(id=11)) == ("UNKNOWN", "no such code")
-    for service, path in (("user-service", "/users/11"), ("gateway", "/api/grpc/users/11")):
+    assert failure(lambda: bad.stub("user-service").GetUser(id=23)) == ("UNKNOWN", "no such code")
+    for service, path in (("user-service", "/users/23"), ("gateway", "/api/grpc/users/23")):
         answer = bad.http(service).get(path)
         assert (answer.status_code, answer.json()["message"]) == (500, "no such code")
     spans = [each for each in bad.supervisor.journal.entries() if isinstance(each, Span)]
     assert {each.status for each in spans} == {"UNKNOWN", "500"}
 
 
-@pytest.mark.parametrize(("deed", "code"), [(12, "NOT_FOUND"), (13, "ABORTED")])
+@pytest.mark.parametrize(("deed", "code"), [(24, "NOT_FOUND"), (25, "ABORTED")])
 def test_a_text_over_the_limit_of_metadata_is_cut_and_no_other_status(bad: Mesh, deed: int, code: str) -> None:
     found, details = failure(lambda: bad.stub("user-service").GetUser(id=deed))
     assert found == code
@@ -105,13 +105,13 @@ def test_a_text_over_the_limit_of_metadata_is_cut_and_no_other_status(bad: Mesh,
 
 def test_details_stay_beside_a_text_that_was_cut_and_beside_metadata_of_the_handlers(bad: Mesh) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        bad.stub("user-service").GetUser(id=14)
+        bad.stub("user-service").GetUser(id=26)
     assert (caught.value.code(), caught.value.details()[-7:]) == (grpc.StatusCode.NOT_FOUND, "% ü ...")
     trailing = dict(caught.value.trailing_metadata())
     assert trailing["x-tried"] == "2"
     (detail,) = details_of_metadata(trailing.items())
     assert detail == error_details_pb2.ErrorInfo(reason="GONE", domain="d" * 100)
-    answer = bad.http("gateway").get("/api/grpc/users/14")
+    answer = bad.http("gateway").get("/api/grpc/users/26")
     shown = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "GONE", "domain": "d" * 100}
     assert (answer.status_code, answer.json()["details"]) == (404, [shown])
 

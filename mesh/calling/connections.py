@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
+from mesh.descriptors import PER_CHANNEL, check_free
 from mesh.service import current_service_var
 from mesh.sockets import socket_of
 from mesh.topology.model import Address
@@ -38,8 +39,10 @@ class Connections:
         self._session: ClientSession | None = None
 
     def channel(self, address: Address) -> grpc.aio.Channel:
+        """Return the channel to the address. Raises StatusError if there are no descriptors for a new one."""
         target = str(address)
         if target not in self._channels:
+            check_free(PER_CHANNEL)
             self._channels[target] = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
         return self._channels[target]
 

@@ -20,6 +20,7 @@ def child() -> None:
     import pickle
 
     from mesh.commands.signals import StopSignals, leave
+    from mesh.descriptors import raise_limit
     from mesh.observing.events import as_event
     from mesh.runtime.instances.process import Assignment
     from mesh.runtime.instances.process_group import guard
@@ -27,6 +28,7 @@ def child() -> None:
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.selection import select
 
+    raise_limit()
     told = pickle.loads(bytes.fromhex(sys.stdin.readline()))
     assert isinstance(told, Assignment)
     options = Options(host=told.host, data=told.data, watch=told.watch, held=told.held)

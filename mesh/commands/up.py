@@ -55,7 +55,9 @@ def up(
     if data is not None and memory:
         raise click.UsageError("--data and --memory exclude each other; give one of them")
     from mesh.commands.signals import StopSignals
+    from mesh.descriptors import raise_limit
 
+    raise_limit()
     signals = StopSignals()
     declared, selected = topologies(target, **chosen)
     if pinned:

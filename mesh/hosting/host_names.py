@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from mesh.descriptors import PER_CHANNEL, check_free
 from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.patches import Patch
 from mesh.service import current_service_var
@@ -87,6 +88,7 @@ class HostNames(Patch):
 
         @functools.wraps(make)
         def channel(target: str, *args: Any, **kwargs: Any) -> Any:
+            check_free(PER_CHANNEL)
             found, authority = self.target(target)
             if authority is None:
                 return make(target, *args, **kwargs)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.calling.connections import Connections
 from mesh.contract import Contract
+from mesh.descriptors import check
 from mesh.hosting.isolation import Isolation
 from mesh.observing.exchanges import Exchanges
 from mesh.observing.journal import Journal, Line
@@ -64,6 +65,7 @@ class ServiceInstances:
 
     def bind(self, patience: Patience) -> dict[str, Addresses]:
         """Compiles what is to be compiled and takes every port, all or nothing; returns each service's addresses."""
+        check(len(self.by_name), sum(len(each.listeners) for each in self.topology))
         self.compile()
         bind_all(self.topology, self.by_name, self._options.host, patience)
         for name, instance in self.by_name.items():

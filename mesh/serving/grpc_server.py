@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from mesh.contract.servicers import Handlers, is_async
+from mesh.descriptors import limit
 from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.http_dispatcher import STOPPED
 from mesh.topology.model import Address
@@ -23,11 +24,18 @@ WORKERS = 100
 #: Seconds in which calls that are cut at the end of the grace are told so, before their connections are closed.
 CUT_WITHIN = 0.5
 
-OPTIONS: list[tuple[str, Any]] = [
+_OPTIONS: list[tuple[str, Any]] = [
     # By default a second process binds the same port without an error, and callers meet either of the two.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    # As for HTTP: seconds from a connection to the first bytes of its client.
+    ("grpc.server_handshake_timeout_ms", 20_000),
 ]
+
+
+def options() -> list[tuple[str, Any]]:
+    """Return the options of a server; without a limit on its connections, gRPC would use up every descriptor."""
+    return [*_OPTIONS, ("grpc.max_allowed_incoming_connections", max(8, limit() // 8))]
 
 
 class GrpcServer(Protocol):
@@ -48,7 +56,7 @@ class SyncServer:
     """A thread of the pool for each call: flat up to many services in one process (docs/hosting.md)."""
 
     def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None:
-        self._server = grpc.server(pool, handlers=[dispatcher], options=OPTIONS, maximum_concurrent_rpcs=WORKERS)
+        self._server = grpc.server(pool, handlers=[dispatcher], options=options(), maximum_concurrent_rpcs=WORKERS)
         self._calls = dispatcher.calls
 
     async def start(self, held: socket.socket) -> None:
@@ -66,7 +74,7 @@ class AioServer:
     """For servicers of coroutine functions, in the loop that runs them; plain methods among them get a thread."""
 
     def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None:
-        self._server = grpc.aio.server(migration_thread_pool=pool, handlers=[dispatcher], options=OPTIONS)
+        self._server = grpc.aio.server(migration_thread_pool=pool, handlers=[dispatcher], options=options())
         self._calls = dispatcher.calls
 
     async def start(self, held: socket.socket) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from mesh.errors import Code
+from mesh.serving.admission import Admission
 from mesh.serving.coalescing_transport import CoalescingTransport
 
 MAX_URL = 16 * 1024
@@ -37,11 +39,27 @@ class GuardedProtocol(HttpToolsProtocol):
     header_bytes = 0
     slow: asyncio.TimerHandle | None = None
     stalled: asyncio.TimerHandle | None = None
+    #: Set by the server, on its subclass of this one.
+    admission: Admission
+    active_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # it is one by its methods
         self.timeout_keep_alive = KEPT_FOR  # type: ignore[assignment]  # for any fraction of a second
         self._expect_headers()
+        self.active_at = self.loop.time()
+        others = (each for each in self.connections if isinstance(each, GuardedProtocol) and each is not self)
+        if not self.admission.admits(transport.get_extra_info("socket").fileno(), others):
+            self._answer_and_close(503, Code.UNAVAILABLE, "too many connections")
+
+    def is_idle(self) -> bool:
+        """True between two requests, and before the first byte of the first."""
+        if self.transport.is_closing():
+            return False
+        return self.header_bytes == 0 if self.cycle is None else self.cycle.response_complete and not self.pipeline
+
+    def close_idle(self) -> None:
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_came()
@@ -50,6 +68,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.active_at = self.loop.time()
         self.header_bytes = 0
         if self.slow is None:
             self._expect_headers()
@@ -88,7 +107,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         status, reason = self.refusal or (400, "not a valid HTTP/1.1 request")
-        body = json.dumps({"code": 3, "message": reason, "details": []}).encode()
+        self._answer_and_close(status, Code.INVALID_ARGUMENT, reason)
+
+    def _answer_and_close(self, status: int, code: Code, reason: str) -> None:
+        body = json.dumps({"code": code, "message": reason, "details": []}).encode()
         head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
         if not self.transport.is_closing():
             self.transport.write(STATUS_LINE[status] + head + body)

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
+from mesh.serving.admission import Admission
 from mesh.serving.http_protocol import GuardedProtocol
 from mesh.topology.model import Address
 
@@ -48,14 +49,19 @@ CUT_WITHIN = 0.5
 class HttpServer:
     """Serves one ASGI application on every socket given; started and stopped in the loop it runs in.
 
-    The server runs no lifespan: an application's belongs to its generation, not to the sockets.
+    The server runs no lifespan: an application's belongs to its generation, not to the sockets. notify: see Admission.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], app: ASGIApp) -> None:
+    def __init__(
+        self, sockets: Sequence[socket.socket], app: ASGIApp, notify: Callable[[str], None] = lambda text: None
+    ) -> None:
+        class Admitted(GuardedProtocol):
+            admission = Admission(notify)
+
         self._sockets = list(sockets)
         self._config = Config(
             app=app,
-            http=GuardedProtocol,
+            http=Admitted,
             ws="none",
             lifespan="off",
             log_config=None,

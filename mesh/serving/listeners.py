@@ -11,6 +11,7 @@ from functools import partial
 from starlette.types import ASGIApp
 
 from mesh.contract import Handlers, collect_handlers
+from mesh.observing.journal import Line
 from mesh.service import ServiceContext
 from mesh.serving.cross_site import CrossSiteGuard, is_loopback
 from mesh.serving.grpc_aio_handlers import LayeredAio
@@ -31,6 +32,7 @@ class HttpListener:
     """
 
     def __init__(self, service: ServiceContext, http: Http | None, held: Mapping[int, int]) -> None:
+        self._service = service
         self._dispatcher = AppDispatcher(service)
         self._guard = CrossSiteGuard(service.name, http) if http is not None else None
         self._held = held
@@ -59,8 +61,11 @@ class HttpListener:
 
     async def open(self) -> None:
         if self._sockets:
-            self._server = HttpServer(self._sockets, self._dispatcher)
+            self._server = HttpServer(self._sockets, self._dispatcher, self._notify)
             await self._server.start()
+
+    def _notify(self, text: str) -> None:
+        self._service.journal.append(Line(self._service.name, text, "mesh"))
 
     async def stop(self, grace: float) -> None:
         self._dispatcher.stopping = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from mesh.calling.connections import Connections
 from mesh.contract import Handlers
+from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.requirements import declares_requirements, misfits
 from mesh.hosting.working_folder import own_folder
@@ -165,11 +167,21 @@ class ThreadInstance:
             await self._grpc.open()
         await self._http.open()
         self._tell(outcome)
+        self._prepare_channels()
         if (root := self.service.root) is not None and declares_requirements(root):
             self._pool.submit(self._compare_requirements, root)
         while (why := await self._mailbox.get()) is not None:
             self._tell(await self._load_generation(why))
         await self._end()
+
+    def _prepare_channels(self) -> None:
+        """Open the channels that calls will need while there are descriptors for them."""
+        connections, addresses = self.context.connections, self.context.directory.addresses
+        if isinstance(connections, Connections):
+            for name in self.service.depends_on:
+                if (name, "grpc") in addresses:
+                    with contextlib.suppress(StatusError):
+                        connections.channel(addresses[name, "grpc"])
 
     def _tell(self, outcome: Message | None) -> None:
         if outcome is not None:

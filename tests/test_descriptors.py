@@ -1,0 +1,118 @@
+"""Descriptors: how many there may be, and what is done when they run out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+from programs import MESH, PATIENCE, Shell, Up, get
+
+from mesh.descriptors import check_free, raise_limit
+from mesh.errors import StatusError
+
+SAID = "files and sockets that this process may open are in use: idle connections are closed, and further ones refused"
+
+
+def limited(shell: Shell, limits: str, *options: str) -> Up:
+    """`mesh up` in a shell with these limits."""
+    words = ["/bin/sh", "-c", f'{limits}; exec "$@"', "sh", *MESH, "up", "--json", "--quiet", *options]
+    started = Up(words, shell.folder, shell.env)
+    shell.programs.append(started)
+    return started
+
+
+@contextmanager
+def crowd(address: str, count: int, first: bytes = b"") -> Iterator[None]:
+    """So many connections to the address, each of which has sent only this."""
+    raise_limit()
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    with contextlib.ExitStack() as opened:
+        for _ in range(count):
+            connection = opened.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE))
+            with contextlib.suppress(ConnectionError):  # refused already
+                connection.sendall(first)
+        yield
+
+
+def order(mesh: Up) -> int:
+    url = f"{mesh.http('gateway')}/api/orders"
+    made = requests.post(url, json={"user_id": 1, "product_id": 1, "quantity": 1}, timeout=PATIENCE)
+    return made.status_code
+
+
+def said(mesh: Up) -> list[str]:
+    return [each["service"] for each in mesh.events() if each["event"] == "line" and SAID in each["text"]]
+
+
+@pytest.mark.parametrize("limit", [96, 256, 1024])
+def test_with_more_idle_connections_than_descriptors_calls_are_answered_as_ever(shell: Shell, limit: int) -> None:
+    mesh = limited(shell, f"ulimit -n {limit}", "--free-ports", "--memory")
+    with crowd(mesh.http("gateway"), 900), crowd(mesh.grpc("user-service"), 300):
+        assert [order(mesh) for _ in range(3)] == [201, 201, 201]
+        mesh.wait_for(lambda: said(mesh))
+    assert order(mesh) == 201
+    assert len(said(mesh)) == len(set(said(mesh)))  # once for each service
+    assert mesh.end(signal.SIGTERM) == 143
+    assert "Traceback" not in mesh.text()
+
+
+def test_connections_in_use_are_not_closed_and_new_ones_are_refused_until_some_leave(shell: Shell) -> None:
+    mesh = limited(shell, "ulimit -n 64", "--free-ports", "--memory", "--only", "user-service")
+    url = f"{mesh.http('user-service')}/users/1"
+    with crowd(mesh.http("user-service"), 200, b"GET /users/1 HTTP/1.1\r\n"):
+        refused = get(url)
+        assert (refused.status_code, refused.headers["connection"]) == (503, "close")
+        assert refused.json() == {"code": 14, "message": "too many connections", "details": []}
+    assert answered(url) == 200
+    assert said(mesh) == ["user-service"]
+    assert mesh.end(signal.SIGTERM) == 143
+
+
+def answered(url: str) -> int:
+    """The first status that is not the refusal: the server learns one by one that connections have left."""
+    for _ in range(1000):
+        if (status := get(url).status_code) != 503:
+            return status
+    raise AssertionError("refused for ever")
+
+
+@pytest.mark.parametrize("limit", [24, 40, 64])
+def test_a_limit_that_is_too_low_is_told_before_anything_starts(shell: Shell, limit: int) -> None:
+    mesh = limited(shell, f"ulimit -n {limit}", "--free-ports", "--memory")
+    assert mesh.end() == 1
+    assert mesh.out == []
+    (line,) = mesh.err
+    assert line.startswith(f"mesh: this shell lets a program open {limit} files and sockets; 4 services and their ")
+    assert line.endswith(": raise the limit with `ulimit -n 1024`\n")
+
+
+def test_the_limit_is_raised_as_far_as_it_may_be(shell: Shell) -> None:
+    shell.write({"mesh.toml": '[services.one]\ncommand = "ulimit -n; exec sleep 1000"\n'})
+    mesh = limited(shell, "ulimit -n 2000; ulimit -S -n 200")
+    assert mesh.event("line", service="one")["text"] == "2000"
+
+
+def test_where_no_descriptor_is_left_that_is_said_and_none_is_lost() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free: list[Any] = []
+    with contextlib.suppress(OSError), open(os.devnull) as lowest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno() + 4, limits[1]))
+    try:
+        with pytest.raises(StatusError, match="files and sockets that this process may open are in use") as raised:
+            check_free(8)
+        assert raised.value.http_status == 503
+        check_free(2)
+        while len(free) < 2:
+            free.append(open(os.devnull))  # noqa: SIM115  # closed below
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for each in free:
+            each.close()

@@ -1,13 +1,23 @@
-"""Who may steer a mesh: whoever names this host, comes from no foreign page, sends JSON and carries the token."""
+"""Admits to the control API requests that name this host, come from no foreign page, are JSON and have the token."""
 
 from __future__ import annotations
 
 import hmac
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.contract.rest.exchange import error_response, send_answer
 from mesh.errors import Code, StatusError
+
+#: Each decides about a request, and so may be sent once: which of two counts is read in more than one way.
+_DECISIVE = ("host", "origin", "authorization", "content-type")
+#: Go with every response, unless the application behind sets one otherwise: nothing of it is to be run, framed or kept.
+_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cache-control": b"no-store",
+}
 
 
 class Guard:
@@ -15,30 +25,39 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str]) -> None:
         self._app = app
-        self._token = token.encode()
+        self._authorization = f"Bearer {token}".encode()
         self._hosts = hosts
         self._origins = frozenset(f"http://{host}" for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        async def hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = list(message.get("headers", ()))
+                found = dict(headers)
+                message["headers"] = headers + [each for each in _HEADERS.items() if each[0] not in found]
+            await send(message)
+
         try:
-            self._check(headers)
+            self._check([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
         except StatusError as error:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close"})  # before it is accepted: the upgrade is refused with 403
             else:
-                await send_answer(error_response(error), send)
+                await send_answer(error_response(error), hardened)
             return
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, hardened)
 
-    def _check(self, headers: dict[str, str]) -> None:
+    def _check(self, sent: list[tuple[str, str]]) -> None:
+        headers = dict(sent)
+        for name in _DECISIVE:
+            if sum(each == name for each, _ in sent) > 1:
+                raise StatusError(Code.INVALID_ARGUMENT, f"the header {name} is sent more than once")
         # The Host is checked against DNS rebinding: a foreign name that resolves to this machine.
         if headers.get("host") not in self._hosts:
             raise StatusError(Code.PERMISSION_DENIED, "this address is not known by that Host")
         if headers.get("origin", next(iter(self._origins))) not in self._origins:
             raise StatusError(Code.PERMISSION_DENIED, "requests from another origin are refused")
-        given = headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
-        if not hmac.compare_digest(given, self._token):
+        if not hmac.compare_digest(headers.get("authorization", "").encode("latin-1"), self._authorization):
             raise StatusError(Code.UNAUTHENTICATED, "send the token of .mesh/run/*.json as `Authorization: Bearer`")
         # A page may send any other type to any site without asking first.
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()

@@ -49,33 +49,66 @@ def _services(parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def state_folder(project: Path) -> Path:
-    """`.mesh/` of the project, made with mode 0700 and ignored by git; MeshError where it cannot be written."""
+    """`.mesh/` of the project, for its user alone and ignored by git; MeshError where it cannot be made so."""
     folder = project / ".mesh"
+    with _writing(folder):
+        _make_private(folder)
+        _make_private(folder / "run")
+        with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x") as ignore:
+            ignore.write("*\n")
+    return folder
+
+
+def _make_private(folder: Path) -> None:
+    """Makes the folder with mode 0700, or takes from one that exists what others may do in it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = folder.stat().st_uid
+    if os.geteuid() not in (owner, 0):
+        raise MeshError(
+            f"{folder} belongs to another user (uid {owner}), who could read the token of this mesh in it; "
+            "remove it, or run mesh in a folder of yours"
+        )
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+        if folder.stat().st_mode & 0o077:
+            raise MeshError(
+                f"{folder} is open to other users, and its file system lets no mode be set; run mesh on one that does"
+            )
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turns an OSError of the block into a MeshError that names the folder."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-        (folder / "run").mkdir(mode=0o700, exist_ok=True)
+        yield
     except OSError as error:
         raise MeshError(f"{folder} cannot be written: {error.strerror}; run mesh in a folder of yours") from error
-    return folder
 
 
 @contextlib.contextmanager
 def starting(project: Path) -> Iterator[None]:
     """Held by the one mesh of a project that is starting; the system lets go of it however that mesh ends."""
-    with (state_folder(project) / "lock").open("w") as lock:
+    folder = state_folder(project)
+    with _writing(folder):
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def write(project: Path, running: Running) -> Path:
-    """Notes a running mesh, readable for its user alone."""
+    """Notes a running mesh, readable for its user alone, and whole from the moment it can be found."""
     path = state_folder(project) / "run" / f"{running.pid}.json"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(running), file)
+    new = path.with_suffix(".new")
+    with _writing(path.parent):
+        new.unlink(missing_ok=True)
+        # Exclusively: what lies there under this name already, a link above all, is not written through.
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(running), file)
+        new.replace(path)
     return path
 
 

@@ -59,13 +59,19 @@ def is_running(control: ControlServer) -> bool:
     return bool((state["phase"], state["services"][0]["state"]) == ("running", "ready"))
 
 
-@pytest.mark.parametrize("token", [None, "Bearer wrong", "Basic x", "", "Bearer ", "Bearer \xe9"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(None, "Bearer wrong", "Basic x", "", "Bearer ", "Bearer \xe9"),
+        *("{}", "bearer {}", "BEARER {}", "Bearer  {}", "Bearer\t{}", "Bearer{}", "Bearer Bearer {}", "Bearer {},"),
+    ],
+)
 def test_without_the_token_every_route_and_method_is_refused_and_tells_nothing(
     control: ControlServer, token: str | None
 ) -> None:
     for method in METHODS:
         for path in PATHS:
-            asked = ask(control, method, path, Authorization=token)
+            asked = ask(control, method, path, Authorization=token and token.format(control.running.token))
             assert asked.status == 401, (method, path)
             assert "test" not in asked.text
             assert control.running.token not in asked.text
@@ -96,6 +102,33 @@ def test_two_hosts_are_refused(control: ControlServer) -> None:
         connection.sendall(f"GET /api/state HTTP/1.1\r\nHost: {address}\r\nHost: evil.com\r\n\r\n".encode())
         assert connection.recv(1024).startswith(b"HTTP/1.1 400 ")
     assert is_running(control)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Origin", "Content-Type"])
+def test_a_header_that_decides_and_is_sent_twice_is_refused(control: ControlServer, name: str) -> None:
+    """Also with the same value: which of two counts is never a question."""
+    good = {"Authorization": f"Bearer {control.running.token}", "Origin": control.running.url}
+    value = good.get(name, "application/json")
+    for method in METHODS:
+        for first, second in ((value, value), (value, "x"), ("x", value)):
+            # Two names for http.client, one for the server.
+            asked = ask(control, method, "/api/stop", **{name: first, name.lower(): second})
+            assert asked.status == 400, method
+            if method != "HEAD":
+                assert json.loads(asked.text)["message"] == f"the header {name.lower()} is sent more than once"
+    assert is_running(control)
+
+
+def test_no_response_may_be_sniffed_framed_embedded_or_kept(control: ControlServer) -> None:
+    refused = [{"Authorization": None}, {"Host": "evil.com"}, {"Origin": "null"}, {"Content_Type": "text/plain"}]
+    for method in ("GET", "POST"):
+        for path in ("/api/state", "/nowhere", "/api/services/none/stop"):
+            for headers in ({}, *refused):
+                asked = ask(control, method, path, **headers)
+                assert asked.headers["x-content-type-options"] == "nosniff"
+                assert asked.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+                assert asked.headers["cross-origin-resource-policy"] == "same-origin"
+                assert asked.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(

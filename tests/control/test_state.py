@@ -134,6 +134,56 @@ def test_the_state_is_kept_from_other_users_and_from_git(tmp_path: Path) -> None
     assert (folder / ".gitignore").read_text() == "*\n"
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o777, 0o701])
+def test_a_folder_open_to_others_is_closed_to_them(tmp_path: Path, mode: int) -> None:
+    for folder in (tmp_path / ".mesh", tmp_path / ".mesh" / "run"):
+        folder.mkdir()
+        folder.chmod(mode)
+    path = note(tmp_path, "http://127.0.0.1:1")
+    found = (tmp_path / ".mesh", tmp_path / ".mesh" / "run", path)
+    assert [each.stat().st_mode & 0o777 for each in found] == [0o700, 0o700, 0o600]
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state_folder(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(MeshError, match=r"\.mesh belongs to another user \(uid \d+\), who could read the token"):
+        state_folder(tmp_path)
+
+
+def test_a_folder_whose_mode_cannot_be_set_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems take every chmod and do nothing."""
+    (tmp_path / ".mesh").mkdir()
+    (tmp_path / ".mesh").chmod(0o777)
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
+    with pytest.raises(MeshError, match=r"\.mesh is open to other users, and its file system lets no mode be set"):
+        state_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["run/{}.json", "run/{}.new", "lock"])
+def test_a_link_in_the_place_of_a_state_file_is_not_written_through(tmp_path: Path, name: str) -> None:
+    link = state_folder(tmp_path) / name.format(os.getpid())
+    (tmp_path / "theirs").write_text("theirs")
+    link.symlink_to(tmp_path / "theirs")
+    if name == "lock":
+        with pytest.raises(MeshError, match=r"\.mesh cannot be written"), starting(tmp_path):
+            pass
+    else:
+        path = note(tmp_path, "http://127.0.0.1:1")
+        assert (path.is_symlink(), path.stat().st_mode & 0o777) == (False, 0o600)
+        assert [each.url for _, each in noted(tmp_path)] == ["http://127.0.0.1:1"]
+    assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+def test_a_note_that_was_readable_for_others_is_made_anew(tmp_path: Path) -> None:
+    path = note(tmp_path, "http://127.0.0.1:1")
+    path.chmod(0o644)
+    with path.open() as theirs:
+        note(tmp_path, "http://127.0.0.1:2")
+        assert "127.0.0.1:1" in theirs.read()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "project").write_text("a file where a folder should be")
     with pytest.raises(MeshError, match=r"project/\.mesh cannot be written: .*; run mesh in a folder of yours"):

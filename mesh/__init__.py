@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mesh.calling.peer import Peer
+    from mesh.calling.peer import OutgoingCall, Peer, Retry, SyncPeer
     from mesh.calling.proxy import proxy
     from mesh.context import Call, current_call
     from mesh.contract.protojson.body import parse_json
@@ -33,11 +33,14 @@ __all__ = [
     "Http",
     "MeshError",
     "Options",
+    "OutgoingCall",
     "Peer",
+    "Retry",
     "Service",
     "ServiceContext",
     "StatusError",
     "Supervisor",
+    "SyncPeer",
     "Topology",
     "UsageError",
     "current_call",
@@ -50,7 +53,7 @@ __all__ = [
 
 #: Where each stands. Imported when asked for: `mesh --help` and a pytest run without the fixture need none of them.
 _FROM = {
-    "mesh.calling.peer": ("Peer",),
+    "mesh.calling.peer": ("OutgoingCall", "Peer", "Retry", "SyncPeer"),
     "mesh.calling.proxy": ("proxy",),
     "mesh.context": ("Call", "current_call"),
     "mesh.contract.protojson.body": ("parse_json",),

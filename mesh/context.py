@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -35,6 +36,7 @@ class Call:
 
     deadline: on the clock of `time.monotonic()`, in seconds; None where the caller set none.
     timings: the calls made on its behalf so far, for the Server-Timing header.
+    received: the headers (as bytes) or the metadata that it came with, names in lower case.
     """
 
     trace_id: str
@@ -43,6 +45,7 @@ class Call:
     deadline: float | None = None
     idempotency_key: str | None = None
     timings: list[Timing] = field(default_factory=list)
+    received: Sequence[tuple[Any, Any]] = ()
 
     @property
     def request_id(self) -> str:

@@ -102,17 +102,24 @@ class StatusError(MeshError):
 
     A handler raises it to answer with that code; a caller meets it when the other side did. `details` are protobuf
     messages, carried as google.rpc.Status carries them. `http_status` differs from the table's only where HTTP is more
-    exact than the code (405, 413, 415).
+    exact than the code (405, 413, 415). `metadata` is the trailing metadata with which the other side ended the call.
     """
 
     def __init__(
-        self, code: Code, message: str, details: Sequence[Message] = (), *, http_status: int | None = None
+        self,
+        code: Code,
+        message: str,
+        details: Sequence[Message] = (),
+        *,
+        http_status: int | None = None,
+        metadata: Sequence[tuple[str, str | bytes]] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.details = tuple(details)
         self.http_status = http_status or HTTP_STATUS[code]
+        self.metadata = tuple(metadata)
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}"

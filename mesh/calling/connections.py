@@ -1,4 +1,4 @@
-"""The open channels and HTTP connections of one loop."""
+"""The open channels and HTTP connections of a service, each used only in the event loop that it belongs to."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import asyncio
 import importlib
 import sys
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import grpc.aio
 
 from mesh.descriptors import PER_CHANNEL, check_free
+from mesh.errors import Code, StatusError
 from mesh.service import current_service_var
 from mesh.sockets import socket_of
 from mesh.topology.model import Address
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
+
+    from mesh.calling.background import Background
 
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     # gRPC's own pauses between attempts to connect grow to two minutes; with these a server that is back is used again
@@ -30,21 +35,63 @@ CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.enable_http_proxy", 0),
 ]
 
+ChannelOptions = Sequence[tuple[str, Any]]
+
 
 class Connections:
-    """Opened when first asked for and kept; a new gRPC channel costs about a millisecond."""
+    """Opened when first asked for and kept; a new gRPC channel costs about a millisecond.
+
+    They belong to one loop, that of the service. Calls from plain code and from other loops, which may be closed at any
+    moment, are made in the background: in a loop that lives as long as the service and has connections of its own.
+    """
 
     def __init__(self) -> None:
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[object, grpc.aio.Channel] = {}
         self._session: ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._background: Background | None = None
+        self._closed = False
+        self._lock = threading.Lock()
 
-    def channel(self, address: Address) -> grpc.aio.Channel:
-        """Return the channel to the address. Raises StatusError if there are no descriptors for a new one."""
-        target = str(address)
-        if target not in self._channels:
+    def belong_to_this_loop(self) -> None:
+        """Note that the running loop is the service's own."""
+        self._loop = asyncio.get_running_loop()
+
+    def are_of_this_loop(self) -> bool:
+        """True in the service's own loop; False in any other one and outside of loops."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def background(self) -> Background:
+        """Return the loop for calls from elsewhere, started when first asked for; StatusError after `close()`."""
+        with self._lock:
+            if self._closed:
+                raise StatusError(Code.UNAVAILABLE, "the service has stopped: it makes no more calls")
+            if self._background is None:
+                from mesh.calling.background import Background  # late: it has connections itself
+
+                self._background = Background()
+            return self._background
+
+    def channel(
+        self, address: Address, options: ChannelOptions = (), credentials: grpc.ChannelCredentials | None = None
+    ) -> grpc.aio.Channel:
+        """Return the channel to this address with these options, which come before CHANNEL_OPTIONS.
+
+        Raises StatusError if there are no descriptors for a new one.
+        """
+        key = (address, tuple(options), credentials)
+        if key not in self._channels:
             check_free(PER_CHANNEL)
-            self._channels[target] = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-        return self._channels[target]
+            target, merged = str(address), list({**dict(CHANNEL_OPTIONS), **dict(options)}.items())
+            self._channels[key] = (
+                grpc.aio.insecure_channel(target, options=merged)
+                if credentials is None
+                else grpc.aio.secure_channel(target, credentials, options=merged)
+            )
+        return self._channels[key]
 
     async def session(self) -> ClientSession:
         """An HTTP client that follows no redirect, keeps no cookie and leaves bodies as they are."""
@@ -65,6 +112,10 @@ class Connections:
         return self._session
 
     async def close(self) -> None:
+        with self._lock:
+            self._closed, background, self._background = True, self._background, None
+        if background is not None:
+            await asyncio.to_thread(background.close)
         for channel in self._channels.values():
             await channel.close()
         self._channels.clear()

@@ -24,11 +24,16 @@ def contract_of(service: str, directory: Directory) -> Contract:
     if learned := directory.contracts.get(service):
         assert isinstance(learned, Contract)
         return learned
+    directory.require(service)
     if not (names := directory.services.get(service)):
         raise UsageError(
             f'{service}: its contract is not known; declare services = ["package.Service"] in its grpc table'
         )
-    files = directory.descriptors.get(service, ())
+    return _declared(service, names, directory.descriptors.get(service, ()))
+
+
+@cache
+def _declared(service: str, names: tuple[str, ...], files: tuple[Path, ...]) -> Contract:
     return Contract.of(_descriptor(name, service, files) for name in names)
 
 

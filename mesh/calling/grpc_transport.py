@@ -3,45 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any
 
+import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from mesh.calling.connections import Connections
+from mesh.calling.connections import ChannelOptions, Connections
 from mesh.calling.timings import timed
 from mesh.context import current_call, headers_of
 from mesh.contract import ChannelBackend, Method, Reply
-from mesh.contract.backends.backend import Metadata
+from mesh.contract.backends.backend import Frame, Metadata
 from mesh.topology.directory import Directory
+from mesh.topology.model import Address
 
 #: Seconds a call may take whose caller set no deadline.
 GRPC_TIMEOUT = 10.0
 
 
 class GrpcTransport:
-    """Asks, for each method, the service that answers it. `services`: full name of a protobuf service -> service."""
+    """Asks, for each method, the service that answers it.
 
-    def __init__(self, services: Mapping[str, str], directory: Directory, connections: Connections) -> None:
+    services: full name of a protobuf service -> service. at: where it is found, in the place of the directory's
+    address. channel_options, credentials: of the channel. call_options: passed to grpc with every call.
+    """
+
+    def __init__(
+        self,
+        services: Mapping[str, str],
+        directory: Directory,
+        connections: Connections,
+        *,
+        at: Address | None = None,
+        channel_options: ChannelOptions = (),
+        credentials: grpc.ChannelCredentials | None = None,
+        **call_options: Any,
+    ) -> None:
         self._services = services
         self._directory = directory
         self._connections = connections
+        self._at = at
+        self._channel_options = channel_options
+        self._credentials = credentials
+        self._call_options = call_options
 
     async def unary(self, method: Method, request: Message, metadata: Metadata, timeout: float | None) -> Reply:
-        service = self._services[method.service]
-        backend = ChannelBackend(lambda: self._channel(service))
-        with timed(service, "grpc"):
-            return await backend.unary(
-                method, request, with_call(metadata), GRPC_TIMEOUT if timeout is None else timeout
-            )
+        limit = GRPC_TIMEOUT if timeout is None else timeout
+        with timed(self._services[method.service], "grpc"):
+            return await self._backend(method).unary(method, request, with_call(metadata), limit)
 
     def stream(
         self, method: Method, requests: AsyncIterator[Message], metadata: Metadata, timeout: float | None
     ) -> AsyncGenerator[Message, None]:
-        backend = ChannelBackend(lambda: self._channel(self._services[method.service]))
-        return backend.stream(method, requests, with_call(metadata), timeout)
+        return self._backend(method).stream(method, requests, with_call(metadata), timeout)
 
-    def _channel(self, service: str) -> grpc.aio.Channel:
-        return self._connections.channel(self._directory.address(service, "grpc"))
+    def frames(
+        self, method: Method, requests: AsyncIterator[Message], metadata: Metadata, timeout: float | None
+    ) -> AsyncGenerator[Frame, None]:
+        """All that a stream brings, see ChannelBackend."""
+        return self._backend(method).frames(method, requests, with_call(metadata), timeout)
+
+    def _backend(self, method: Method) -> ChannelBackend:
+        service = self._services[method.service]
+
+        def channel() -> grpc.aio.Channel:
+            address = self._at or self._directory.address(service, "grpc")
+            return self._connections.channel(address, self._channel_options, self._credentials)
+
+        return ChannelBackend(channel, **self._call_options)
 
 
 def with_call(metadata: Metadata) -> Metadata:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
 from google.protobuf.message import Message
 
 from mesh.calling.connections import Connections
 from mesh.calling.timings import timed
 from mesh.context import current_call, headers_of, timeout_text
 from mesh.contract import Method, Reply
-from mesh.contract.backends.backend import Metadata
+from mesh.contract.backends.backend import Frame, Headers, Metadata, Trailers
 from mesh.contract.rest.client import HttpCall, http_call
+from mesh.contract.rest.metadata import RESPONSE_METADATA, metadata_headers
+from mesh.contract.rest.streaming import NDJSON
 from mesh.contract.rest.transcoding import JSON
 from mesh.errors import Code, StatusError
 from mesh.topology.directory import Directory
-from mesh.topology.model import Address
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+#: Seconds in which the connection of a stream without a deadline is made.
+CONNECT_TIMEOUT = 5.0
 
 
 class Unreached(StatusError):
@@ -28,39 +39,89 @@ class HttpTransport:
 
     async def unary(self, method: Method, request: Message, metadata: Metadata, timeout: float) -> Reply:
         """The message, StatusError with the service's answer, or Unreached."""
-        address = self._directory.address(self._service, "http")
-        if timeout <= 0:  # which aiohttp would take for no limit
-            raise Unreached(Code.DEADLINE_EXCEEDED, f"no time was left to ask {address}")
         asked = http_call(method, request)
-        headers = {name: value for name, value in metadata if isinstance(value, str)}
-        headers |= headers_of(current_call.get()) | {"grpc-timeout": timeout_text(timeout)}
         with timed(self._service, "http"):
-            status, content_type, body = await self._exchange(address, asked, headers, timeout)
-            if status >= 400 and not content_type.startswith(JSON):
-                reason = f"{address} answered {status} with {content_type or 'no content'}: not this contract's REST"
-                raise Unreached(Code.UNAVAILABLE, reason)
-            return Reply(asked.answer(status, body, content_type))
+            async with self._responding(asked, metadata, timeout) as response:
+                content_type = response.headers.get("content-type", "")
+                message = asked.answer(response.status, await response.read(), content_type)
+                return Reply(message, _metadata(response))
 
-    async def _exchange(
-        self, address: Address, asked: HttpCall, headers: dict[str, str], timeout: float
-    ) -> tuple[int, str, bytes]:
+    async def frames(
+        self, method: Method, request: Message, metadata: Metadata, timeout: float | None
+    ) -> AsyncGenerator[Frame, None]:
+        """Yield all that a stream of answers brings; raises as `unary` does. timeout: of the whole stream."""
+        asked = http_call(method, request)
+        async with self._responding(asked, metadata, timeout) as response:
+            content_type = response.headers.get("content-type", "")
+            if response.status != 200:
+                asked.answer(response.status, await response.read(), content_type)
+            if not asked.is_raw and not content_type.startswith(NDJSON):
+                raise self._foreign(response)
+            yield Headers(_metadata(response))
+            if asked.is_raw:
+                async for chunk in response.content.iter_any():
+                    yield asked.raw_message(chunk, content_type)
+            else:
+                async for line in _lines(response):
+                    yield asked.streamed(line)
+            yield Trailers(())
+
+    @asynccontextmanager
+    async def _responding(
+        self, asked: HttpCall, metadata: Metadata, timeout: float | None
+    ) -> AsyncIterator[ClientResponse]:
+        """The answer from its headers on; Unreached where none comes, or ends too early while it is read."""
+        address = self._directory.address(self._service, "http")
+        if timeout is not None and timeout <= 0:  # which aiohttp would take for no limit
+            raise Unreached(Code.DEADLINE_EXCEEDED, f"no time was left to ask {address}")
         session = await self._connections.session()
         import aiohttp  # late, as in connections.py
         from yarl import URL
 
+        headers = metadata_headers(metadata) + list(headers_of(current_call.get()).items())
+        if timeout is not None:
+            headers.append(("grpc-timeout", timeout_text(timeout)))
         if asked.body is not None:
-            headers["content-type"] = asked.content_type
+            headers.append(("content-type", asked.content_type))
+        limits = aiohttp.ClientTimeout(
+            total=timeout, sock_connect=timeout or CONNECT_TIMEOUT, ceil_threshold=(timeout or 0) + 1
+        )
         try:
             async with session.request(
                 asked.http_method,
                 URL(f"http://{address}{asked.target}", encoded=True),
                 data=asked.body,
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout, ceil_threshold=timeout + 1),
+                timeout=limits,
                 allow_redirects=False,
             ) as response:
-                return response.status, response.headers.get("content-type", ""), await response.read()
+                if response.status >= 400 and not response.headers.get("content-type", "").startswith(JSON):
+                    raise self._foreign(response)
+                yield response
         except TimeoutError:
-            raise Unreached(Code.DEADLINE_EXCEEDED, f"{address} did not answer within {timeout:.1f} s") from None
+            limit = CONNECT_TIMEOUT if timeout is None else timeout
+            raise Unreached(Code.DEADLINE_EXCEEDED, f"{address} did not answer within {limit:.1f} s") from None
         except aiohttp.ClientError as error:
             raise Unreached(Code.UNAVAILABLE, f"{address}: {error}") from error
+
+    def _foreign(self, response: ClientResponse) -> Unreached:
+        address = self._directory.address(self._service, "http")
+        content_type = response.headers.get("content-type", "no content")
+        reason = f"{address} answered {response.status} with {content_type}: not this contract's REST"
+        return Unreached(Code.UNAVAILABLE, reason)
+
+
+def _metadata(response: ClientResponse) -> Metadata:
+    return [(name.lower(), value) for name, value in response.headers.items() if name.lower() in RESPONSE_METADATA]
+
+
+async def _lines(response: ClientResponse) -> AsyncIterator[bytes]:
+    """The lines that are not blank."""
+    rest = b""
+    async for chunk in response.content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line and not line.isspace():
+                yield line
+    if rest and not rest.isspace():
+        yield rest

@@ -75,9 +75,11 @@ class Layered:
     @contextmanager
     def attempt(self, context: Any) -> Iterator[Attempt]:
         """Begin a call on the newest code; when the block ends it is recorded with what its caller was told."""
-        carrier = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+        metadata = tuple(context.invocation_metadata())
+        carrier = {key: value for key, value in metadata if isinstance(value, str)}
         carrier.pop("grpc-timeout", None)  # gRPC has read it
         call = call_from(carrier, context.time_remaining())
+        call.received = metadata
         method = self.newest(call)
         with (
             inbound(method.service, "grpc", method.name, call) as outcome,

@@ -45,6 +45,7 @@ class AppDispatcher:
             refusal = StatusError(Code.INVALID_ARGUMENT, str(error))
             await send_answer(error_response(refusal), send)
             return
+        call.received = scope["headers"]
         name = f"{scope.get('method', 'WS')} {scope['path']}"
         app, service = self._behind
         with inbound(service, "http", name, call) as answer:

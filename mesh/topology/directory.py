@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mesh.errors import UsageError
+from mesh.suggestions import no_such
 from mesh.topology.model import Address, Kind, Topology
+
+KINDS: tuple[Kind, ...] = ("http", "grpc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,17 @@ class Directory:
         """Where the listener is found; UsageError for one that is neither declared nor named by the environment."""
         found = self.addresses.get((service, kind)) or address_from_environment(service, kind)
         if found is None:
+            self.require(service)
             raise UsageError(
                 f"{service}.{kind} is not a listener of this topology; declare it, or set {variable_of(service, kind)}"
             )
         return found
+
+    def require(self, service: str) -> None:
+        """Raise UsageError, with the nearest name, where neither the topology nor the environment knows the service."""
+        known = {name for name, _ in self.addresses} | self.services.keys() | self.contracts.keys()
+        if service not in known and not any(variable_of(service, kind) in os.environ for kind in KINDS):
+            raise UsageError(no_such("service", service, sorted(known)))
 
     def has(self, service: str, kind: Kind) -> bool:
         return (service, kind) in self.addresses or variable_of(service, kind) in os.environ

@@ -13,7 +13,7 @@ from typing import Literal
 import grpc
 import pytest
 
-from mesh.calling.fallback import may_ask_again
+from mesh.calling.peer.fallback import may_ask_again
 from mesh.errors import Code, StatusError
 from mesh.pytest_plugin import Mesh
 from mesh.store.pb import user_pb2, user_pb2_grpc

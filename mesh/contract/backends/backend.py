@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -18,10 +19,31 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class Reply(NamedTuple):
-    """One answer; metadata is what came before (initial) and after it (trailing), in this order."""
+    """One message, with the metadata that came before and after it."""
 
     message: Message
-    metadata: Metadata = ()
+    initial_metadata: Metadata = ()
+    trailing_metadata: Metadata = ()
+
+    @property
+    def metadata(self) -> Metadata:
+        """Initial and trailing metadata, in this order."""
+        return (*self.initial_metadata, *self.trailing_metadata)
+
+
+class Headers(NamedTuple):
+    """The initial metadata of a stream."""
+
+    metadata: Metadata
+
+
+class Trailers(NamedTuple):
+    """The trailing metadata of a stream that ended well."""
+
+    metadata: Metadata
+
+
+Frame = Message | Headers | Trailers
 
 
 class Backend(Protocol):
@@ -40,33 +62,48 @@ class ChannelBackend:
     """Over a grpc.aio channel of the running loop.
 
     channel: called for every call, so that a channel may be replaced. timeout: of unary calls that bring none, in
-    seconds, so that none waits for ever.
+    seconds, so that none waits for ever. call_options: passed to grpc with every call, such as `wait_for_ready`.
     """
 
-    def __init__(self, channel: Callable[[], grpc.aio.Channel], *, timeout: float | None = 60.0) -> None:
+    def __init__(
+        self, channel: Callable[[], grpc.aio.Channel], *, timeout: float | None = 60.0, **call_options: Any
+    ) -> None:
         self._channel = channel
         self._timeout = timeout
+        self._call_options = call_options
 
     async def unary(self, method: Method, request: Message, metadata: Metadata, timeout: float | None) -> Reply:
-        call = self._callable(method)(request, metadata=metadata, timeout=self._timeout if timeout is None else timeout)
+        limit = self._timeout if timeout is None else timeout
+        call = self._callable(method)(request, metadata=metadata, timeout=limit, **self._call_options)
         try:
             message = await call
-            return Reply(message, (*await call.initial_metadata(), *await call.trailing_metadata()))
+            return Reply(message, tuple(await call.initial_metadata()), tuple(await call.trailing_metadata()))
         except grpc.aio.AioRpcError as error:
             raise status_error(error) from error
 
     async def stream(
         self, method: Method, requests: AsyncIterator[Message], metadata: Metadata, timeout: float | None
     ) -> AsyncGenerator[Message, None]:
-        failures: list[StatusError] = []
+        async with contextlib.aclosing(self.frames(method, requests, metadata, timeout)) as frames:
+            async for frame in frames:
+                if isinstance(frame, Message):
+                    yield frame
+
+    async def frames(
+        self, method: Method, requests: AsyncIterator[Message], metadata: Metadata, timeout: float | None
+    ) -> AsyncGenerator[Frame, None]:
+        """Yield all that a stream brings: its headers, its messages, its trailers."""
+        failures: list[Exception] = []
         sent = _noting(requests, failures) if method.client_streaming else await anext(requests)
-        call = self._callable(method)(sent, metadata=metadata, timeout=timeout)
+        call = self._callable(method)(sent, metadata=metadata, timeout=timeout, **self._call_options)
         try:
+            yield Headers(tuple(await call.initial_metadata()))
             if method.server_streaming:
                 async for message in call:
                     yield message
             else:
                 yield await call
+            yield Trailers(tuple(await call.trailing_metadata()))
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
             # grpc cancels a call whose requests fail; what the caller wants to know is why.
             if failures:
@@ -86,11 +123,11 @@ class ChannelBackend:
         )
 
 
-async def _noting(requests: AsyncIterator[Message], failures: list[StatusError]) -> AsyncIterator[Message]:
+async def _noting(requests: AsyncIterator[Message], failures: list[Exception]) -> AsyncIterator[Message]:
     try:
         async for request in requests:
             yield request
-    except StatusError as error:
+    except Exception as error:
         failures.append(error)
         raise
 
@@ -99,5 +136,5 @@ def status_error(error: grpc.aio.AioRpcError) -> StatusError:
     """The same error in our terms, its details unpacked."""
     code = Code(error.code().value[0])
     # AioRpcError's metadata is iterated as pairs; its stubs do not say so.
-    details = details_of_metadata(list(error.trailing_metadata() or ()))
-    return StatusError(code, error.details() or "", details)
+    trailing = tuple(error.trailing_metadata() or ())
+    return StatusError(code, error.details() or "", details_of_metadata(trailing), metadata=trailing)

@@ -41,7 +41,7 @@ class ServicerBackend:
             raise failure from failure.__cause__
         finally:
             context.close()
-        return Reply(_finished(method, context, answer), (*context.initial, *context.trailing))
+        return Reply(_finished(method, context, answer), tuple(context.initial), tuple(context.trailing))
 
     async def _run(self, method: Method, request: Any, context: Any) -> Any:
         handler = self._handlers[method.path]

@@ -42,21 +42,54 @@ class HttpCall:
         """The message an answer stands for; raises StatusError for the error it stands for, or for what is neither."""
         if not 200 <= status < 300:
             raise error_of_json(status, body)
+        if self.is_raw:
+            return self.raw_message(body, content_type)
+        try:
+            return self._message(parse_json(body) if body else {})
+        except StatusError as error:
+            raise self._misfit(error) from error
+
+    @property
+    def is_raw(self) -> bool:
+        """True where the answer is a google.api.HttpBody, or streamed as such."""
+        part, output = self.binding.response_body, self.method.descriptor.output_type
+        shown = resolve(output, [part])[0].message_type if part else output
+        return shown is not None and shown.full_name == HTTP_BODY
+
+    def raw_message(self, body: bytes, content_type: str) -> Message:
+        """The message whose HttpBody, which `is_raw` says there is, holds these bytes."""
         message = self.method.response_class()
         part = self.binding.response_body
-        shown = resolve(self.method.descriptor.output_type, [part])[0].message_type if part else message.DESCRIPTOR
-        if shown is not None and shown.full_name == HTTP_BODY:
-            target: Any = getattr(message, part) if part else message
-            target.content_type, target.data = content_type, body
-            return message
+        target: Any = getattr(message, part) if part else message
+        target.content_type, target.data = content_type, body
+        return message
+
+    def streamed(self, line: bytes) -> Message:
+        """The message of one line of a streamed answer; raises StatusError for the error that a line stands for."""
         try:
-            content = parse_json(body) if body else {}
+            content = parse_json(line)
+        except StatusError as error:
+            raise self._misfit(error) from error
+        if isinstance(content, dict) and content.keys() == {"result"}:
+            return self._message(content["result"])
+        if isinstance(content, dict) and content.keys() == {"error"}:
+            said = error_of_json(500, write_json(content["error"]).encode())
+            raise StatusError(said.code, said.message, said.details)
+        raise self._misfit(f"a line is neither a result nor an error: {line[:40]!r}")
+
+    def _message(self, content: Any) -> Message:
+        message = self.method.response_class()
+        part = self.binding.response_body
+        try:
             # A newer server may say more than this contract knows.
             read_answer({part: content} if part else content, message, message.DESCRIPTOR.file.pool)
-            return message
         except Exception as error:
-            reason = f"the answer is no {self.method.descriptor.output_type.full_name}: {error}"
-            raise StatusError(Code.INTERNAL, reason) from error
+            raise self._misfit(error) from error
+        return message
+
+    def _misfit(self, reason: object) -> StatusError:
+        output = self.method.descriptor.output_type.full_name
+        return StatusError(Code.INTERNAL, f"the answer is no {output}: {reason}")
 
 
 def http_call(method: Method, request: Message, prefix: str = "") -> HttpCall:

@@ -67,6 +67,17 @@ def response_headers(metadata: Iterable[tuple[str, str | bytes]]) -> list[Header
     ]
 
 
+def metadata_headers(metadata: Iterable[tuple[str, str | bytes]]) -> list[tuple[str, str]]:
+    """The request headers that `request_metadata` reads as this metadata."""
+    return [
+        (
+            name if name in REQUEST_HEADERS else PREFIX + name,
+            base64.b64encode(value).decode() if isinstance(value, bytes) else value,
+        )
+        for name, value in metadata
+    ]
+
+
 def _entry(header: str, value: str) -> tuple[str, str | bytes]:
     name = header.removeprefix(PREFIX)
     if not _NAME.fullmatch(name):

@@ -161,6 +161,8 @@ class ThreadInstance:
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if isinstance(self.context.connections, Connections):
+            self.context.connections.belong_to_this_loop()
         self._mailbox.listen()
         outcome = await self._load_generation("")
         if "grpc" in self._bound:

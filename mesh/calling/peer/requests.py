@@ -1,0 +1,93 @@
+"""The messages of a request, from what the caller gave: a message, a dict of fields, keyword arguments, an iterator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from mesh.calling.peer.options import CALL_OPTIONS, CallOptions
+from mesh.contract import Method
+from mesh.errors import UsageError
+from mesh.suggestions import no_such
+
+_END = object()
+
+
+def split(method: Method, request: object, given: dict[str, Any]) -> tuple[Any, CallOptions]:
+    """Return the request, and the options among the keyword arguments.
+
+    UsageError for a request *and* fields, and for a keyword that could be either an option or a field.
+    """
+    options = {name: given[name] for name in CALL_OPTIONS if name in given}
+    fields = {name: value for name, value in given.items() if name not in options}
+    if request is None and method.client_streaming:
+        raise UsageError(f"{method} takes a stream: an iterator of {_type(method)}, or of dicts of its fields")
+    if request is None:
+        for name in options:
+            if name in method.request_class.DESCRIPTOR.fields_by_name:
+                raise UsageError(
+                    f"{method}: {name} is an option of the call and a field of {_type(method)}; give the fields as a "
+                    f"message or a dict, {method.name}({{{name!r}: ...}}), and the option beside it"
+                )
+        request = fields
+    elif fields:
+        raise UsageError(f"{method} takes a message or fields, not both: {', '.join(fields)}")
+    return request, CallOptions(**options)
+
+
+def message_of(method: Method, given: object) -> Message:
+    """The request as a message of the contract's own class; a caller's generated class may come from another pool."""
+    if isinstance(given, Mapping):
+        return _from_fields(method, given)
+    if not isinstance(given, Message) or given.DESCRIPTOR.full_name != method.descriptor.input_type.full_name:
+        raise UsageError(f"{method} takes {_type(method)} or a dict of its fields, not {type(given).__name__}")
+    if isinstance(given, method.request_class):
+        return given
+    return method.request_class.FromString(given.SerializeToString())
+
+
+async def messages_of(method: Method, given: object, loop: asyncio.AbstractEventLoop | None) -> AsyncIterator[Message]:
+    """The messages of a stream, each asked for when the one before has been taken.
+
+    loop: that in which the call was made, where an asynchronous iterator is run; None where it was made by plain code.
+        An iterator that may block runs in a thread, if this is not that loop.
+    """
+    is_here = loop is asyncio.get_running_loop()
+    if isinstance(given, AsyncIterable):
+        iterator = aiter(given)
+        while (each := await (_next(iterator) if is_here else _elsewhere(iterator, loop, method))) is not _END:
+            yield message_of(method, each)
+    elif isinstance(given, Iterable) and not isinstance(given, (Message, Mapping, str, bytes)):
+        plain = iter(given)
+        while (each := next(plain, _END) if is_here else await asyncio.to_thread(next, plain, _END)) is not _END:
+            yield message_of(method, each)
+    else:
+        raise UsageError(f"{method} takes a stream: an iterator of {_type(method)}, not {type(given).__name__}")
+
+
+async def _elsewhere(iterator: AsyncIterator[Any], loop: asyncio.AbstractEventLoop | None, method: Method) -> Any:
+    if loop is None:
+        raise UsageError(f"{method}: plain code gives a plain iterator, not an asynchronous one")
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_next(iterator), loop))
+
+
+async def _next(iterator: AsyncIterator[Any]) -> Any:
+    return await anext(iterator, _END)
+
+
+def _from_fields(method: Method, fields: Mapping[str, Any]) -> Message:
+    known = method.request_class.DESCRIPTOR.fields_by_name
+    for name in fields:
+        if name not in known:
+            raise UsageError(f"{method}: {no_such('field', str(name), known)}")
+    try:
+        return method.request_class(**fields)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{method}: {error}") from None
+
+
+def _type(method: Method) -> str:
+    return str(method.descriptor.input_type.full_name)

@@ -9,7 +9,7 @@ TESTS ?= tests
 SMOKE = tests/contract tests/hosting tests/serving tests/calling tests/runtime/test_reload.py \
 	tests/end_to_end/test_guide.py tests/test_pytest_plugin.py
 
-.PHONY: install up test test-all test-lowest smoke lint bench clean
+.PHONY: install up test test-all test-lowest test-thorough smoke lint bench clean
 
 install: $(INSTALLED)
 
@@ -41,6 +41,10 @@ test-lowest: install
 
 smoke:
 	$(MAKE) test-all test-lowest TESTS="$(SMOKE)"
+
+# 12,000 random messages over gRPC and HTTP and every phase of schemathesis, of which `make test` tries a little.
+test-thorough: install
+	MESH_MESSAGES=12000 MESH_EXAMPLES=50 $(BIN)/pytest tests/contract/test_both_ways.py tests/contract/test_generated_requests.py
 
 lint: install
 	$(BIN)/ruff check .

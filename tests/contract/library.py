@@ -5,7 +5,7 @@ import asyncio
 import grpc
 from google.api import httpbody_pb2
 from google.protobuf import empty_pb2
-from library_pb2 import Book, Count, File, Shelf, Titles
+from library_pb2 import Book, Count, File, Loan, Shelf, Titles
 from library_pb2_grpc import LibraryServicer
 
 from mesh.contract import Contract, ServicerBackend, Transcoder, collect_handlers
@@ -47,7 +47,7 @@ class Plain(LibraryServicer):
         return request
 
     def CreateLoan(self, request, context):
-        return request
+        return Loan(reader=request.reader, reader_id=request.reader_id, title=request.title)
 
     def GetLoan(self, request, context):
         return request

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from google.protobuf import json_format
+from google.protobuf import message as message_errors
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from mesh.contract.http_rules.router import ANY_METHOD
 from mesh.contract.methods import Binding, Method
 from mesh.contract.protojson.body import parse_json
-from mesh.contract.protojson.fields import map_entry, resolve, text_of
-from mesh.contract.protojson.messages import read_answer, to_json
+from mesh.contract.protojson.fields import is_well_known, map_entry, resolve, text_of
+from mesh.contract.protojson.messages import read_answer
 from mesh.contract.rest.transcoding import HTTP_BODY, JSON, write_json
 from mesh.contract.status import error_of_json
 from mesh.errors import Code, StatusError
@@ -22,6 +24,10 @@ from mesh.errors import Code, StatusError
 
 class _Unfit(Exception):
     """The message cannot be said in this binding."""
+
+
+#: What protobuf raises for a message that has no ProtoJSON, such as a Timestamp out of range.
+_UNSAYABLE = (json_format.Error, message_errors.Error, ValueError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ def http_call(method: Method, request: Message, prefix: str = "") -> HttpCall:
         for binding in method.bindings:
             try:
                 return _said(method, binding, request, prefix, unset_too)
-            except _Unfit:
+            except (_Unfit, *_UNSAYABLE):
                 continue
     raise StatusError(Code.UNIMPLEMENTED, f"{method} has no HTTP rule that can say this request")
 
@@ -160,7 +166,7 @@ def _body(binding: Binding, descriptor: Descriptor, rest: Message) -> tuple[byte
         body, content_type = said.data, said.content_type  # type: ignore[attr-defined]  # by its full name
     else:
         pool: Any = rest.DESCRIPTOR.file.pool
-        content = to_json(scope, pool)
+        content = json_format.MessageToDict(scope, descriptor_pool=pool)
         if fields and fields[-1].json_name not in content:
             return b"", JSON
         body, content_type = write_json(content[fields[-1].json_name] if fields else content).encode(), JSON
@@ -178,9 +184,10 @@ def _parameters(message: Message, prefix: str = "") -> Iterator[tuple[str, str]]
         elif text is not None:
             yield from ((name, text.write(each)) for each in (value if field.is_repeated else [value]))
         else:
-            inner = [] if field.is_repeated or field.is_extension else list(_parameters(value, f"{name}."))
+            no_words = field.is_repeated or field.is_extension or is_well_known(field.message_type)
+            inner = [] if no_words else list(_parameters(value, f"{name}."))
             if not inner:
-                # A repeated message, or one that is set and empty: a query has no words for either.
+                # A repeated message, an Any, or a message that is set and empty: a query has no words for these.
                 raise _Unfit
             yield from inner
 

@@ -91,7 +91,7 @@ def _running_mesh(mesh_topology: Topology, mesh_except: Sequence[str]) -> Iterat
     from mesh.topology.selection import renumber, select
 
     declared = renumber(mesh_topology, None, free=True)
-    running = Mesh(Supervisor(select(declared, (), mesh_except), declared))
+    running = Mesh(Supervisor(select(declared, excluded=mesh_except)))
     running.supervisor.start()
     try:
         if failures := running.supervisor.failures():

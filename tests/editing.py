@@ -19,6 +19,7 @@ from mesh.runtime.options import Options
 from mesh.runtime.supervisor import Supervisor
 from mesh.store.topology import store
 from mesh.topology.loading import load
+from mesh.topology.selection import select
 
 #: Seconds for anything that is waited for.
 PATIENCE = 40.0
@@ -36,10 +37,9 @@ class Edited:
         self._entries: list[Entry] = []
 
         def read() -> Any:
-            topology = load(None, folder, store)
-            return topology, topology
+            return select(load(None, folder, store))
 
-        self.supervisor = Supervisor(read()[0], None, Options(**options), read)
+        self.supervisor = Supervisor(read(), Options(**options), read)
         self.supervisor.journal.subscribe(self._hear)
         self.mesh = Mesh(self.supervisor)
 

@@ -41,7 +41,7 @@ class Project:
     def __init__(self, folder: Path, files: dict[str, str], options: Options | None = None) -> None:
         write(folder, files)
         file = folder / "mesh.toml"
-        self.supervisor = Supervisor(renumber(read(file.read_text(), file, file), None, True), None, options)
+        self.supervisor = Supervisor(renumber(read(file.read_text(), file, file), None, True), options)
         self.entries: list[Entry] = []
         self._news = threading.Condition()
         self.supervisor.journal.subscribe(self._note)

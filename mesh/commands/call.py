@@ -74,5 +74,5 @@ def declared_address(name: str) -> Address:
     from mesh.topology.selection import select
 
     declared = load(None, current_folder(), store)
-    select(declared, [name], [])
+    select(declared, [name])
     return Directory.of(declared, {}).address(name, "grpc")

@@ -47,7 +47,7 @@ def child() -> None:
     for descriptor in told.held.values():
         os.set_inheritable(descriptor, False)  # What the service starts would keep the port.
     names = [f"{told.service}.{kind}" for kind in told.kinds] or [told.service]
-    supervisor = Supervisor(select(told.declared, names, []), told.declared, options)
+    supervisor = Supervisor(select(told.declared, names), options)
     supervisor.journal.subscribe(tell)
     signals.of(supervisor)
     supervisor.bind()

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from mesh.commands.terminal.lines import Style
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.model import Topology
+    from mesh.topology.selection import Selection
 
 
 @click.command()
 @click.argument("target", required=False)
 @click.option("--only", multiple=True, metavar="NAME", help="Run just this service or listener; repeats.")
-@click.option("--except", "without", multiple=True, metavar="NAME", help="Run all but this; repeats.")
+@click.option("--except", "excluded", multiple=True, metavar="NAME", help="Run all but this; repeats.")
 @click.option("--with-deps", is_flag=True, help="With --only: what these services depend on, too.")
 @click.option("--port-base", type=int, metavar="N", help="Listen on N, N+1, ... in declared order.")
 @click.option("--free-ports", is_flag=True, help="Listen on any free ports, for a second copy.")
@@ -59,9 +60,10 @@ def up(
 
     raise_limit()
     signals = StopSignals()
-    declared, selected = topologies(target, **chosen)
+    selection = selection_of(target, **chosen)
+    declared = selection.declared
     if pinned:
-        pin(selected, processes)
+        pin(selection.running, processes)
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
 
@@ -69,7 +71,7 @@ def up(
     is_theirs = target is not None or declared.source is not None
     watch = is_theirs and not no_reload
     options = Options(host=host, data=folder, processes=processes, watch=watch, replay=replay)
-    supervisor = Supervisor(selected, declared, options, lambda: topologies(target, again=True, **chosen))
+    supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
     run(
         supervisor,
         declared,
@@ -81,22 +83,22 @@ def up(
     )
 
 
-def topologies(
+def selection_of(
     target: str | None,
     only: tuple[str, ...],
-    without: tuple[str, ...],
+    excluded: tuple[str, ...],
     with_deps: bool,
     port_base: int | None,
     free_ports: bool,
     again: bool = False,
-) -> tuple[Topology, Topology]:
-    """The topology as declared, with the ports asked for, and the part of it to run. again: see `load`."""
+) -> Selection:
+    """Return the topology as declared, with the ports asked for, and the part of it to run. again: see `load`."""
     from mesh.store.topology import store
     from mesh.topology.loading import load
     from mesh.topology.selection import renumber, select
 
     declared = renumber(load(target, current_folder(), store, again), port_base, free_ports)
-    return declared, select(declared, only, without, with_deps)
+    return select(declared, only, excluded, with_deps)
 
 
 def run(

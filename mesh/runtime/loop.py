@@ -17,7 +17,7 @@ from mesh.runtime.restart_policy import RestartPolicy
 from mesh.runtime.service_instances import ServiceInstances
 from mesh.runtime.shutdown import Shutdown
 from mesh.runtime.status import Status
-from mesh.topology.model import Topology
+from mesh.topology.selection import Selection
 
 #: How many services start at once: more threads only hand the GIL to and fro (docs/benchmarks.md).
 MAX_CONCURRENT_STARTS = 4
@@ -36,7 +36,7 @@ class Loop:
         instances: ServiceInstances,
         status: Status,
         options: Options,
-        reread: Callable[[], tuple[Topology, Topology]] | None = None,
+        reread: Callable[[], Selection] | None = None,
     ) -> None:
         self.settled = threading.Event()
         self._instances = instances
@@ -213,8 +213,7 @@ class Loop:
         """
         if self._reread is None:
             return frozenset()
-        declared, selected = self._reread()
-        found = self._instances.adopt(selected, declared)
+        found = self._instances.adopt(self._reread())
         for name in found.added:
             self._status.add(name)
             self._start_again(name)

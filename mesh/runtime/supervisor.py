@@ -21,29 +21,30 @@ from mesh.runtime.status import Status
 from mesh.service import ServiceContext
 from mesh.topology.directory import Directory
 from mesh.topology.model import Topology
+from mesh.topology.selection import Selection, select
 
 
 class Supervisor:
     """`bind()`, then `run()` until somebody posts Stop; or `start()` and `stop()` around it, from a test.
 
-    topology: the part that runs here. declared: the whole of it, for the addresses of what does not. reread: gives
-    the whole and the part once more, when the file they were read from has changed.
+    topology: what runs here: all of it, or a part that `select` chose. reread: makes the selection again when the file
+    that declares it has changed.
     """
 
     def __init__(
         self,
-        topology: Topology,
-        declared: Topology | None = None,
+        topology: Topology | Selection,
         options: Options | None = None,
-        reread: Callable[[], tuple[Topology, Topology]] | None = None,
+        reread: Callable[[], Selection] | None = None,
     ) -> None:
+        selection = topology if isinstance(topology, Selection) else select(topology)
         self.options = options or Options()
         self.journal = Journal()
         #: Whether something did not end in time, so that only the end of the process will end it.
         self.stuck = False
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._status = Status(topology.name, [service.name for service in topology], self.journal)
-        self._instances = ServiceInstances(topology, declared or topology, self.options, self.journal, self.post)
+        self._status = Status(selection.running.name, [each.name for each in selection.running], self.journal)
+        self._instances = ServiceInstances(selection, self.options, self.journal, self.post)
         self._loop = Loop(self._instances, self._status, self.options, reread)
         self._thread: threading.Thread | None = None
 
@@ -65,7 +66,7 @@ class Supervisor:
     @property
     def directory(self) -> Directory:
         """Where every listener is found, once `bind()` has returned."""
-        return self._instances.directory
+        return self._instances.addresses.directory
 
     def post(self, message: Message) -> None:
         """Hands the loop a message; safe from any thread and from a signal handler."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from mesh.errors import UsageError
 from mesh.suggestions import no_such
@@ -12,29 +12,39 @@ from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.model import Grpc, Http, Kind, Service, Topology, without_listener
 
 
-def select(topology: Topology, only: Sequence[str], without: Sequence[str], with_deps: bool = False) -> Topology:
-    """The topology with just the services and listeners of `only` (all where it is empty), less those of `without`.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A topology as declared, and the part of it that runs here; the rest is expected to run elsewhere."""
+
+    declared: Topology
+    running: Topology
+
+
+def select(
+    topology: Topology, only: Sequence[str] = (), excluded: Sequence[str] = (), with_deps: bool = False
+) -> Selection:
+    """Select the services and listeners of `only` (all if it is empty), less those of `excluded`.
 
     A name is a service's (`user-service`) or a listener's (`user-service.grpc`): a listener in `only` runs its service
-    with this listener, in `without` it runs it with the others. with_deps adds what the services of `only` depend on,
+    with this listener, in `excluded` it runs it with the others. with_deps adds what the services of `only` depend on,
     whole, however deep. A service whose every listener is left out is left out.
 
     Raises UsageError for a name that there is not, and for a selection that leaves nothing.
     """
     wanted = _listeners_by_service(topology, only or [service.name for service in topology])
-    unwanted = _listeners_by_service(topology, without)
+    unwanted = _listeners_by_service(topology, excluded)
     if with_deps:
         for name in _dependencies(topology, list(wanted)):
             wanted.setdefault(name, _kinds(topology[name]))
     picked = [
         _with_only(topology[service.name], wanted[service.name] - unwanted.get(service.name, frozenset()))
         for service in topology
-        if service.name in wanted and service.name not in without
+        if service.name in wanted and service.name not in excluded
     ]
     kept = [service for service in picked if service.listeners or not topology[service.name].listeners]
     if not kept:
         raise UsageError(f"nothing is left to run of {_listed([service.name for service in topology])}")
-    return topology.with_services(kept)
+    return Selection(topology, topology.with_services(kept))
 
 
 def renumber(topology: Topology, port_base: int | None, free: bool) -> Topology:

@@ -27,7 +27,7 @@ def orders(mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
                     monkeypatch.setenv(f"MESH_{service.upper().replace('-', '_')}_{kind.upper()}", address)
             assert not elsewhere
             declared = renumber(store(tmp_path), None, True)
-            supervisor = Supervisor(select(declared, ["order-service"], []), declared=declared)
+            supervisor = Supervisor(select(declared, ["order-service"]))
             supervisor.start()
             return closed.enter_context(closing(Orders(supervisor)))
 

@@ -34,7 +34,7 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -
     def start(address: str) -> Address:
         monkeypatch.setenv("MESH_USER_SERVICE_HTTP", address)
         declared = renumber(store(tmp_path), None, True)
-        supervisor = Supervisor(select(declared, ["gateway"], []), declared=declared)
+        supervisor = Supervisor(select(declared, ["gateway"]))
         supervisor.start()
         stack.callback(supervisor.stop)
         return supervisor.directory.address("gateway", "http")

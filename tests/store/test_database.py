@@ -54,7 +54,7 @@ def user_service(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
 
     def start(data: Path) -> Supervisor:
         declared = renumber(store(tmp_path), None, True)
-        running.append(Supervisor(select(declared, ["user-service"], []), declared, Options(data=data)))
+        running.append(Supervisor(select(declared, ["user-service"]), Options(data=data)))
         running[-1].start()
         return running[-1]
 

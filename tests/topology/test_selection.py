@@ -25,49 +25,52 @@ def shop(tmp_path: Path) -> Topology:
 
 
 def test_without_a_name_everything_runs(shop: Topology) -> None:
-    assert select(shop, [], []).services == shop.services
+    assert select(shop, [], []).running.services == shop.services
 
 
 def test_only_runs_exactly_the_named_services(shop: Topology) -> None:
-    assert select(shop, ["order-service", "worker"], []).listener_names() == ["order-service.http"]
-    assert [service.name for service in select(shop, ["order-service", "worker"], [])] == ["order-service", "worker"]
+    assert select(shop, ["order-service", "worker"], []).running.listener_names() == ["order-service.http"]
+    assert [service.name for service in select(shop, ["order-service", "worker"], []).running] == [
+        "order-service",
+        "worker",
+    ]
 
 
 def test_a_listener_runs_its_service_with_this_listener_alone(shop: Topology) -> None:
-    assert select(shop, ["user-service.grpc"], []).listener_names() == ["user-service.grpc"]
+    assert select(shop, ["user-service.grpc"], []).running.listener_names() == ["user-service.grpc"]
 
 
 def test_a_service_and_its_listener_are_the_service(shop: Topology) -> None:
-    chosen = select(shop, ["user-service.grpc", "user-service"], [])
+    chosen = select(shop, ["user-service.grpc", "user-service"], []).running
     assert chosen.listener_names() == ["user-service.http", "user-service.grpc"]
 
 
 def test_except_closes_one_listener_and_keeps_the_other(shop: Topology) -> None:
     names = ["gateway.http", "user-service.http", "order-service.http"]
-    assert select(shop, [], ["user-service.grpc"]).listener_names() == names
+    assert select(shop, [], ["user-service.grpc"]).running.listener_names() == names
 
 
 def test_except_a_service_also_leaves_out_one_without_listeners(shop: Topology) -> None:
-    assert [service.name for service in select(shop, [], ["worker", "gateway.http"])] == [
+    assert [service.name for service in select(shop, [], ["worker", "gateway.http"]).running] == [
         "user-service",
         "order-service",
     ]
 
 
 def test_with_deps_adds_what_is_depended_on_however_deep(shop: Topology) -> None:
-    chosen = select(shop, ["gateway"], [], with_deps=True)
+    chosen = select(shop, ["gateway"], [], with_deps=True).running
     assert [service.name for service in chosen] == ["gateway", "user-service", "order-service"]
 
 
 def test_with_deps_keeps_to_a_listener_that_was_named(shop: Topology) -> None:
-    chosen = select(shop, ["order-service", "user-service.grpc"], [], with_deps=True)
+    chosen = select(shop, ["order-service", "user-service.grpc"], [], with_deps=True).running
     assert chosen.listener_names() == ["user-service.grpc", "order-service.http"]
 
 
-@pytest.mark.parametrize(("only", "without"), [(["usr"], []), ([], ["usr"])])
-def test_an_unknown_name_is_told_the_nearest_and_all(shop: Topology, only: list[str], without: list[str]) -> None:
+@pytest.mark.parametrize(("only", "excluded"), [(["usr"], []), ([], ["usr"])])
+def test_an_unknown_name_is_told_the_nearest_and_all(shop: Topology, only: list[str], excluded: list[str]) -> None:
     with pytest.raises(UsageError) as refused:
-        select(shop, only, without)
+        select(shop, only, excluded)
     assert str(refused.value) == (
         "there is no service 'usr'; did you mean 'user-service'? there are gateway, user-service, order-service, worker"
     )
@@ -132,7 +135,7 @@ def test_services_start_in_waves_after_what_they_depend_on(shop: Topology) -> No
 
 
 def test_a_dependency_that_is_not_run_is_not_waited_for(shop: Topology) -> None:
-    assert start_order(select(shop, ["gateway", "order-service"], [])) == [["order-service"], ["gateway"]]
+    assert start_order(select(shop, ["gateway", "order-service"], []).running) == [["order-service"], ["gateway"]]
 
 
 def test_a_circle_is_shown() -> None:

@@ -1,0 +1,50 @@
+"""Which ports the services of this mesh have, and everything that is told to those who look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mesh.hosting.host_names import HostNames
+from mesh.runtime.contracts import Contracts
+from mesh.service import ServiceContext
+from mesh.topology.directory import Directory
+from mesh.topology.model import Address, Kind
+from mesh.topology.selection import Selection
+
+ServiceAddresses = Mapping[Kind, tuple[Address, ...]]
+
+#: The host under which listeners on every address are reached from here.
+_REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class Addresses:
+    """The addresses of every listener that was bound, and the directory made from them.
+
+    directory: complete once every port is bound. names: led to the listeners at each `publish`.
+    """
+
+    def __init__(self, host: str, names: HostNames) -> None:
+        self.directory = Directory()
+        self.reached_host = _REACHED.get(host, host)
+        self._names = names
+        self._bound: dict[str, ServiceAddresses] = {}
+
+    def record(self, name: str, bound: ServiceAddresses) -> None:
+        """Note the addresses that a service has bound."""
+        self._bound[name] = bound
+
+    def forget(self, name: str) -> None:
+        """Drop a service's addresses: the next instance of that name binds what is declared."""
+        self._bound.pop(name, None)
+
+    def of(self, name: str) -> ServiceAddresses:
+        """Return a service's addresses; empty if it was never bound."""
+        return self._bound.get(name, {})
+
+    def publish(self, selection: Selection, contracts: Contracts, services: Iterable[ServiceContext]) -> None:
+        """Make the directory again, and give it to every running service."""
+        running = {(name, kind): found[0] for name, bound in self._bound.items() for kind, found in bound.items()}
+        self.directory = Directory.of(selection.declared, running, contracts.descriptors(), contracts.known)
+        self._names.point(self.directory.names(selection.declared))
+        for service in services:
+            service.directory = self.directory

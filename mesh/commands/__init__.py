@@ -15,6 +15,7 @@ from mesh.commands.down import down
 from mesh.commands.init import init
 from mesh.commands.parity import parity
 from mesh.commands.ps import ps
+from mesh.commands.schema import schema
 from mesh.commands.service_commands import restart, start, stop
 from mesh.commands.terminal import streams
 from mesh.commands.up import up
@@ -27,7 +28,7 @@ def cli() -> None:
     """Your whole topology, one process, real sockets."""
 
 
-for command in (up, ps, down, call, start, stop, restart, check, init, parity, child):
+for command in (up, ps, down, call, start, stop, restart, check, schema, init, parity, child):
     cli.add_command(command)
 
 

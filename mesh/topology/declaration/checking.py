@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from mesh.suggestions import nearest
+from mesh.topology.declaration.forms import SERVICE_NAME
 from mesh.topology.declaration.mistakes import Mistake
 from mesh.topology.model import Service, Topology
-
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def check(topology: Topology) -> list[Mistake]:
@@ -78,7 +76,7 @@ def _project_mistakes(topology: Topology) -> Iterator[Mistake]:
 
 def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]:
     key = f"services.{service.name}"
-    if not _NAME.fullmatch(service.name):
+    if not SERVICE_NAME.fullmatch(service.name):
         yield Mistake(key, "a service's name is lower-case letters, digits and single dashes, and starts with a letter")
     yield from _work_mistakes(key, service)
     yield from _http_mistakes(key, service)

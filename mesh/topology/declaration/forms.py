@@ -11,6 +11,7 @@ from mesh import references
 from mesh.errors import UsageError
 from mesh.topology.model import Address
 
+SERVICE_NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 _HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*|[0-9a-fA-F]*:[0-9a-fA-F:.]*")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
@@ -21,11 +22,13 @@ class Form:
 
     expected: what to write, for the sentence "expected ..., not ...".
     read: the value as the model holds it; raises ValueError for one that is not of this form.
+    schema: the same as a JSON Schema.
     words: the values there are, where they can be listed.
     """
 
     expected: str
     read: Callable[[Any], Any]
+    schema: Mapping[str, Any]
     words: tuple[str, ...] = ()
 
 
@@ -39,12 +42,14 @@ class Table:
 
 def one_of(*words: str) -> Form:
     """One of these words."""
-    return Form(" or ".join(f'"{word}"' for word in words), lambda value: _text(value, words.__contains__), words)
+    expected = " or ".join(f'"{word}"' for word in words)
+    return Form(expected, lambda value: _text(value, words.__contains__), {"enum": list(words)}, words)
 
 
 def list_of(form: Form) -> Form:
     """A list, each item of this form; read as a tuple."""
-    return Form(f"a list, each item {form.expected}", lambda value: _list(value, form))
+    schema = {"type": "array", "items": form.schema}
+    return Form(f"a list, each item {form.expected}", lambda value: _list(value, form), schema)
 
 
 def one_or_list_of(form: Form) -> Form:
@@ -52,7 +57,14 @@ def one_or_list_of(form: Form) -> Form:
     return Form(
         f"{form.expected}, or a list of such",
         lambda value: _list(value if isinstance(value, list) else [value], form),
+        {"anyOf": [form.schema, {"type": "array", "items": form.schema}]},
     )
+
+
+def text_like(expected: str, pattern: re.Pattern[str]) -> Form:
+    """A text that the pattern matches as a whole."""
+    schema = {"type": "string", "pattern": f"^(?:{pattern.pattern})$"}
+    return Form(expected, lambda value: _text(value, pattern.fullmatch), schema)
 
 
 def _text(value: Any, fits: Callable[[str], object] = bool) -> str:
@@ -103,21 +115,36 @@ def _variable(value: Any) -> str:
     return str(value)
 
 
-AS_IT_IS = Form("a value", lambda value: value)
-TEXT = Form("a text that is not empty", _text)
-TEXTS = list_of(Form("a text", _text))
-NAMES = list_of(Form("a service's name", _text))
-CONTRACTS = one_or_list_of(Form("a service's name", _text))
-PORT = Form("a whole number from 0 to 65535 (0 for any free port)", _port)
-PORTS = Form("a list of whole numbers from 0 to 65535 (0 for any free port)", _ports)
-REFERENCE = Form(references.EXPECTED, _reference)
-REFERENCES = one_or_list_of(REFERENCE)
-ALIASES = list_of(Form('"host:port"', lambda value: str(Address.parse(_text(value)))))
-HOSTS = list_of(Form('a name such as "shop.test" or ".shop.test", or "*"', lambda value: _text(value, _HOST.fullmatch)))
-ORIGINS = list_of(Form('an origin such as "https://shop.test", or "*"', lambda value: _text(value, _ORIGIN.fullmatch)))
-PREFIX = Form(
-    'a path such as "/api/grpc", with a slash before and none after it',
-    lambda value: _text(value, lambda text: text.startswith("/") and not text.endswith("/")),
+_SOME_TEXT = {"type": "string", "minLength": 1}
+_PORT_NUMBER = {"type": "integer", "minimum": 0, "maximum": 65535}
+_HOST_AND_PORT = "^.+:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
+
+AS_IT_IS = Form("a value", lambda value: value, {})
+TEXT = Form("a text that is not empty", _text, _SOME_TEXT)
+TEXTS = list_of(Form("a text", _text, _SOME_TEXT))
+NAMES = list_of(Form("a service's name", _text, _SOME_TEXT))
+CONTRACTS = one_or_list_of(Form("a service's name", _text, _SOME_TEXT))
+PORT = Form("a whole number from 0 to 65535 (0 for any free port)", _port, _PORT_NUMBER)
+PORTS = Form(
+    "a list of whole numbers from 0 to 65535 (0 for any free port)",
+    _ports,
+    {"type": "array", "items": _PORT_NUMBER, "minItems": 1},
 )
-READY = Form('"port", or a path such as "/health"', lambda value: _text(value, re.compile("port|/.*").fullmatch))
-ENVIRONMENT = Form("a table of texts, numbers, true or false", _environment)
+REFERENCE = Form(references.EXPECTED, _reference, {"type": "string", "pattern": references.JSON_PATTERN})
+REFERENCES = one_or_list_of(REFERENCE)
+ALIASES = list_of(
+    Form('"host:port"', lambda value: str(Address.parse(_text(value))), {"type": "string", "pattern": _HOST_AND_PORT})
+)
+HOSTS = list_of(text_like('a name such as "shop.test" or ".shop.test", or "*"', _HOST))
+ORIGINS = list_of(text_like('an origin such as "https://shop.test", or "*"', _ORIGIN))
+PREFIX = text_like('a path such as "/api/grpc", with a slash before and none after it', re.compile(r"/(?:[\s\S]*[^/])"))
+READY = text_like('"port", or a path such as "/health"', re.compile("port|/.*"))
+ENVIRONMENT = Form(
+    "a table of texts, numbers, true or false",
+    _environment,
+    {
+        "type": "object",
+        "propertyNames": {"pattern": "^[^=]+$"},
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    },
+)

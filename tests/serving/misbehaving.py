@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,8 +20,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+import mesh.store
 from mesh import Address, Code, StatusError, exception_handlers
 from mesh.store.pb import user_pb2, user_pb2_grpc
+
+#: Of the store's contracts.
+DESCRIPTORS = Path(mesh.store.__file__).parent / "pb" / "descriptors.pb"
 
 #: Longer than any metadata may be.
 LONG = "ü % " * 10_000

@@ -9,8 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from conftest import DESCRIPTORS
-from misbehaving import GET, Misbehaving, wait_until
+from misbehaving import DESCRIPTORS, GET, Misbehaving, wait_until
 
 from mesh import Grpc, Http, Service, Supervisor, Topology
 from mesh.observing.journal import Line, Span

@@ -17,6 +17,8 @@ $(INSTALLED): pyproject.toml hatch_build.py mesh/contract/protoc.py $(wildcard p
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/contract/clients; \
+		else echo "npm is not installed: the test of generated TypeScript clients is left out"; fi
 	touch $@
 
 up: install

@@ -13,6 +13,8 @@ from mesh.errors import Code, StatusError
 
 T = TypeVar("T")
 
+CLOSE_SECONDS = 1.0
+
 
 class Background:
     """Runs coroutines for other threads, in the context of whoever asks, until it is closed."""
@@ -54,6 +56,9 @@ class Background:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
-        """Close the connections and wait for the thread; calls that have not ended are cancelled."""
+        """Close the connections and cancel the calls that have not ended.
+
+        Waits for the thread for a moment: an iterator of requests that blocks is not to hold up the stop of a service.
+        """
         self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS)

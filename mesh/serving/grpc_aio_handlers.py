@@ -19,7 +19,7 @@ from mesh.errors import Code
 from mesh.layers import in_time
 from mesh.service import ServiceContext
 from mesh.serving.grpc_calls import ActiveCalls, Attempt
-from mesh.serving.grpc_handlers import Layered
+from mesh.serving.grpc_handlers import CANCEL_SECONDS, Layered
 from mesh.serving.grpc_status import CODES, cut
 
 
@@ -48,17 +48,17 @@ class LayeredAio(Layered):
 
     async def _single(self, request: Any, context: Any) -> Any:
         async with self._answering_aio(context) as method:
-            return method.encoded(await method.behave(method.read(request), Coding(context, method)))
+            return method.encoded(await method.behave(method.read(request, context), Coding(context, method)))
 
     async def _streaming(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async with self._answering_aio(context) as method:
-            async for response in method.behave(method.read(request), Coding(context, method)):
+            async for response in method.behave(method.read(request, context), Coding(context, method)):
                 yield method.encoded(response)
 
     async def _writing(self, request: Any, context: Any) -> None:
         """A method that answers with context.write()."""
         async with self._answering_aio(context) as method:
-            await method.behave(method.read(request), Coding(context, method))
+            await method.behave(method.read(request, context), Coding(context, method))
 
     @asynccontextmanager
     async def _answering_aio(self, context: Any) -> AsyncIterator[LayeredAio]:
@@ -81,12 +81,10 @@ class LayeredAio(Layered):
         if (task := self._tasks.get(attempt)) is not None:
             task.cancel()
 
-    def read(self, request: Any) -> Any:
-        return self._messages(request) if self.inner.request_streaming else self.message(request)
-
-    async def _messages(self, requests: Any) -> AsyncIterator[Any]:
+    async def _messages(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # type: ignore[override]  # async
         async for request in requests:
             yield self.message(request)
+        await asyncio.sleep(CANCEL_SECONDS)
 
 
 async def refuse_aio(error: BaseException, attempt: Attempt) -> None:
@@ -169,7 +167,10 @@ class Coding:
 
     async def read(self) -> Any:
         data = await self._context.read()
-        return data if data is grpc.aio.EOF else self._method.message(data)
+        if data is not grpc.aio.EOF:
+            return self._method.message(data)
+        await asyncio.sleep(CANCEL_SECONDS)
+        return data
 
     async def write(self, message: Any) -> None:
         await self._context.write(self._method.encoded(message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import get_ident
+from threading import Event, get_ident
 from typing import Any, NoReturn, Self, cast
 
 import grpc
@@ -19,6 +19,10 @@ from mesh.observing.journal import InFlight
 from mesh.service import ServiceContext
 from mesh.serving.call_queue import refused
 from mesh.serving.grpc_calls import ActiveCalls, Attempt
+
+#: Seconds in which a stream whose client has left is known from one that has ended: grpc ends the requests of both in
+#: the same way, and tells of the cancellation just after that (in 2 ms at most, measured with grpcio 1.85).
+CANCEL_SECONDS = 0.01
 
 
 class Layered:
@@ -90,11 +94,11 @@ class Layered:
 
     def _single(self, request: Any, context: grpc.ServicerContext) -> Any:
         with self._answering(context) as method:
-            return method.encoded(method.behave(method.read(request), context))
+            return method.encoded(method.behave(method.read(request, context), context))
 
     def _streaming(self, request: Any, context: grpc.ServicerContext) -> Any:
         with self._answering(context) as method:
-            for response in method.behave(method.read(request), context):
+            for response in method.behave(method.read(request, context), context):
                 yield method.encoded(response)
 
     @contextmanager
@@ -127,9 +131,18 @@ class Layered:
         trailers = attempt.trailers_of_cut()
         end_call(attempt.context, trailers.code, trailers.message)
 
-    def read(self, request: Any) -> Any:
+    def read(self, request: Any, context: Any) -> Any:
         """The request's message, or the messages of a stream as they come."""
-        return map(self.message, request) if self.inner.request_streaming else self.message(request)
+        return self._messages(request, context) if self.inner.request_streaming else self.message(request)
+
+    def _messages(self, requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        over = Event()
+        if not context.add_callback(over.set):
+            over.set()
+        for request in requests:
+            yield self.message(request)
+        if over.wait(CANCEL_SECONDS):
+            raise grpc.RpcError("the client left before the end of its stream")
 
     def message(self, data: bytes) -> Any:
         try:

@@ -6,6 +6,7 @@ and on HTTP `grpc-timeout` (gRPC over HTTP/2 writes its own).
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -16,6 +17,11 @@ from typing import Any
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_MOST_UNITS = 99_999_999
+_LARGEST_TIMEOUT = _MOST_UNITS * 3600.0
+#: Ten years, which a longer deadline counts as: gRPC and event loops cannot count the ten thousand years that fit into
+#: its header.
+LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 
 
 @dataclass(slots=True)
@@ -63,10 +69,13 @@ current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
 def call_from(carrier: Mapping[str, str], remaining: float | None = None) -> Call:
     """The call that arrives with these headers or metadata; a broken traceparent starts a new trace.
 
-    remaining: seconds until the deadline where the transport knows it; else a `grpc-timeout` header is read.
+    remaining: seconds until the deadline where the transport knows it, else a `grpc-timeout` header is read. More than
+    any timeout can say stand for no deadline.
     """
     if remaining is None and (text := carrier.get("grpc-timeout")):
         remaining = timeout_seconds(text)
+    elif remaining is not None:
+        remaining = min(remaining, LONGEST_SECONDS) if remaining <= _LARGEST_TIMEOUT else None
     deadline = None if remaining is None else time.monotonic() + remaining
     key = carrier.get("idempotency-key") or None
     matched = _TRACEPARENT.fullmatch(carrier.get("traceparent", ""))
@@ -81,13 +90,17 @@ def headers_of(call: Call | None) -> dict[str, str]:
 
 
 def timeout_seconds(text: str) -> float:
-    """Reads a grpc-timeout such as `250m`; raises ValueError for anything else."""
+    """Read a grpc-timeout such as `250m`, at most LONGEST_SECONDS; raises ValueError for anything else."""
     digits, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not digits.isascii() or not digits.isdecimal() or len(digits) > 8:
         raise ValueError(f"grpc-timeout {text!r} is not up to eight digits and one of H M S m u n")
-    return int(digits) * _UNITS[unit]
+    return min(int(digits) * _UNITS[unit], LONGEST_SECONDS)
 
 
 def timeout_text(seconds: float) -> str:
-    """Writes a grpc-timeout, in milliseconds rounded up."""
-    return f"{min(99_999_999, max(0, -int(-seconds * 1000 // 1)))}m"
+    """Write a grpc-timeout in the smallest unit from milliseconds up that has room for it, rounded up."""
+    for unit in "mSMH":
+        number = math.ceil(max(0.0, seconds) / _UNITS[unit])
+        if number <= _MOST_UNITS:
+            return f"{number}{unit}"
+    return f"{_MOST_UNITS}H"

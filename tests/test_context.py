@@ -70,6 +70,7 @@ def test_the_transports_own_deadline_comes_before_the_header() -> None:
     ("7n", 7e-9),
     ("0m", 0),
     ("99999999S", 99999999),
+    ("99999999H", 10 * 365 * 24 * 3600),
 ])  # fmt: skip
 def test_a_timeout_is_read_in_each_unit(text: str, seconds: float) -> None:
     assert timeout_seconds(text) == pytest.approx(seconds)
@@ -89,9 +90,12 @@ def test_what_is_no_timeout_is_refused_by_name(text: str) -> None:
     (0.0001, "1m"),
     (0, "0m"),
     (-1, "0m"),
-    (1e9, "99999999m"),
+    (99_999.999, "99999999m"),
+    (99_999.9999, "100000S"),
+    (1e9, "16666667M"),
+    (1e12, "99999999H"),
 ])  # fmt: skip
-def test_a_timeout_is_written_in_milliseconds_rounded_up(seconds: float, text: str) -> None:
+def test_a_timeout_is_written_in_the_smallest_unit_with_room_for_it_rounded_up(seconds: float, text: str) -> None:
     assert timeout_text(seconds) == text
 
 

@@ -1,4 +1,4 @@
-"""What is said: protos, their google.api.http rules, and the two ways across."""
+"""Contracts: protos, their google.api.http rules, and calls by them over gRPC and HTTP."""
 
 from __future__ import annotations
 

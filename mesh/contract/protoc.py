@@ -51,7 +51,7 @@ def describe_protos(folder: Path) -> bytes:
 
 
 def include_folders() -> list[Path]:
-    """Where google/protobuf/*.proto and google/api/*.proto stand."""
+    """Return the folders of google/protobuf/*.proto and google/api/*.proto."""
     # Late, as all that only a compilation needs: 10 ms that a start without protos does not pay.
     import importlib.metadata
 

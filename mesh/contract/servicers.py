@@ -1,4 +1,4 @@
-"""What servicers answer: their handlers, collected without a server, and the contract that follows from them."""
+"""The handlers of servicers, collected without a server, and the contract that follows from them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def collect_handlers(servicers: Iterable[Any]) -> Handlers:
 
 
 def is_async(handler: Handler) -> bool:
-    """Whether the servicer's own function is a coroutine function or an async generator."""
+    """Return True if the servicer's function is a coroutine function or an async generator function."""
     function = behavior(handler)
     call = getattr(function, "__call__", function)  # noqa: B004  # an object with an async __call__ counts
     return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in (function, call))

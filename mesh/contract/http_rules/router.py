@@ -1,4 +1,4 @@
-"""Which rule a request means: a trie over raw path segments.
+"""Finds the rule for a request, by a trie over raw path segments.
 
 Policy, the same for every rule: a path is split as it came, before any decoding; a trailing slash, an empty segment and
 the segments `.` and `..` (escaped or not) match nothing. At each segment a literal is tried before `*`, `*` before
@@ -96,7 +96,7 @@ class Router(Generic[T]):
             self._verbs.add(template.verb)
 
     def find(self, method: str, path: str) -> tuple[T, list[str]]:
-        """What the request means, and its variables' values in the template's order.
+        """Return the target of the rule, and its variables' values in the template's order.
 
         path: raw, as in the request line, without the query.
 

@@ -1,4 +1,4 @@
-"""What a path is made of: segments, their escapes, and the wildcards that stand for them."""
+"""Segments of a path, their escapes, and the wildcards that stand for them."""
 
 from __future__ import annotations
 

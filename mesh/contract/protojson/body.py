@@ -69,7 +69,7 @@ def too_large(limit: int) -> StatusError:
 
 
 class _Refused(ValueError):
-    """What the parser took and we do not."""
+    """Raised for what the parser takes and RFC 8259 or mesh does not."""
 
 
 def _refuse_constant(name: str) -> NoReturn:

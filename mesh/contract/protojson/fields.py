@@ -83,7 +83,7 @@ def map_entry(field: FieldDescriptor) -> Descriptor | None:
 
 
 def is_well_known(message: Descriptor | None) -> bool:
-    """Whether a type has a JSON form of its own, so that its fields are nobody's business."""
+    """Return True for a type with a JSON form of its own, which hides its fields."""
     return message is not None and message.full_name in OWN_FORM
 
 
@@ -93,7 +93,7 @@ def enum_of(field: FieldDescriptor) -> EnumDescriptor:
 
 
 def text_of(field: FieldDescriptor) -> Text | None:
-    """How one value of this field is written as text, None where it has no such form."""
+    """Return how one value of this field is read and written as text; None if it has no such form."""
     message = field.message_type
     if message is not None:
         return _message_text(message)

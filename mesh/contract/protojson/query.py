@@ -38,7 +38,7 @@ _PLANS_KEPT = 256
 
 
 class _Plan(NamedTuple):
-    """Where the value of one parameter goes."""
+    """The field, or the entry of a map, that one parameter sets."""
 
     parents: tuple[str, ...]
     field: FieldDescriptor

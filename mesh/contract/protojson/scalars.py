@@ -1,4 +1,4 @@
-"""Whether one JSON value is what a scalar field takes, more strictly than `json_format` asks."""
+"""Checks of one JSON value for a scalar field, stricter than those of `json_format`."""
 
 from __future__ import annotations
 

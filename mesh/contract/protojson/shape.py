@@ -1,4 +1,4 @@
-"""Whether parsed JSON has the shape of a message, said with the place that does not.
+"""Checks that parsed JSON has the shape of a message, and names the place that does not.
 
 `json_format` reads JSON into messages, and is lenient where ProtoJSON is not: it takes `true` for a number, `""` or
 `[]` for a message, `"1_000"` for an integer, any text for base64. What stands here looks first, refuses those, and

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Route(NamedTuple):
-    """What a rule leads to."""
+    """The target of a rule in the router."""
 
     endpoint: Endpoint
     location: Location | None
@@ -73,7 +73,7 @@ class Transcoder:
         self._router = Router((r.endpoint.binding.http_method, r.endpoint.binding.template, r) for r in routes)
 
     def matches(self, scope: Scope) -> bool:
-        """Whether some rule has this path, with whatever method: for mounting beside another app.
+        """Return True if some rule has this path, with whatever method: for mounting beside another app.
 
         The pages count below a prefix alone: the other app may have pages of these names.
         """
@@ -133,7 +133,7 @@ class Transcoder:
             return self._router.find("GET", path)
 
     def _path(self, scope: Scope) -> tuple[str, str]:
-        """What the rules stand under, and the raw path below it; raises StatusError for a path that is not there."""
+        """Split the raw path into what the rules stand under and the rest; raises StatusError for a path elsewhere."""
         path = _raw_path(scope)
         mount = ""
         if root := scope.get("root_path"):

@@ -69,7 +69,7 @@ def page() -> Response:
 
 
 def _policy(page: str) -> str:
-    """What the page may do: run its own script and style, and ask its own origin."""
+    """Return a policy that lets the page run its own script and style, and ask its own origin."""
     hashes = {
         kind: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for kind, text in _INLINE.findall(page)
     }

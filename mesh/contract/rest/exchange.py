@@ -11,8 +11,9 @@ from google.protobuf.message import Message
 from starlette.types import Message as AsgiMessage
 from starlette.types import Receive, Send
 
+from mesh.contract.backends.backend import Metadata
 from mesh.contract.rest.bodies import read_body
-from mesh.contract.rest.metadata import Header, Metadata
+from mesh.contract.rest.metadata import Header
 from mesh.contract.rest.transcoding import JSON, Endpoint, write_json
 from mesh.contract.status import error_headers, status_json
 from mesh.errors import StatusError

@@ -1,4 +1,4 @@
-"""Which HTTP headers become gRPC metadata, and which metadata becomes headers. Nothing else passes."""
+"""HTTP headers as gRPC metadata, and metadata as headers, by lists of what passes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import binascii
 import re
 from collections.abc import Iterable
 
+from mesh.contract.backends.backend import Metadata
 from mesh.errors import Code, StatusError
 
-Metadata = tuple[tuple[str, str | bytes], ...]
 Header = tuple[bytes, bytes]
 
 #: Passed on as metadata of the same name.

@@ -169,7 +169,7 @@ class _Document:
         return {"200" if location is None else "201": answer, "default": error}
 
     def _link(self, location: Location) -> Schema | None:
-        """How to get what a create has made; None where a variable is more than one whole parameter of the path."""
+        """Return the link to what a create has made; None if a variable is not exactly one parameter of the path."""
         get, binding = location.get, location.binding
         if any(binding.template.pattern_of(variable) != (ONE,) for variable in binding.template.variables):
             return None
@@ -212,7 +212,7 @@ def _lines(schema: Schema) -> Schema:
 
 
 def _holds(path: list[FieldDescriptor], message: Descriptor) -> bool:
-    """Whether a message type stands around its own field already."""
+    """Return True if the path leads through a message of this type already."""
     scopes = (field.containing_type for field in path)
     return any(scope is not None and scope.full_name == message.full_name for scope in scopes)
 

@@ -46,7 +46,7 @@ class Schemas:
         self._closed = closed
 
     def message(self, descriptor: Descriptor) -> Schema:
-        """Where the schema stands, or the schema itself of a type with a JSON form of its own."""
+        """Return a reference to the schema, or the schema itself of a type with a JSON form of its own."""
         name = descriptor.full_name
         if name in WRAPPERS:
             return self._single(descriptor.fields_by_name["value"])

@@ -37,7 +37,7 @@ class Endpoint:
         self._ignore = unknown_fields == "ignore"
         descriptor = method.descriptor.input_type
         self._pool: Any = descriptor.file.pool
-        self._variables = [_Variable.of(resolve(descriptor, v.path)) for v in binding.template.variables]
+        self._variables = [_PathField.of(resolve(descriptor, v.path)) for v in binding.template.variables]
         self._body_path = [field.name for field in resolve(descriptor, _body_names(binding))]
         self._body_field, self._check = self._body_check(Shapes(not self._ignore))
         bound = [variable.path for variable in binding.template.variables]
@@ -132,8 +132,8 @@ class Endpoint:
         return content if self._part is None else content.get(self._part.json_name)
 
 
-class _Variable(NamedTuple):
-    """Where the value of a path's variable goes."""
+class _PathField(NamedTuple):
+    """The field that a path's variable sets."""
 
     parents: list[str]
     field: FieldDescriptor
@@ -141,7 +141,7 @@ class _Variable(NamedTuple):
     members: tuple[OneofMember, ...]
 
     @classmethod
-    def of(cls, fields: Sequence[FieldDescriptor]) -> _Variable:
+    def of(cls, fields: Sequence[FieldDescriptor]) -> _PathField:
         return cls(*_setter(fields), oneof_members(fields))
 
     def write(self, message: Message, value: str) -> None:
@@ -157,7 +157,7 @@ class _Variable(NamedTuple):
 
 
 class Location:
-    """Where the thing that a standard Create method made can be read: the Get method of the same noun."""
+    """The path at which what a standard Create method made can be read, by the Get method of the same noun."""
 
     def __init__(self, get: Method, binding: Binding, created: Method) -> None:
         self.get, self.binding, self.created = get, binding, created
@@ -167,7 +167,7 @@ class Location:
 
     @classmethod
     def of(cls, contract: Contract, endpoint: Endpoint) -> Location | None:
-        """None where the method is no Create, nothing gets its noun, or its answer does not hold what Get asks for."""
+        """Return None if the method is no Create, no method gets its noun, or its answer lacks what Get asks for."""
         method, binding = endpoint.method, endpoint.binding
         name = f"{method.service}.Get{method.name.removeprefix('Create')}"
         if binding.http_method != "POST" or not method.name.startswith("Create") or name not in contract:

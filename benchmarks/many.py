@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+import psutil
+
 from benchmarks.load import Job, Load
 from benchmarks.programs import MESH, Program, free_row, milliseconds_to_answer, milliseconds_to_end, running
 from benchmarks.rounds import Effort, in_turn, medians
@@ -136,8 +138,6 @@ def bare_imports(measured: Program) -> str:
 
 
 def _memory(projects: dict[int, Path]) -> Iterator[Row]:
-    if not Path("/proc/self/smaps_rollup").exists():
-        return
     used = {count: _resident(projects[count]) for count in (1, *COUNTS)}
     for count in COUNTS:
         yield Row(f"memory of {count} services", used[count], "one service", used[1], "MiB")
@@ -147,8 +147,7 @@ def _memory(projects: dict[int, Path]) -> Iterator[Row]:
 
 def _resident(folder: Path) -> float:
     with running(program(folder)) as pids:
-        (text,) = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
-    return int(re.findall(r"^Rss:\s+(\d+) kB", text, re.MULTILINE)[0]) / 1024
+        return sum(psutil.Process(pid).memory_info().rss for pid in pids) / 1024**2
 
 
 def _throughput(projects: dict[int, Path], effort: Effort) -> Iterator[Row]:

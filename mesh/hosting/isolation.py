@@ -9,17 +9,16 @@ from pathlib import Path
 from types import TracebackType
 
 from mesh.hosting.arrivals import Arrivals
+from mesh.hosting.descriptor_pools import DescriptorPools
 from mesh.hosting.environ import Environ
 from mesh.hosting.exits import Exits
 from mesh.hosting.host_names import HostNames
-from mesh.hosting.imports import Generation
+from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.interpreter_settings import InterpreterSettings
 from mesh.hosting.logs import Logs
-from mesh.hosting.lookups import Lookups
 from mesh.hosting.loops import new_event_loop
 from mesh.hosting.output import LineSink, Output
 from mesh.hosting.patches import Patch
-from mesh.hosting.pools import Pools
 from mesh.hosting.prometheus import PrometheusRegistry
 from mesh.hosting.proxies import past_proxies
 from mesh.hosting.threads import Threads
@@ -39,13 +38,12 @@ class Isolation:
         self.environ = Environ()
         self.output = Output(sink)
         self.names = HostNames(self.arrivals)
-        self.pools = Pools(self.arrivals)
+        self._pools = DescriptorPools(self.arrivals)
 
         def notice(name: str, text: str) -> None:
             sink(name, "mesh", text)
 
         self.exits = Exits(self.arrivals, notice)
-        self._lookups = Lookups(self.arrivals)
         self._patches: Sequence[Patch] = (
             self.environ,
             Threads(self.arrivals),
@@ -53,8 +51,7 @@ class Isolation:
             self.output,
             self.names,
             self.exits,
-            self.pools,
-            self._lookups,
+            self._pools,
             PrometheusRegistry(self.arrivals),
             *(() if alone else (InterpreterSettings(notice),)),
         )
@@ -76,23 +73,19 @@ class Isolation:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.uninstall()
 
-    def add_service(
-        self, service: ServiceContext, env: Mapping[str, str], roots: Sequence[Path], number: int
-    ) -> Generation:
+    def add_service(self, service: ServiceContext, env: Mapping[str, str], roots: Sequence[Path]) -> ServiceCode:
         """Before a generation's code is loaded. One ServiceContext object stands for one generation.
 
-        roots: as for Generation; a PYTHONPATH in `env` comes after them.
+        roots: as for ServiceCode; a PYTHONPATH in `env` comes after them.
         """
         self.environ.give(service, {**past_proxies(os.environ, self.names.hosts()), **env})
         for patch in self._patches:
             patch.add_service(service)
-        generation = Generation(service.name, [*roots, *_python_path(env)], number, self.pools.of(service))
-        self._lookups.open(service, generation.world)
-        return generation
+        return ServiceCode(service, [*roots, *_python_path(env)], self._pools.of(service))
 
-    def remove_service(self, service: ServiceContext, generation: Generation) -> None:
+    def remove_service(self, service: ServiceContext, code: ServiceCode) -> None:
         """After the generation has drained and its hooks have run."""
-        generation.drop()
+        code.close()
         for patch in reversed(self._patches):
             patch.remove_service(service)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 from mesh.service import ServiceContext
@@ -19,10 +20,18 @@ class Patches:
         self._replaced.append((owner, name, vars(owner).get(name, _MISSING), value))
         setattr(owner, name, value)
 
+    def replace_class(self, module: ModuleType, kind: type[ModuleType]) -> None:
+        """Give the module's attributes another behaviour."""
+        self._replaced.append((module, "__class__", type(module), kind))
+        module.__class__ = kind
+
     def undo(self) -> None:
         """Puts everything back but what somebody else has replaced since."""
         while self._replaced:
             owner, name, before, value = self._replaced.pop()
+            if name == "__class__":
+                owner.__class__ = before if type(owner) is value else type(owner)
+                continue
             if vars(owner).get(name) is not value:
                 continue
             if before is _MISSING:

@@ -41,22 +41,20 @@ class ServiceImportError(MeshError):
 
 
 @contextmanager
-def blamed(service: str, prefix: str, roots: Sequence[Path], phase: str) -> Iterator[None]:
-    """Turns whatever the user's code raises inside into a ServiceImportError.
+def blamed(service: str, roots: Sequence[Path], phase: str) -> Iterator[None]:
+    """Turn whatever the user's code raises inside into a ServiceImportError.
 
-    prefix: the private package's name, taken out of the texts. phase: `"at import"` or `"in create_app()"`.
+    phase: `"at import"` or `"in create_app()"`.
     """
     try:
         yield
     except MeshError:
         raise
     except (Exception, SystemExit) as error:
-        raise _translated(error, service, prefix, roots, phase) from error
+        raise _translated(error, service, roots, phase) from error
 
 
-def _translated(
-    error: BaseException, service: str, prefix: str, roots: Sequence[Path], phase: str
-) -> ServiceImportError:
+def _translated(error: BaseException, service: str, roots: Sequence[Path], phase: str) -> ServiceImportError:
     told = traceback.TracebackException.from_exception(error)
     _trim(told, set())
     file, line = _place(error, told, roots)
@@ -70,10 +68,8 @@ def _translated(
         if isinstance(error, ImportError) and _ONCE.search(text):
             what += '; a process holds one copy of such an extension: give this service its own: isolation = "process"'
     where = f"{_short(file, roots)}:{line}: " if file else ""
-    trace = "".join(told.format()).replace(f"{prefix}.", "")
-    return ServiceImportError(
-        f"{service}: {where}{what.replace(f'{prefix}.', '')}", file=file, line=line, trace=trace, exit_code=exit_code
-    )
+    trace = "".join(told.format())
+    return ServiceImportError(f"{service}: {where}{what}", file=file, line=line, trace=trace, exit_code=exit_code)
 
 
 def _trim(told: traceback.TracebackException, seen: set[int]) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mesh.hosting.imports import Generation
+from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.isolation import Isolation
 from mesh.service import ServiceContext, current_service_var
 
 Write = Callable[[str, dict[str, str]], Path]
-Load = Callable[..., Generation]
+Load = Callable[..., "Loaded"]
 
 
 @pytest.fixture
@@ -32,18 +32,37 @@ def write(tmp_path: Path) -> Write:
     return files
 
 
+class Loaded(ServiceCode):
+    """The code of a service that is alone in its context: `load` and `call` run in it."""
+
+    def __init__(self, name: str, roots: Sequence[Path]) -> None:
+        self.context = ServiceContext(name, roots[0] if roots else Path())
+        super().__init__(self.context, roots)
+
+    def load(self, reference: str) -> Any:
+        return self.call(super().load, reference)
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The call as the service's own code would make it."""
+        token = current_service_var.set(self.context)
+        try:
+            return function(*args)
+        finally:
+            current_service_var.reset(token)
+
+
 @pytest.fixture
 def world() -> Iterator[Load]:
-    """`world("user", root)` is a Generation that is dropped after the test."""
-    made: list[Generation] = []
+    """`world("user", root)` is a service's code that is closed after the test."""
+    made: list[Loaded] = []
 
-    def generation(name: str, *roots: Path, number: int = 1) -> Generation:
-        made.append(Generation(name, roots, number))
+    def generation(name: str, *roots: Path) -> Loaded:
+        made.append(Loaded(name, roots))
         return made[-1]
 
     yield generation
     for each in made:
-        each.drop()
+        each.close()
 
 
 Lines = list[tuple[str, str, str]]
@@ -56,14 +75,14 @@ class Neighbours:
         self.folder = folder
         self.lines: Lines = []
         self.isolation = Isolation(lambda *line: self.lines.append(line))
-        self.services: list[tuple[ServiceContext, Generation]] = []
+        self.services: list[tuple[ServiceContext, ServiceCode]] = []
 
     def add(self, name: str, env: dict[str, str] | None = None, root: Path | None = None) -> ServiceContext:
         context = ServiceContext(name, root or self.folder)
-        self.services.append((context, self.isolation.add_service(context, env or {}, [root] if root else [], 1)))
+        self.services.append((context, self.isolation.add_service(context, env or {}, [root] if root else [])))
         return context
 
-    def generation(self, context: ServiceContext) -> Generation:
+    def generation(self, context: ServiceContext) -> ServiceCode:
         return next(generation for each, generation in self.services if each is context)
 
     def load(self, context: ServiceContext, reference: str) -> Any:

@@ -115,7 +115,7 @@ from mesh.service import ServiceContext, current_service_var
 from mesh.hosting.isolation import Isolation
 with Isolation(lambda *line: print(*line, file=sys.__stdout__)) as isolation:
     service = ServiceContext("one", Path({str(root)!r}))
-    generation = isolation.add_service(service, {{}}, [service.root], 1)
+    generation = isolation.add_service(service, {{}}, [service.root])
     current_service_var.set(service)
     generation.load("app:leave")()
 """

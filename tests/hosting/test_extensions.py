@@ -18,9 +18,9 @@ pytestmark = [needs_compiler, pytest.mark.parametrize("kind", KINDS)]
 
 def test_it_is_loaded_once_and_shared_by_all_generations(world: Load, tmp_path: Path, kind: str) -> None:
     library = compile_extension(tmp_path, "fast", "first", kind)
-    first = world("one", tmp_path, number=1)
+    first = world("one", tmp_path)
     module = first.load("fast:word").__self__
-    second = world("one", tmp_path, number=2)
+    second = world("one", tmp_path)
     assert second.load("fast:word").__self__ is module
     assert getattr(module, "times", 1) == 1
     assert library in first.files()
@@ -36,10 +36,10 @@ def test_two_services_with_the_same_file_share_it(world: Load, tmp_path: Path, k
 
 def test_a_changed_one_is_loaded_beside_the_one_that_serves(world: Load, tmp_path: Path, kind: str) -> None:
     compile_extension(tmp_path, "fast", "first", kind)
-    first = world("one", tmp_path, number=1).load("fast:word")
+    first = world("one", tmp_path).load("fast:word")
     for number in (2, 3):
         library = compile_extension(tmp_path, "fast", f"edit {number}", kind)
-        word = world("one", tmp_path, number=number).load("fast:word")
+        word = world("one", tmp_path).load("fast:word")
         assert (word(), first()) == (f"edit {number}", "first")
         assert word.__self__.__file__ == str(library)
 
@@ -47,6 +47,6 @@ def test_a_changed_one_is_loaded_beside_the_one_that_serves(world: Load, tmp_pat
 def test_one_that_is_no_library_is_refused_and_its_repair_is_loaded(world: Load, tmp_path: Path, kind: str) -> None:
     compile_extension(tmp_path, "fast", "first", kind).write_bytes(b"half of it")
     with pytest.raises(ServiceImportError, match="ImportError at import"):
-        world("one", tmp_path, number=1).load("fast:word")
+        world("one", tmp_path).load("fast:word")
     compile_extension(tmp_path, "fast", "mended", kind)
-    assert world("one", tmp_path, number=2).load("fast:word")() == "mended"
+    assert world("one", tmp_path).load("fast:word")() == "mended"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.hosting.listings import Listings
+from mesh.hosting.imports.directory_cache import DirectoryCache
 
 
 def fill(folder: Path, *names: str) -> str:
@@ -20,7 +20,7 @@ def fill(folder: Path, *names: str) -> str:
 
 def test_a_folder_may_hold_what_its_names_begin_with(tmp_path: Path) -> None:
     folder = fill(tmp_path, "app.py", "fast.so", "fast.py", "package/")
-    found = {name: Listings().candidates(folder, name) for name in ("app", "fast", "package", "apps", "py")}
+    found = {name: DirectoryCache().candidates(folder, name) for name in ("app", "fast", "package", "apps", "py")}
     assert found == {
         "app": {"app.py"},
         "fast": {"fast.so", "fast.py"},
@@ -32,7 +32,7 @@ def test_a_folder_may_hold_what_its_names_begin_with(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [False, True])
 def test_a_file_that_comes_later_is_seen_but_where_the_first_look_will_do(tmp_path: Path, first: bool) -> None:
-    listings = Listings()
+    listings = DirectoryCache()
     assert not listings.candidates(str(tmp_path), "late", first)
     (tmp_path / "late.py").touch()
     os.utime(tmp_path, (1, 1))  # whatever the file system's clock is worth
@@ -41,16 +41,17 @@ def test_a_file_that_comes_later_is_seen_but_where_the_first_look_will_do(tmp_pa
 
 def test_a_folder_that_is_not_there_holds_nothing_and_an_archive_may_hold_anything(tmp_path: Path) -> None:
     archive = fill(tmp_path, "archive.zip") + "/archive.zip"
-    assert not Listings().candidates(str(tmp_path / "none"), "app")
-    assert Listings().candidates(archive, "app")
-    assert Listings().source([archive, str(tmp_path)], "archive") is None
+    assert not DirectoryCache().candidates(str(tmp_path / "none"), "app")
+    assert DirectoryCache().candidates(archive, "app")
+    assert DirectoryCache().source([archive, str(tmp_path)], "archive") is None
 
 
 def test_a_module_is_its_source_file_where_nothing_else_has_its_name(tmp_path: Path) -> None:
     one = fill(tmp_path / "one", "first.py", "both.py", "both.so", "twice.py", "twice/", "package/__init__.py")
     two = fill(tmp_path / "two", "first.py", "second.py", "both.py", "twice.py", "package.py")
     found = {
-        name: Listings().source([one, two], name) for name in ("first", "second", "both", "twice", "package", "no")
+        name: DirectoryCache().source([one, two], name)
+        for name in ("first", "second", "both", "twice", "package", "no")
     }
     assert found == {
         "first": f"{one}/first.py",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf import json_format, symbol_database
 
-from mesh.hosting.imports import Generation
+from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.references import ServiceImportError
 from mesh.service import ServiceContext, current_service_var
@@ -76,7 +76,7 @@ OLD = """
     _sym_db.RegisterMessage(Old)
 """
 
-Live = Callable[..., tuple[ServiceContext, Generation]]
+Live = Callable[..., tuple[ServiceContext, ServiceCode]]
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def live(write: Write) -> Iterator[Live]:
     """`live("user", package=..., field=...)` is a service with a thing.proto of its own, generated and welcomed."""
     isolation, made = Isolation(lambda *line: None), []
 
-    def service(name: str, *, package: str, field: str, number: int = 1) -> tuple[ServiceContext, Generation]:
+    def service(name: str, *, package: str, field: str, number: int = 1) -> tuple[ServiceContext, ServiceCode]:
         root = write(
             name,
             {
@@ -96,7 +96,7 @@ def live(write: Write) -> Iterator[Live]:
         texts = {f"{package}.proto": PROTO.replace("common.", f"{package}_c."), f"{package}_c.proto": COMMON}
         generate(root, {name: text.format(package=package, field=field) for name, text in texts.items()})
         context = ServiceContext(name, root)
-        made.append((context, isolation.add_service(context, {}, [root], number)))
+        made.append((context, isolation.add_service(context, {}, [root])))
         return made[-1]
 
     with isolation:
@@ -156,7 +156,7 @@ def test_messages_of_an_own_pool_can_be_pickled(live: Live) -> None:
     for name, field in (("p-one", "first"), ("p-two", "second")):
         context, generation = live(name, package="pickled", field=field)
         thing = within(context, lambda g=generation: g.load("app:make")())
-        assert pickle.loads(pickle.dumps(thing)) == thing
+        assert within(context, lambda each=thing: pickle.loads(pickle.dumps(each))) == thing
 
 
 def test_two_hundred_changes_of_a_proto_load_and_leave_nothing(write: Write) -> None:
@@ -167,7 +167,7 @@ def test_two_hundred_changes_of_a_proto_load_and_leave_nothing(write: Write) -> 
             root = write("changing", {"app.py": "import changing_pb2\nThing = changing_pb2.Thing"})
             (root / "changing_pb2.py").write_text(_generated("changing.proto", f"field_{number}"))
             context = ServiceContext("changing", root)
-            generation = isolation.add_service(context, {}, [root], number)
+            generation = isolation.add_service(context, {}, [root])
             thing = within(context, lambda g=generation: g.load("app:Thing"))
             assert [field.name for field in thing.DESCRIPTOR.fields] == [f"field_{number}"]
             isolation.remove_service(context, generation)
@@ -183,7 +183,7 @@ def test_code_of_an_old_generator_has_its_own_pool_as_well(write: Write) -> None
         for name in ("one", "two"):
             root = write(name, {"old_pb2.py": OLD.format(serialized=_serialized("old.proto", "Old", name))})
             context = ServiceContext(name, root)
-            generation = isolation.add_service(context, {}, [root], 1)
+            generation = isolation.add_service(context, {}, [root])
             old = within(context, lambda g=generation: g.load("old_pb2:Old"))
             assert old(**{name: "x"}).SerializeToString() == b"\n\x01x"
             isolation.remove_service(context, generation)
@@ -193,10 +193,11 @@ def test_a_clash_between_two_files_of_one_service_is_its_own_mistake(write: Writ
     root = write("one", {"app.py": "import a_pb2, b_pb2"})
     (root / "a_pb2.py").write_text(_generated("twice.proto", "a"))
     (root / "b_pb2.py").write_text(_generated("twice.proto", "b"))
-    generation = Generation("one", [root], 1)
+    context = ServiceContext("one", root)
+    generation = ServiceCode(context, [root])
     with pytest.raises(ServiceImportError, match=r"one/b_pb2.py:\d+: TypeError at import: .*twice.proto"):
-        generation.load("app:a_pb2")
-    generation.drop()
+        within(context, lambda: generation.load("app:a_pb2"))
+    generation.close()
 
 
 def _serialized(file: str, message: str, field: str) -> bytes:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import selectors
 import sys
 import threading
 import time
 from asyncio import runners
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from mesh.hosting.world import stem_of
+from mesh.hosting.imports.source_loader import service_of
 from mesh.observing.journal import InFlight
 from mesh.runtime.diagnostics.saturation import Saturation
 from mesh.runtime.diagnostics.stacks import stack_of
@@ -149,13 +148,11 @@ def times_of(threads: Iterable[threading.Thread]) -> dict[int, float]:
     return found
 
 
-def owner_of(frame: FrameType | None, services: Iterable[str]) -> str:
+def owner_of(frame: FrameType | None, services: Container[str]) -> str:
     """The service whose module the innermost such frame is of; `mesh` where there is none."""
-    prefixes = {name: re.compile(rf"{stem_of(name)}\d+_*\.") for name in services}
     while frame is not None:
-        module = str(frame.f_globals.get("__name__"))
-        for name, prefix in prefixes.items():
-            if prefix.match(module):
-                return name
+        name = service_of(frame)
+        if name in services:
+            return name
         frame = frame.f_back
     return "mesh"

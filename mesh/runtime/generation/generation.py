@@ -43,7 +43,6 @@ class Generation:
         isolation: Isolation,
         pool: Executor,
         roots: Sequence[Path],
-        number: int,
     ) -> None:
         self.context = context
         self.app: ASGIApp = closed(f"{service.name} has no HTTP application")
@@ -52,7 +51,7 @@ class Generation:
         self._isolation = isolation
         self._pool = pool
         self._lifespan: Lifespan | None = None
-        self._code = isolation.add_service(context, service.env, roots, number)
+        self._code = isolation.add_service(context, service.env, roots)
 
     def load(self) -> None:
         """Imports the servicers and the application, and puts together what each listener serves."""

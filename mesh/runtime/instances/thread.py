@@ -25,8 +25,9 @@ from mesh.runtime.generation.start_errors import reason_of, trace_of
 from mesh.runtime.instances.mailbox import Mailbox
 from mesh.runtime.messages import Ended, Failed, Message, Ready, Reloaded, ReloadFailed
 from mesh.service import ServiceContext, current_service_var
+from mesh.serving.grpc_server import WORKERS
 from mesh.serving.listeners import GrpcListener, HttpListener
-from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
+from mesh.topology.model import Address, Kind, Service
 
 Post = Callable[[Message], None]
 
@@ -58,13 +59,12 @@ class ThreadInstance:
         self._roots = roots
         self._post = post
         self._pool = ThreadPoolExecutor(
-            GRPC_WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
+            WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
         )
         self._http = HttpListener(context, service.http, held)
-        self._grpc = GrpcListener(context, service.grpc)
+        self._grpc = GrpcListener(self._pool)
         self._bound: dict[Kind, tuple[Address, ...]] = {}
         self._generation: Generation | None = None
-        self._generation_count = 0
         #: What the newest code reached before it could not be loaded or started; None where it could.
         self._refused_files: frozenset[Path] | None = None
         self._draining = Draining()
@@ -194,11 +194,8 @@ class ThreadInstance:
         None where its start-up waited for something until the next order came: what comes of that one is told.
         """
         started = time.perf_counter()
-        self._generation_count += 1
         context = replace(self.context, stop_hooks=[], reset_hooks=[])
-        generation = Generation(
-            self.service, context, self._isolation, self._pool, self._roots(), self._generation_count
-        )
+        generation = Generation(self.service, context, self._isolation, self._pool, self._roots())
         self._loading = True
         try:
             generation.load()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from mesh.hosting.extensions import is_extension
+from mesh.hosting.imports.extension_loader import is_extension
 from mesh.runtime.reload.watch_patterns import matches
 from mesh.topology.model import Service
 

@@ -13,14 +13,10 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleS
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-
-class Notes(Protocol):
-    """What a loader tells a generation."""
-
-    def loading(self, name: str, path: str) -> None:
-        """Called before the module of that name and file is loaded."""
+if TYPE_CHECKING:
+    from mesh.hosting.imports.import_scope import ImportScope
 
 
 Identity = tuple[int, ...]
@@ -47,12 +43,12 @@ class ServiceExtensionLoader(ExtensionFileLoader):
     Python executes a library's module once, however often it is asked to.
     """
 
-    def __init__(self, name: str, path: str, world: Notes) -> None:
+    def __init__(self, name: str, path: str, scope: ImportScope) -> None:
         super().__init__(name, path)
-        self._world = world
+        self._scope = scope
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        self._world.loading(spec.name, self.path)
+        self._scope.note_file(self.name, self.path)
         with _lock:
             now, real = identity(self.path), os.path.realpath(self.path)
             before = _loaded.get(real)

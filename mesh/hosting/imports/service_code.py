@@ -1,45 +1,44 @@
-"""One service's code at one generation: loaded by reference, known by its files, dropped as a whole."""
+"""One service's code at one generation: loaded by reference, known by its files, closed as a whole."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import pkgutil
 import re
 import sys
 from collections.abc import Sequence
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mesh.hosting.loader import ServiceLoader, admit, dismiss, forget
-from mesh.hosting.protos import Protos, StartAgain
+from mesh.hosting.descriptor_pools import DescriptorPool, RestartLoad
+from mesh.hosting.imports.import_scope import ImportScope
+from mesh.hosting.imports.source_loader import ServiceLoader
 from mesh.hosting.references import ServiceImportError, blamed
-from mesh.hosting.world import World
 from mesh.references import Reference
+from mesh.service import ServiceContext
 from mesh.suggestions import did_you_mean
 
 
-class Generation:
+class ServiceCode:
     """One service's code, loaded once.
 
+    service: as this generation sees itself; while it is the current one, so are its modules.
     roots: folders searched in order, the service's own first; then shared libraries of the project and generated
         stubs. With none, the service is an installed package and a load is a plain import.
-    number: counts the service's generations.
-    protos: the descriptor pool of its generated code; `Isolation.add_service` gives the one that knows the neighbours.
+    pool: of its generated code; `Isolation.add_service` gives the one that knows the neighbours.
     """
 
-    def __init__(self, service_name: str, roots: Sequence[Path], number: int, protos: Protos | None = None) -> None:
-        self.service_name = service_name
-        self.number = number
-        self.protos = protos or Protos(service_name, set())
-        self.world = World(service_name, roots, number, self.protos)
-        self._loaded = False
-        self.roots = self.world.roots
-        self.prefix = self.world.prefix
-        if self.roots:
-            admit(self.world)
+    def __init__(self, service: ServiceContext, roots: Sequence[Path], pool: DescriptorPool | None = None) -> None:
+        self.service_name = service.name
+        self.scope = service.import_scope = ImportScope(service.name, roots)
+        self.roots = self.scope.roots
+        self._pool = pool or DescriptorPool(service.name, set())
+        self._is_loaded = False
+        self.scope.open()
+        self._pool.open(self.scope)
 
     def load(self, reference: str) -> Any:
         """The object that `module:attribute`, `module:factory()` or `path/to/file.py:attribute` names.
@@ -53,23 +52,41 @@ class Generation:
         """The same for all that a service declares, at once: where its protos clash with a neighbour's the modules are
         loaded a second time, which only the first call can do.
         """
-        self.protos.may_start_again = not self._loaded
-        self.world.is_loading = True
+        self._pool.may_restart_load = not self._is_loaded
+        self.scope.is_loading = True
         try:
-            found = [self._load(reference) for reference in references]
-        except StartAgain:
-            forget(self.world)
-            self.protos.go_private()
-            found = [self._load(reference) for reference in references]
+            return self._load_until_it_fits(references)
         finally:
-            self.protos.may_start_again = False
-            self.world.is_loading = False
-        self._loaded = True
-        return found
+            self._pool.may_restart_load = False
+            self.scope.is_loading = False
+            self._is_loaded = True
+
+    def files(self) -> frozenset[Path]:
+        """Every source file loaded from the roots so far, one that failed included."""
+        return frozenset(map(Path, list(self.scope.files.values())))
+
+    def close(self) -> None:
+        """Forget the modules; objects still in use live on, but import nothing more of the service."""
+        self.scope.close()
+        self._pool.close()
+
+    def _load_until_it_fits(self, references: Sequence[str]) -> list[Any]:
+        while True:
+            try:
+                return [self._load(reference) for reference in references]
+            except RestartLoad:
+                self.scope.purge_modules()
+                self._pool.use_private_pool()
+            except ServiceImportError as error:
+                # Code that its author starts by `python -m folder.app`, beside the folder.
+                if self._is_loaded or self.scope.package or not _needs_a_package(error.__cause__):
+                    raise
+                self.scope.purge_modules()
+                self.scope.enter_package()
 
     def _load(self, reference: str) -> Any:
         wanted = Reference.parse(reference)
-        with blamed(self.service_name, self.prefix, self.roots, "at import"):
+        with blamed(self.service_name, self.roots, "at import"):
             module = self._module(wanted)
         found: Any = module
         for name in wanted.attribute.split("."):
@@ -78,33 +95,13 @@ class Generation:
             found = getattr(found, name)
         if not wanted.call:
             return found
-        with blamed(self.service_name, self.prefix, self.roots, f"in {wanted.attribute}()"):
+        with blamed(self.service_name, self.roots, f"in {wanted.attribute}()"):
             return found()
-
-    def files(self) -> frozenset[Path]:
-        """Every source file loaded from the roots so far, one that failed included."""
-        return frozenset(map(Path, list(self.world.paths.values())))
-
-    def importers(self, file: Path) -> frozenset[Path]:
-        """The service's files that import this one directly."""
-        paths, importers = self.world.paths, self.world.importers
-        who = {who for name, path in paths.items() if path == str(file) for who in importers.get(name, ())}
-        return frozenset(Path(paths[name]) for name in who if name in paths)
-
-    def drop(self) -> None:
-        """Forgets the modules; objects still in use live on, but import nothing more of the service."""
-        dismiss(self.world)
-        forget(self.world)
-        for name in [name for name, module in list(sys.modules.items()) if module is self.world.package]:
-            sys.modules.pop(name, None)
-        self.protos.drop()
 
     def _module(self, wanted: Reference) -> ModuleType:
         if wanted.module.endswith(".py"):
             return self._module_of_file(Path(wanted.module))
-        name = wanted.module
-        if self.world.owns(name):
-            name = f"{self.prefix}.{name}"
+        name = f"{self.scope.package}.{wanted.module}" if self.scope.package else wanted.module
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -118,26 +115,28 @@ class Generation:
         path = Path(os.path.abspath(base / file))
         if not path.is_file():
             raise ServiceImportError(f"{self.service_name}: there is no file {path}", file=path)
-        for root in self.roots:
+        for root in self.roots if not self.scope.package else (self.roots[0].parent,):
             parts = path.relative_to(root).with_suffix("").parts if path.is_relative_to(root) else (".",)
-            if not any("." in part for part in parts):
-                return importlib.import_module(".".join((self.prefix, *parts)))
+            name = ".".join(parts)
+            if not any("." in part for part in parts) and self.scope.owns(name):
+                return importlib.import_module(name)
         return self._module_outside(path)
 
     def _module_outside(self, path: Path) -> ModuleType:
         """A file whose place is no importable name."""
-        name = f"{self.prefix}.{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}"
-        if name not in sys.modules:
-            loader = ServiceLoader(name, str(path), self.world)
-            spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+        name = re.sub(r"[^0-9A-Za-z_]", "_", path.stem)
+        key = self.scope.key(name)
+        if key not in sys.modules:
+            loader = ServiceLoader(name, str(path), self.scope)
+            spec = spec_from_file_location(name, path, loader=loader)
             assert spec is not None
-            module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            module = sys.modules[key] = module_from_spec(spec)
             try:
                 loader.exec_module(module)
             except BaseException:
-                sys.modules.pop(name, None)
+                sys.modules.pop(key, None)
                 raise
-        return sys.modules[name]
+        return sys.modules[key]
 
     def _no_module(self, name: str) -> ServiceImportError:
         known = [found.name for found in pkgutil.iter_modules([str(root) for root in self.roots])]
@@ -145,9 +144,13 @@ class Generation:
         return ServiceImportError(f"{self.service_name}: there is no module {name!r}{where}{did_you_mean(name, known)}")
 
     def _no_attribute(self, module: ModuleType, found: Any, name: str) -> ServiceImportError:
-        holder = getattr(found, "__name__", type(found).__name__).removeprefix(f"{self.prefix}.")
+        holder = getattr(found, "__name__", type(found).__name__)
         file = getattr(module, "__file__", None)
         return ServiceImportError(
             f"{self.service_name}: {holder} ({file}) has no {name!r}{did_you_mean(name, dir(found))}",
             file=Path(file) if file else None,
         )
+
+
+def _needs_a_package(error: BaseException | None) -> bool:
+    return isinstance(error, ImportError) and str(error).startswith("attempted relative import")

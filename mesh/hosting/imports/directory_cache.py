@@ -12,7 +12,7 @@ _NONE: Names = frozenset()
 _UNKNOWN: Names = frozenset({"?"})
 
 
-class Listings:
+class DirectoryCache:
     """Of each folder its names; read again when the folder has changed."""
 
     def __init__(self) -> None:
@@ -35,6 +35,11 @@ class Listings:
             except OSError:
                 return _UNKNOWN
         return known[1].get(module, _NONE)
+
+    def names(self, folder: str) -> Iterable[str]:
+        """Of the modules that it may hold; none where it is no folder."""
+        self.candidates(folder, "")
+        return self._read[folder][1] if folder in self._read else ()
 
     def source(self, folders: Iterable[str], module: str, first: bool = False) -> str | None:
         """The path of the source file that the module is, where that is beyond doubt."""

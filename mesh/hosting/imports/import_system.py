@@ -1,0 +1,203 @@
+"""The one entry of `sys.meta_path` that finds services' modules, and the locks of modules that are being imported."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from threading import Lock
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from mesh.hosting.imports import interpreter_modules
+from mesh.hosting.imports.extension_loader import Identity
+from mesh.hosting.imports.keyed_spec import KeyedSpec
+from mesh.hosting.imports.module_keys import NameEntry, SharedKey, current_scope, shared_imports
+from mesh.hosting.patches import Patches
+
+if TYPE_CHECKING:
+    from mesh.hosting.imports.import_scope import ImportScope
+
+_bootstrap: Any = importlib._bootstrap  # where the locks are; no public word
+_lock = Lock()
+
+
+class ImportSystem:
+    """Stands in front of the other finders while there is an ImportScope.
+
+    codes: the code of each file that has settled, with what tells that file from another in its place.
+    """
+
+    def __init__(self) -> None:
+        self.codes: dict[str, tuple[Identity, CodeType]] = {}
+        self._scopes: list[ImportScope] = []
+        self._entries: dict[str, NameEntry] = {}
+        self._hidden: dict[int, set[str]] = {}
+        #: How many scopes may have a top-level module of that name.
+        self._heads: Counter[str] = Counter()
+        self._shared_keys: dict[str, SharedKey] = {}
+        self._patches = Patches()
+
+    @classmethod
+    def open(cls, scope: ImportScope) -> ImportSystem:
+        """Begin to find the scope's modules. Returns the system that all scopes of the process share."""
+        with _lock:
+            system = cls.present()
+            if system is None:
+                system = cls()
+                sys.meta_path.insert(0, system)
+                ModuleLocks.install()
+                system._patches = interpreter_modules.install()
+            system._scopes.append(scope)
+        return system
+
+    @classmethod
+    def present(cls) -> ImportSystem | None:
+        """The one that is installed, while any scope is open."""
+        return next((each for each in sys.meta_path if isinstance(each, cls)), None)
+
+    def close(self, scope: ImportScope) -> None:
+        with _lock:
+            self._scopes.remove(scope)
+            for head in self._hidden.pop(id(scope), ()):
+                self._heads[head] -= 1
+            if not self._scopes:
+                # Gone already where somebody has put an older list back.
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
+                self._patches.undo()
+                ModuleLocks.uninstall()
+                self._unhide()
+
+    def entry(self, name: str) -> NameEntry:
+        """What services have under that name."""
+        entry = self._entries.get(name)
+        if entry is None:
+            entry = self._entries[name] = NameEntry(name)
+        return entry
+
+    def hide(self, heads: Iterable[str], scope: ImportScope) -> None:
+        """Have shared modules of these names, loaded or not, found by those scopes only that have none of their own."""
+        with _lock:
+            known = self._hidden.setdefault(id(scope), set())
+            new = set(heads) - known
+            known |= new
+            self._heads.update(new)
+        loaded = [name for name in list(sys.modules) if type(name) is str and name.partition(".")[0] in new]
+        for name in filter(scope.hides, loaded):
+            with shared_imports():
+                module = sys.modules[name]
+                # Between these two no thread gets its turn.
+                del sys.modules[name]
+                sys.modules[self._shared_key(name)] = module
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        scope = current_scope()
+        spec: ModuleSpec | None
+        if scope is None:
+            if not self._heads[fullname.partition(".")[0]]:
+                return None
+            spec = self._find_shared(fullname, path, target)
+        else:
+            spec = scope.find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
+            with shared_imports():
+                spec = self._find_shared(fullname, _shared_path(fullname, path), target)
+            if spec is not None and hasattr(spec.loader, "exec_module"):
+                spec.loader = SharedLoader(spec.loader)
+        if spec is not None and self._heads[fullname.partition(".")[0]]:
+            return KeyedSpec.of(spec, self._shared_key(fullname), keep_key=target is not None)
+        return spec
+
+    def _find_shared(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> Any:
+        """As the import system finds it without us."""
+        for finder in list(sys.meta_path):
+            if finder is not self and hasattr(finder, "find_spec"):
+                spec = finder.find_spec(name, path, target)
+                if spec is not None:
+                    return spec
+        return None
+
+    def _shared_key(self, name: str) -> SharedKey:
+        return self._shared_keys.setdefault(name, SharedKey(name))
+
+    def _unhide(self) -> None:
+        """Give the shared modules their plain names back."""
+        for name, key in self._shared_keys.items():
+            module = sys.modules.pop(key, None)
+            if module is not None:
+                sys.modules[name] = module
+        self._shared_keys.clear()
+
+
+class SharedLoader(Loader):
+    """A shared module's own loader, whose module sees no module of the service that happens to import it first."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        with shared_imports():
+            found: ModuleType | None = self._loader.create_module(spec)
+        return found
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        with shared_imports():
+            self._loader.exec_module(module)
+
+
+class ModuleLocks(dict[str, Any]):
+    """The import system's locks by name: a service's modules have locks of their own.
+
+    With common ones a service would wait for its neighbours' modules of the same names, and two that import each
+    other's names would be taken for a deadlock.
+    """
+
+    @classmethod
+    def install(cls) -> None:
+        _bootstrap._module_locks = cls(_bootstrap._module_locks)
+
+    @classmethod
+    def uninstall(cls) -> None:
+        _bootstrap._module_locks = dict(_bootstrap._module_locks)
+
+    def __getitem__(self, name: str) -> Any:
+        scope = _owner(name)
+        return super().__getitem__(name) if scope is None else scope.module_locks[name]
+
+    def __setitem__(self, name: str, lock: Any) -> None:
+        scope = _owner(name)
+        super().__setitem__(name, lock) if scope is None else scope.module_locks.__setitem__(name, lock)
+
+    def __delitem__(self, name: str) -> None:
+        scope = _owner(name)
+        super().__delitem__(name) if scope is None else scope.module_locks.__delitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
+def _owner(name: str) -> ImportScope | None:
+    scope = current_scope()
+    return scope if scope is not None and scope.hides(name) else None
+
+
+def _shared_path(name: str, path: Sequence[str] | None) -> Sequence[str] | None:
+    """Where the shared parent looks for its modules: a service's own view of it looks in further folders."""
+    parent = sys.modules.get(name.rpartition(".")[0]) if path is not None else None
+    return path if parent is None else getattr(parent, "__path__", path)

@@ -1,0 +1,66 @@
+"""How a service's source file is executed: with the service's builtins, and never from stale bytecode."""
+
+from __future__ import annotations
+
+import os
+import time
+from importlib.machinery import SourceFileLoader
+from types import CodeType, FrameType, ModuleType
+from typing import TYPE_CHECKING
+
+from mesh.hosting.imports.extension_loader import identity
+from mesh.hosting.imports.import_system import ImportSystem
+
+if TYPE_CHECKING:
+    from mesh.hosting.imports.import_scope import ImportScope
+
+#: Seconds. Bytecode remembers its source's time in whole seconds: what is younger could change again unseen.
+SETTLED = 2.0
+
+
+class ServiceLoader(SourceFileLoader):
+    """A SourceFileLoader whose modules hold their service's builtins."""
+
+    def __init__(self, fullname: str, path: str, scope: ImportScope) -> None:
+        super().__init__(fullname, path)
+        self.scope = scope
+
+    def exec_module(self, module: ModuleType) -> None:
+        # importlib.reload gives it the key.
+        name = module.__name__ = str.__str__("".join(module.__name__))
+        self.scope.note_file(name, self.path)
+        module.__dict__["__builtins__"] = self.scope.builtins
+        super().exec_module(module)
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """As ever; what an earlier generation ran from the very same file is not read again, nor is its bytecode."""
+        system, same = ImportSystem.present(), identity(self.path)
+        codes = system.codes if system is not None else {}
+        kept = codes.get(self.path)
+        if kept is not None and kept[0] == same:
+            return kept[1]
+        code = super().get_code(fullname)
+        if code is not None and time.time() - max(same[:2]) / 1e9 >= SETTLED:
+            codes[self.path] = (same, code)
+        return code
+
+    def get_data(self, path: str) -> bytes:
+        if path.endswith(".pyc") and os.stat(path).st_mtime_ns <= _changed_at(self.path):
+            raise OSError(f"{path} is older than its source")
+        return super().get_data(path)
+
+    def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:  # type: ignore[override]  # typeshed has no _mode
+        if time.time() - _changed_at(self.path) / 1e9 >= SETTLED:
+            super().set_data(path, data, _mode=_mode)
+
+
+def service_of(frame: FrameType) -> str:
+    """The name of the service whose module the frame is of; empty where it is of none."""
+    loader = frame.f_globals.get("__loader__")
+    return loader.scope.service_name if isinstance(loader, ServiceLoader) else ""
+
+
+def _changed_at(path: str) -> int:
+    """Nanoseconds: when the file was written, or put into the place of another with all that it had been."""
+    status = os.stat(path)
+    return max(status.st_mtime_ns, status.st_ctime_ns)

@@ -19,7 +19,7 @@ class HasStack(Protocol):
 
 def stack_of(thread: int | None) -> str:
     """The innermost frames of a thread, mesh's own left out where anything else is left; empty when it is gone."""
-    return _innermost(_frames(thread))
+    return format_stack(_frames(thread))
 
 
 def report_unfinished(
@@ -43,7 +43,18 @@ def report_unfinished(
 def stack_of_call(call: InFlight) -> str:
     """Return where its coroutine awaits, or where its thread stands, followed by its work in the thread of a pool."""
     frames = list(_awaiting(call.task.get_coro())) if call.task is not None else []
-    return _innermost([*(frames or _frames(call.thread)), *(_frames(call.workers[-1]) if call.workers else ())])
+    return format_stack([*(frames or _frames(call.thread)), *(_frames(call.workers[-1]) if call.workers else ())])
+
+
+def current_stacks() -> dict[int, list[traceback.FrameSummary]]:
+    """Return the frames of every thread, the innermost last, at one moment: nothing here lets go of the GIL."""
+    return {
+        thread: [
+            traceback.FrameSummary(each.f_code.co_filename, line, each.f_code.co_name, lookup_line=False)
+            for each, line in reversed(list(traceback.walk_stack(frame)))
+        ]
+        for thread, frame in sys._current_frames().items()
+    }
 
 
 def _frames(thread: int | None) -> Sequence[traceback.FrameSummary]:
@@ -59,7 +70,7 @@ def _awaiting(coroutine: Any) -> Iterator[traceback.FrameSummary]:
         coroutine = coroutine.cr_await
 
 
-def _innermost(frames: Sequence[traceback.FrameSummary]) -> str:
-    """The last of the frames, mesh's own left out where anything else is left."""
+def format_stack(frames: Sequence[traceback.FrameSummary]) -> str:
+    """Return the last of the frames as text, mesh's own and libraries' left out where anything else is left."""
     theirs = [each for each in frames if is_own(each.filename)]
     return "".join(traceback.format_list((theirs or list(frames))[-6:])).rstrip()

@@ -1,4 +1,4 @@
-"""Says who holds up the others: an event loop that stands still, a thread that keeps the processor to itself."""
+"""Says who holds up the others: an event loop that stands still, a thread that keeps the processor or the GIL."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import Protocol
 
 from mesh.hosting.imports.source_loader import service_of
 from mesh.observing.journal import InFlight
+from mesh.runtime.diagnostics.gil import GilHolds
 from mesh.runtime.diagnostics.saturation import Saturation
 from mesh.runtime.diagnostics.stacks import stack_of
 
@@ -70,6 +71,7 @@ class Watchdog:
     ) -> None:
         self._in_flight = in_flight
         self._saturation = Saturation(say)
+        self._gil_holds = GilHolds(self._services_by_thread, lambda: times_of(threading.enumerate()), say)
         self._instances = instances
         self._say = say
         self._pings: dict[str, Ping] = {}
@@ -88,7 +90,9 @@ class Watchdog:
         self._thread.join(timeout=2)
 
     def _watch(self) -> None:
+        began = time.monotonic()
         while not self._stop.wait(self.tick):
+            self._gil_holds.look_at(time.monotonic() - began - self.tick)
             frames = sys._current_frames()
             loops = {
                 name: found for name, instance in self._instances().items() if (found := instance.loop_and_thread())
@@ -98,6 +102,14 @@ class Watchdog:
             self._saturation.look_at(list(self._in_flight.values()))
             if time.monotonic() - self._looked >= 4 * self.tick:
                 self._look_at_threads({thread for _, thread in loops.values()}, frames)
+            began = time.monotonic()
+
+    def _services_by_thread(self) -> dict[int, str]:
+        """Return the name of the service that each thread works for; `mesh` where there is none."""
+        found = {thread: owner_of(frame, self._instances()) for thread, frame in sys._current_frames().items()}
+        for call in list(self._in_flight.values()):
+            found |= dict.fromkeys((call.thread, *call.workers), call.service.name)
+        return found
 
     def _look_at(self, name: str, loop: asyncio.AbstractEventLoop, thread: int, frame: FrameType | None) -> None:
         ping = self._pings.get(name)

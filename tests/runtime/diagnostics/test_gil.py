@@ -1,0 +1,74 @@
+"""Who held the GIL is named afterwards: the service, the function, how long."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from supervised import PATIENCE, gate, supervised
+
+from mesh.observing.journal import Line
+from mesh.runtime.diagnostics.gil import GilHolds
+from mesh.runtime.diagnostics.watchdog import Watchdog
+
+FASTAPI = """\
+import ctypes
+import gc
+
+import fastapi
+from supervised import gate
+
+app = fastapi.FastAPI()
+
+
+@app.get("/compute")
+def compute():
+    sum(range(10_000_000))
+    gate("named").wait(60)
+
+
+@app.get("/wait")
+def wait():
+    ctypes.PyDLL(None).usleep(300_000)
+    gate("named").wait(60)
+
+
+@app.get("/collect")
+def collect():
+    many = [[number] for number in range(500_000)]
+    gc.collect()
+    gate("named").wait(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "place"),
+    [
+        ("/compute", "", "in compute"),
+        ("/wait", "a C call", "in wait"),
+        ("/collect", "a garbage collection", "in collect"),
+    ],
+)
+def test_a_service_that_held_the_gil_is_named_with_its_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, kind: str, place: str
+) -> None:
+    monkeypatch.setattr(Watchdog, "tick", 0.02)
+    monkeypatch.setattr(GilHolds, "held_for", 0.05)
+    files = {"mesh.toml": '[services.web]\nhttp = { port = 0, app = "app:app" }\n', "app.py": FASTAPI}
+    with supervised(tmp_path, files) as project:
+        asking = threading.Thread(target=project.get, args=("web", path))
+        asking.start()
+        wanted = ("it held the GIL for more than ", f" s in {kind}", f'{tmp_path}/app.py", line ', place)
+        project.wait_for(lambda each: isinstance(each, Line) and all(part in each.text for part in wanted))
+        gate("named").set()
+        asking.join(PATIENCE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell how often a thread waits")
+def test_a_process_that_was_stopped_blames_nobody() -> None:
+    said: list[tuple[str, str]] = []
+    holds = GilHolds(dict, dict, lambda *line: said.append(line))
+    holds.look_at(5.0)
+    assert said == []

@@ -87,11 +87,12 @@ def mesh_except() -> Sequence[str]:
 
 @pytest.fixture(scope="session")
 def _running_mesh(mesh_topology: Topology, mesh_except: Sequence[str]) -> Iterator[Mesh]:
+    from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.selection import renumber, select
 
     declared = renumber(mesh_topology, None, free=True)
-    running = Mesh(Supervisor(select(declared, excluded=mesh_except)))
+    running = Mesh(Supervisor(select(declared, excluded=mesh_except), Options(redirect_process=True)))
     running.supervisor.start()
     try:
         if failures := running.supervisor.failures():

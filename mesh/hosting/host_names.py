@@ -1,15 +1,20 @@
 """Hosts and ports as services' code writes them, `user-service:50051`, led to the listeners that really run.
 
 For services' code only, and replaced while `Isolation` is installed: `socket.getaddrinfo` and `gethostbyname`
-(requests, urllib, http.client, asyncio), the functions of grpc and grpc.aio that make a channel, `anyio.connect_tcp`
-(httpx), and in the services' own event loops `getaddrinfo` and `create_connection` (loops.py; aiohttp, and uvloop's
-resolver).
+(requests, urllib, http.client, asyncio), `connect` of a socket (addresses that need no resolver), the functions of grpc
+and grpc.aio that make a channel, `anyio.connect_tcp` (httpx), and in the services' event loops `getaddrinfo` and
+`create_connection` (loops.py; aiohttp, and uvloop's resolver).
+
+Every spelling of this machine is one host, `localhost`. A port at which a listener of this mesh really is stays what it
+is: what was resolved once is not led elsewhere a second time.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -20,62 +25,134 @@ from mesh.descriptors import PER_CHANNEL, check_free
 from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.patches import Patch
 from mesh.service import current_service_var
-from mesh.topology.model import Address
+from mesh.topology.model import LOOPBACK, Address
+
+#: What may stand before the host of a gRPC target.
+_TARGET_SCHEME = re.compile(r"^(?:dns:(?://[^/]*/)?|ipv[46]:)/*")
+
+#: Where no call arrives.
+_NOWHERE = "127.0.0.1"
+
+_LOOPBACK_ADDRESS = re.compile(r"(?:::ffff:)?127(?:\.\d+){1,3}")
+_THIS_MACHINE = frozenset(
+    {LOOPBACK, "localhost.localdomain", "ip6-localhost", "ip6-loopback", "0.0.0.0", "::", "::1", "host.docker.internal"}
+)
+
+
+@functools.cache
+def _host_name() -> str:
+    return socket.gethostname().lower()
+
+
+def _canonical(host: str) -> str:
+    """Return the host in lower case; LOOPBACK for every spelling of this machine."""
+    name = host.lower()
+    if name in _THIS_MACHINE or _LOOPBACK_ADDRESS.fullmatch(name) or name == _host_name():
+        return LOOPBACK
+    return name
 
 
 class HostNames(Patch):
-    """A table (declared host, declared port) -> actual address, swapped whole."""
+    """A table (declared host, declared port) -> actual address, swapped whole.
 
-    def __init__(self, arrivals: Arrivals) -> None:
+    everywhere: redirect connections of the whole process, not of services alone; for a process that runs tests.
+    """
+
+    def __init__(self, arrivals: Arrivals, everywhere: bool = False) -> None:
         super().__init__()
         self._arrivals = arrivals
+        self._everywhere = everywhere
         self._table: Mapping[tuple[str, int], Address] = {}
         self._hosts: Mapping[str, str] = {}
+        self._listening: Mapping[int, Address] = {}
 
     def point(self, table: Mapping[tuple[str, int], Address]) -> None:
         """From now on these names lead there; a known host on another port leads to that port of the same machine."""
-        self._table = {(host.lower(), port): address for (host, port), address in table.items()}
-        self._hosts = {host: address.host for (host, _), address in self._table.items()}
+        self._table = {(_canonical(host), port): address for (host, port), address in table.items()}
+        self._hosts = {host: address.host for (host, _), address in self._table.items() if host != LOOPBACK}
+        self._listening = {address.port: address for address in self._table.values() if address.port}
 
     def hosts(self) -> set[str]:
         """Every host that leads to a service of this machine."""
         return set(self._hosts)
 
     def actual(self, host: Any, port: Any) -> tuple[Any, Any]:
-        """Where a service's connection to this host and port goes; anything unknown is left as it is."""
-        if not self._table or current_service_var.get() is None or not isinstance(host, (str, bytes)):
+        """Return where a service's connection to this host and port goes; anything unknown is left as it is.
+
+        Raises ConnectionRefusedError for a declared port whose service this copy does not run.
+        """
+        if not self._applies() or not isinstance(host, (str, bytes)):
             return host, port
-        name = (host.decode("ascii", "replace") if isinstance(host, bytes) else host).lower()
+        name = _canonical(host.decode("ascii", "replace") if isinstance(host, bytes) else host)
         try:
-            address = self._table.get((name, int(port or 0)))
+            number = int(port or 0)
         except ValueError:
             return host, port
-        return (address.host, address.port) if address else (self._hosts.get(name, host), port)
+        address = self._listening.get(number) if name == LOOPBACK else None
+        address = address or self._table.get((name, number))
+        if address is None:
+            return self._hosts.get(name, host), port
+        if not address.port:
+            text = f"{name}:{number} is declared by a service that this copy of the mesh does not run"
+            raise ConnectionRefusedError(errno.ECONNREFUSED, text)
+        return address.host, address.port
+
+    def actual_for(self, family: int, host: Any, port: Any) -> tuple[Any, Any]:
+        """Do the same as `actual` for a socket of this family: IPv4 is reached from one of IPv6 by a mapped address."""
+        found, number = self.actual(host, port)
+        if family == socket.AF_INET6 and found != host and ":" not in found:
+            found = f"::ffff:{found}"
+        return found, number
+
+    def _applies(self) -> bool:
+        return bool(self._table) and (self._everywhere or current_service_var.get() is not None)
 
     def target(self, target: str) -> tuple[str, str | None]:
         """The same for a gRPC target, `user-service:50051` or `dns:///user-service:50051`.
 
         Returns the target to use, and the authority the code meant where that is another.
         """
-        meant = target.removeprefix("dns:").lstrip("/")
+        meant = _TARGET_SCHEME.sub("", target)
         host, _, port = meant.rpartition(":")
-        found = self.actual(host, port)
-        return (target, None) if found == (host, port) else (str(Address(*found)), meant)
+        try:
+            found = self.actual(host.strip("[]"), port)
+        except ConnectionRefusedError:
+            return f"{_NOWHERE}:0", meant  # each call says UNAVAILABLE; making the channel does not fail
+        if found == (host.strip("[]"), port):
+            return target, None
+        return str(Address(*found)), meant
 
     def install(self) -> None:
         getaddrinfo, gethostbyname = socket.getaddrinfo, socket.gethostbyname
 
-        def own_getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-            return getaddrinfo(*self.actual(host, port), *args, **kwargs)
+        def own_getaddrinfo(host: Any, port: Any, family: int = 0, *args: Any, **kwargs: Any) -> Any:
+            return getaddrinfo(*self.actual_for(family, host, port), family, *args, **kwargs)
 
         def own_gethostbyname(hostname: str, /) -> str:
             return gethostbyname(self.actual(hostname, 0)[0])
 
+        self._redirect_sockets()
         self.patches.replace(socket, "getaddrinfo", own_getaddrinfo)
         self.patches.replace(socket, "gethostbyname", own_gethostbyname)
         self._arrivals.when("grpc", self._serve_grpc)
         # Not "anyio": asking it for the function imports 20 ms of ssl, which a start should not pay.
         self._arrivals.when("anyio._core._sockets", self._serve_anyio)
+
+    def _redirect_sockets(self) -> None:
+        """Redirect `connect` of sockets: most addresses were resolved above, an IP address may come here as it is."""
+        for name in ("connect", "connect_ex"):
+            connect = getattr(socket.socket, name)
+
+            def redirected(own: socket.socket, address: Any, /, _connect: Callable[..., Any] = connect) -> Any:
+                return _connect(own, self._socket_address(own, address) if self._applies() else address)
+
+            self.patches.replace(socket.socket, name, redirected)
+
+    def _socket_address(self, own: socket.socket, address: Any) -> Any:
+        if own.family not in (socket.AF_INET, socket.AF_INET6) or own.type != socket.SOCK_STREAM:
+            return address
+        host, port, *rest = address
+        return (*self.actual_for(own.family, host, port), *rest)
 
     def _serve_grpc(self, grpc: ModuleType) -> None:
         for module in (grpc, grpc.aio):

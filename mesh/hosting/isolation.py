@@ -31,13 +31,14 @@ class Isolation:
     sink: takes every line a service prints, `(service_name, stream, text)`, in the thread that printed it; what it
         prints itself it must write past `sys.stdout`.
     alone: whether there is one service only, which can do its neighbours no harm.
+    redirect_process: see `HostNames`.
     """
 
-    def __init__(self, sink: LineSink, alone: bool = False) -> None:
+    def __init__(self, sink: LineSink, alone: bool = False, redirect_process: bool = False) -> None:
         self.arrivals = Arrivals()
         self.environ = Environ()
         self.output = Output(sink)
-        self.names = HostNames(self.arrivals)
+        self.names = HostNames(self.arrivals, redirect_process)
         self._pools = DescriptorPools(self.arrivals)
 
         def notice(name: str, text: str) -> None:

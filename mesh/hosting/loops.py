@@ -44,7 +44,8 @@ def _own_loop(base: Any) -> Any:
         mesh_on_signal: AddHandler
 
         async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-            return await super().getaddrinfo(*self.mesh_names.actual(host, port), **options)
+            found = self.mesh_names.actual_for(options.get("family", 0), host, port)
+            return await super().getaddrinfo(*found, **options)
 
         async def create_connection(self, protocol: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
             found_host, found_port = self.mesh_names.actual(host, port)

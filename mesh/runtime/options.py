@@ -15,7 +15,8 @@ class Options:
     at the end. start_within: seconds after which a service that is still starting is named with its stack. processes:
     whether every service gets a process of its own. watch: whether changed files are loaded as they are saved.
     replay: whether a service's last safe request is asked again after each reload. held: by port, the descriptors of
-    HTTP sockets that whoever began this process has bound and goes on to hold.
+    HTTP sockets that whoever began this process has bound and goes on to hold. redirect_process: whether connections to
+    declared addresses lead to this copy from the whole process, tests among it, and not from services alone.
     """
 
     host: str = "127.0.0.1"
@@ -26,3 +27,4 @@ class Options:
     watch: bool = False
     replay: bool = False
     held: Mapping[int, int] = field(default_factory=dict)
+    redirect_process: bool = False

@@ -42,7 +42,9 @@ class ServiceInstances:
         self.selection = selection
         self.order = _flat(start_order(selection.running))
         alone = len(selection.running.services) == 1
-        self.isolation = Isolation(lambda name, stream, text: journal.append(Line(name, text, stream)), alone)
+        self.isolation = Isolation(
+            lambda name, stream, text: journal.append(Line(name, text, stream)), alone, options.redirect_process
+        )
         self.addresses = Addresses(options.host, self.isolation.names)
         self.contracts = Contracts(selection.running.folder / ".mesh" / "protos")
         self.exchanges = Exchanges() if options.replay else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from mesh.errors import UsageError
 from mesh.suggestions import no_such
-from mesh.topology.model import Address, Kind, Topology
+from mesh.topology.model import LOOPBACK, Address, Kind, Topology
 
 KINDS: tuple[Kind, ...] = ("http", "grpc")
 
@@ -51,12 +51,16 @@ class Directory:
         return cls({**expected, **running}, services, descriptors, {} if contracts is None else contracts)
 
     def names(self, declared: Topology) -> dict[tuple[str, int], Address]:
-        """Under which hosts and ports services' code may know each listener: as under Compose, and by its aliases."""
+        """Return the hosts and ports under which services' code may know each listener.
+
+        These are the service's name, as under Compose, and this machine, each with the declared port, and the aliases.
+        """
         known: dict[tuple[str, int], Address] = {}
         for service in declared:
             for listener in service.listeners:
                 found = self.addresses[service.name, listener.kind]
-                known |= {(service.name, port): found for port in listener.ports if port}
+                hosts = (service.name, LOOPBACK)
+                known |= {(host, port): found for port in listener.ports if port for host in hosts}
                 for alias in map(Address.parse, listener.aliases):
                     known[alias.host, alias.port] = found
         return known

@@ -30,6 +30,10 @@ class Address:
         return cls(host.strip("[]"), int(port))
 
 
+#: Stands in an alias for every spelling of this machine: `localhost`, `127.0.0.1`, `::1`, its host name, ...
+LOOPBACK = "localhost"
+
+
 @dataclass(frozen=True, slots=True)
 class Http:
     """A service's HTTP listener.

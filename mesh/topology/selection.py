@@ -9,7 +9,7 @@ from mesh.errors import UsageError
 from mesh.suggestions import no_such
 from mesh.topology.declaration.checking import circle, port_mistakes
 from mesh.topology.declaration.mistakes import TopologyError
-from mesh.topology.model import Grpc, Http, Kind, Service, Topology, without_listener
+from mesh.topology.model import LOOPBACK, Address, Grpc, Http, Kind, Service, Topology, without_listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,11 @@ def select(
 def renumber(topology: Topology, port_base: int | None, free: bool) -> Topology:
     """The topology on other ports, in declared order: from `port_base` up, or with `free` each on any free one (0).
 
-    The declared `service:port` becomes an alias of its listener, so that code which names it still arrives. Renumber
-    before selecting, for the numbers to be the same whatever is selected.
+    The declared `service:port` and `localhost:port` become aliases of its listener, so that code which names them still
+    reaches this copy, and never another one that runs at the declared ports. Renumber before selecting, for the numbers
+    to be the same whatever is selected.
 
-    Raises UsageError for a base that leaves the ports 1 to 65535, and for a base together with `free`.
+    Raises UsageError for a base that leaves the ports 1 to 65535 or meets declared ones, and for a base with `free`.
     """
     if port_base is None and not free:
         return topology
@@ -63,6 +64,8 @@ def renumber(topology: Topology, port_base: int | None, free: bool) -> Topology:
     first = port_base or 0
     if port_base is not None and not 1 <= first <= 65536 - count:
         raise UsageError(f"port base {first}: {count} ports are needed; give one from 1 to {65536 - count}")
+    if port_base is not None:
+        _refuse_overlap(topology, range(first, first + count))
     ports = iter([0] * count if free else range(first, first + count))
     return topology.with_services([_renumbered(service, ports) for service in topology])
 
@@ -138,8 +141,24 @@ def _renumbered(service: Service, ports: Iterator[int]) -> Service:
     return replace(service, http=http, grpc=grpc)
 
 
+def moved_ports(topology: Topology) -> set[int]:
+    """Return the declared ports that `renumber` has replaced by others."""
+    aliases = (Address.parse(alias) for each in topology for listener in each.listeners for alias in listener.aliases)
+    return {alias.port for alias in aliases if alias.host == LOOPBACK}
+
+
+def _refuse_overlap(topology: Topology, wanted: range) -> None:
+    """A port that is both one listener's declared and another's actual one would have two meanings."""
+    declared = {port for service in topology for listener in service.listeners for port in listener.ports}
+    if met := sorted(declared.intersection(wanted)):
+        raise UsageError(
+            f"port base {wanted[0]}: ports {wanted[0]} to {wanted[-1]} are needed, and {met[0]} is a declared port of "
+            "this topology; give a base that meets none"
+        )
+
+
 def _aliases(name: str, listener: Http | Grpc) -> tuple[str, ...]:
-    declared = (f"{name}:{port}" for port in listener.ports if port)
+    declared = (f"{host}:{port}" for port in listener.ports if port for host in (name, LOOPBACK))
     return tuple(dict.fromkeys((*listener.aliases, *declared)))
 
 

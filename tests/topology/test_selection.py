@@ -104,7 +104,7 @@ def test_a_base_numbers_the_listeners_in_declared_order(shop: Topology) -> None:
 def test_a_renumbered_listener_is_still_reached_by_its_declared_address(shop: Topology) -> None:
     numbered = renumber(shop, 6000, free=False)["user-service"]
     assert numbered.grpc
-    assert numbered.grpc.aliases == ("user-service:50051",)
+    assert numbered.grpc.aliases == ("user-service:50051", "localhost:50051")
 
 
 def test_free_ports_are_all_zero_and_have_no_owner(shop: Topology) -> None:
@@ -122,6 +122,15 @@ def test_a_base_out_of_range_is_refused_with_the_range(shop: Topology, base: int
     with pytest.raises(UsageError) as refused:
         renumber(shop, base, free=False)
     assert str(refused.value) == f"port base {base}: 5 ports are needed; give one from 1 to 65531"
+
+
+def test_a_base_that_meets_a_declared_port_is_refused(shop: Topology) -> None:
+    with pytest.raises(UsageError) as refused:
+        renumber(shop, 50050, free=False)
+    assert str(refused.value) == (
+        "port base 50050: ports 50050 to 50054 are needed, and 50051 is a declared port of this topology; give a base "
+        "that meets none"
+    )
 
 
 def test_the_last_base_that_fits_ends_at_65535(shop: Topology) -> None:

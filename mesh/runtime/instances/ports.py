@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from mesh.errors import MeshError
 from mesh.runtime.instances.port_owner import PortOwner, is_outgoing, port_owner
 from mesh.topology.model import Address, Kind, Service, Topology
+from mesh.topology.selection import moved_ports
 
 #: Seconds for which the system keeps a closed connection (Linux: TIME_WAIT), and seconds between two attempts.
 CLOSED_FOR, ATTEMPT_EVERY = 60.0, 0.25
@@ -69,12 +72,24 @@ def bind_all(
 ) -> None:
     """Bind every listener of the topology in this thread; PortError, with nothing left bound, if one is taken."""
     try:
-        for service in topology:
-            bind_instance(instances[service.name], service, host, patience=patience)
+        with _kept_free(moved_ports(topology), host):
+            for service in topology:
+                bind_instance(instances[service.name], service, host, patience=patience)
     except MeshError:
         for instance in instances.values():
             instance.release()
         raise
+
+
+@contextmanager
+def _kept_free(ports: Iterable[int], host: str) -> Iterator[None]:
+    """Keep the system from giving these ports to listeners that ask for any free one."""
+    with ExitStack() as stack:
+        for port in ports:
+            kept = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+            with suppress(OSError):  # somebody else has it: it is not free
+                kept.bind((host, port))
+        yield
 
 
 def bind_instance(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: The exit status after each signal that stops a mesh. The closing of a terminal ends it as a termination does.
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 
+#: Seconds that libraries get for what they do at the end of a process.
+EXIT_SECONDS = 1.0
+
 
 def leave(supervisor: Supervisor, status: int) -> NoReturn:
     """Ends the process, when nothing is left to be done, without taking the interpreter apart first.
@@ -27,8 +30,20 @@ def leave(supervisor: Supervisor, status: int) -> NoReturn:
     while it goes away, in the middle of C++ code too (docs of PyEval_RestoreThread), which can crash.
     """
     if not supervisor.stuck:  # Else who is stuck may hold what these wait for.
+        limit = threading.Timer(EXIT_SECONDS, _give_up, (threading.get_ident(), status))
+        limit.daemon = True
+        limit.start()
         atexit._run_exitfuncs()
     streams.finish()
+    os._exit(status)
+
+
+def _give_up(thread: int, status: int) -> None:
+    from mesh.runtime.diagnostics.stacks import stack_of
+
+    text = f"mesh: what a library registered with atexit did not end within {EXIT_SECONDS:g} s:\n{stack_of(thread)}\n"
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode())
     os._exit(status)
 
 

@@ -28,6 +28,7 @@ class ControlServer:
         # From now on a question waits for its answer: refused, the one who asks would take this mesh for gone.
         self._socket.listen()
         port = self._socket.getsockname()[1]
+        supervisor.keep_from_children(port)
         token = secrets.token_urlsafe(32)
         self.running = Running(os.getpid(), f"http://127.0.0.1:{port}", token, parts_of(supervisor.topology))
         hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})

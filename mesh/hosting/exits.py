@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from mesh.errors import MeshError
 from mesh.hosting.arrivals import Arrivals
+from mesh.hosting.fork import Forks
 from mesh.hosting.patches import Patch
-from mesh.hosting.references import is_machinery
+from mesh.hosting.tracebacks import caller
 from mesh.service import ServiceContext, current_service_var
 
 #: Takes the service's name and a sentence about it.
@@ -24,9 +25,10 @@ _PATCHERS = {"gevent.monkey": "patch_all", "eventlet": "monkey_patch", "eventlet
 class Exits(Patch):
     """Keeps signal handlers for the service's own stop, reports `os._exit`, and refuses to patch the whole process."""
 
-    def __init__(self, arrivals: Arrivals, notice: Notice) -> None:
+    def __init__(self, arrivals: Arrivals, forks: Forks, notice: Notice) -> None:
         super().__init__()
         self._arrivals = arrivals
+        self._forks = forks
         self._notice = notice
         self._handlers: dict[int, dict[int, Any]] = {}
 
@@ -34,11 +36,11 @@ class Exits(Patch):
         real_signal, real_exit = signal.signal, os._exit
 
         def own_signal(number: int, handler: Any, /) -> Any:
-            service = current_service_var.get()
+            service = self._service()
             return real_signal(number, handler) if service is None else self._remember(service, number, handler)
 
         def own_exit(status: int = 0) -> None:
-            service = current_service_var.get()
+            service = self._service()
             if service is not None:
                 text = f"os._exit({status}) was called at {caller()}; it ends the whole process, every service with it"
                 self._notice(service.name, text)
@@ -51,6 +53,10 @@ class Exits(Patch):
         self.patches.replace(os, "_exit", own_exit)
         for module, function in _PATCHERS.items():
             self._arrivals.when(module, lambda arrived, function=function: self._refuse(arrived, function))  # type: ignore[misc]
+
+    def _service(self) -> ServiceContext | None:
+        """The service that asks; none in a child of it, whose signals and end are its own."""
+        return None if self._forks.in_child else current_service_var.get()
 
     def on_signal(self, number: int, handler: Any) -> None:
         """What a service's event loop does with `add_signal_handler`."""
@@ -99,11 +105,3 @@ class Exits(Patch):
             )
 
         self.patches.replace(module, function, patch_everything)
-
-
-def caller() -> str:
-    """file:line of the first frame above mesh's."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_machinery(frame.f_code.co_filename):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "an unknown place"

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mesh.hosting.exits import Notice, caller
+from mesh.hosting.exits import Notice
 from mesh.hosting.patches import Patch
+from mesh.hosting.tracebacks import caller
 from mesh.service import ServiceContext, current_service_var
 
 #: What sets something for everybody. `locale.setlocale` with one argument only asks.

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import TracebackType
 
 from mesh.hosting.arrivals import Arrivals
+from mesh.hosting.child_processes import ChildProcesses
 from mesh.hosting.descriptor_pools import DescriptorPools
 from mesh.hosting.environ import Environ
 from mesh.hosting.exits import Exits
+from mesh.hosting.fork import Forks
 from mesh.hosting.host_names import HostNames
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.interpreter_settings import InterpreterSettings
@@ -37,14 +39,15 @@ class Isolation:
     def __init__(self, sink: LineSink, alone: bool = False, redirect_process: bool = False) -> None:
         self.arrivals = Arrivals()
         self.environ = Environ()
-        self.output = Output(sink)
+        self.forks = Forks(sink)
+        self.output = Output(self.forks.tell)
         self.names = HostNames(self.arrivals, redirect_process)
         self._pools = DescriptorPools(self.arrivals)
 
         def notice(name: str, text: str) -> None:
-            sink(name, "mesh", text)
+            self.forks.tell(name, "mesh", text)
 
-        self.exits = Exits(self.arrivals, notice)
+        self.exits = Exits(self.arrivals, self.forks, notice)
         self._patches: Sequence[Patch] = (
             self.environ,
             Threads(self.arrivals),
@@ -52,6 +55,8 @@ class Isolation:
             self.output,
             self.names,
             self.exits,
+            self.forks,
+            ChildProcesses(self.arrivals, self.forks),
             self._pools,
             PrometheusRegistry(self.arrivals),
             *(() if alone else (InterpreterSettings(notice),)),

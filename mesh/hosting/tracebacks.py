@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+
+from mesh.hosting.references import is_machinery
 
 _MESH = Path(__file__).resolve().parents[1]
 _STORE = _MESH / "store"
@@ -41,3 +46,29 @@ def is_own(filename: str) -> bool:
     if path.is_relative_to(_STORE):
         return True
     return not any(path.is_relative_to(folder) for folder in (_MESH, *_LIBRARIES))
+
+
+def caller() -> str:
+    """Return `file:line` of the innermost frame of the service's own, else of the first one above mesh's."""
+    place = own_caller()
+    if place is not None:
+        return place
+    frame = next((each for each in _frames() if not is_machinery(each.f_code.co_filename)), None)
+    return _place(frame) if frame else "an unknown place"
+
+
+def own_caller() -> str | None:
+    """Return `file:line` of the innermost frame of the service's own; None where the thread runs none."""
+    frame = next((each for each in _frames() if is_own(each.f_code.co_filename)), None)
+    return _place(frame) if frame else None
+
+
+def _frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _place(frame: FrameType) -> str:
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

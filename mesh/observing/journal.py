@@ -108,6 +108,11 @@ class Journal:
 
         return unsubscribe
 
+    def reset_after_fork(self) -> None:
+        """Forget the subscribers, whose threads a forked child does not have, and a lock that one of them may hold."""
+        self._lock = threading.RLock()
+        self._subscribers = ()
+
     def entries(self) -> list[Entry]:
         """The newest entries, oldest first."""
         with self._lock:

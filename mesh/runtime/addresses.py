@@ -41,6 +41,12 @@ class Addresses:
         """Return a service's addresses; empty if it was never bound."""
         return self._bound.get(name, {})
 
+    def ports(self) -> frozenset[int]:
+        """Return every port that was bound."""
+        return frozenset(
+            address.port for bound in self._bound.values() for found in bound.values() for address in found
+        )
+
     def publish(self, selection: Selection, contracts: Contracts, services: Iterable[ServiceContext]) -> None:
         """Make the directory again, and give it to every running service."""
         running = {(name, kind): found[0] for name, bound in self._bound.items() for kind, found in bound.items()}

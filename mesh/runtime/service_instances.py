@@ -160,6 +160,7 @@ class ServiceInstances:
 
     def _publish(self) -> None:
         self.addresses.publish(self.selection, self.contracts, [each.context for each in self.by_name.values()])
+        self.isolation.forks.ports |= self.addresses.ports()
 
     def _roots(self, service: Service) -> list[Path]:
         return [*([service.root] if service.root else []), *self.contracts.stub_folders(service.name)]

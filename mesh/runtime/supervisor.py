@@ -81,6 +81,10 @@ class Supervisor:
         for name, addresses in self._instances.bind(patience).items():
             self._status.set_addresses(name, addresses)
 
+    def keep_from_children(self, port: int) -> None:
+        """Keep the sockets of a port of mesh's own, bound before `run()`, out of what services fork."""
+        self._instances.isolation.forks.ports |= {port}
+
     def run(self) -> int:
         """Starts, loops and stops in the calling thread; returns the exit status."""
         with self._instances.isolation, self._watching():

@@ -58,7 +58,12 @@ class Database:
     def of_current_service(cls, tables: Tables) -> Database:
         """`<service>.db` in the data folder of the service that runs this; closed and reset with it."""
         service = current_service()
+        # The generation before may still have files open that are there no more. What is left of them has to be saved
+        # and moved out of the way first, or it would count as a part of the database that is there now.
+        if (previous := service.state.get("database")) is not None:
+            previous.save_lost()
         database = cls(service.data / f"{service.name}.db" if service.data else None, tables)
+        service.state["database"] = database
         service.on_stop(database.close)
         service.on_reset(database.reset)
         return database
@@ -93,9 +98,16 @@ class Database:
         with self._held() as connection:
             self._tables.recreate(connection)
 
+    def save_lost(self) -> None:
+        """Saves what the connection holds of a file that was deleted or replaced, if that was not noticed before."""
+        with contextlib.suppress(StatusError, sqlite3.Error), self._held():
+            pass
+
     def close(self) -> None:
+        self.save_lost()
         with self._lock:
             self._connection.close()
+            self._files = frozenset()  # from now on they may go
 
     @contextmanager
     def _held(self) -> Iterator[sqlite3.Connection]:
@@ -161,12 +173,14 @@ class Database:
 
     def _rescue(self, lost: str) -> str:
         """Saves what the open connection still holds; returns what has happened, and the way out."""
-        copy = Path(f"{self._path}.rescued-{datetime.now():%Y%m%d-%H%M%S}")
+        copy = Path(f"{self._path}.rescued-{datetime.now():%Y%m%d-%H%M%S-%f}")
         try:
             _make_private(copy)
             self._connection.execute("VACUUM INTO ?", (str(copy),))
             way = f"its content is saved as {copy}; move that to {self._path} to keep it, then restart the service"
         except (OSError, sqlite3.Error) as error:
+            with contextlib.suppress(OSError):
+                copy.unlink(missing_ok=True)
             way = f"its content could not be saved ({error}); restart the service"
         else:
             # SQLite would apply what is left of the old log to whatever database stands beside it at the next start.
@@ -176,10 +190,10 @@ class Database:
         return f"the database {lost} was deleted or replaced while in use; {way}"
 
     def _found_files(self) -> frozenset[tuple[str, int, int]]:
-        """Path, device and inode of each of the database's files that exists."""
+        """Path, device and inode of each of the database's files that can be found."""
         found = set()
         for path in (f"{self._path}{suffix}" for suffix in _FILES if self._path is not None):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 status = os.stat(path)
                 found.add((path, status.st_dev, status.st_ino))
         return frozenset(found)

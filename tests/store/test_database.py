@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import requests
 
 from mesh import Code, MeshError, Options, StatusError, Supervisor
 from mesh.pytest_plugin import Mesh
+from mesh.runtime.messages import ServiceCommand
 from mesh.store import database as module
 from mesh.store.database import Database
 from mesh.store.once import ONCE_SCHEMA
@@ -434,3 +436,61 @@ def test_a_database_migrated_by_another_mesh_while_it_is_in_use_is_refused(tmp_p
     database = opened(path)
     Database(path, Tables(NEWER, MIGRATIONS)).close()
     assert _refused(database).startswith(f"the database {path} has version 3 by now, and this service needs 1; move")
+
+
+def test_a_deletion_that_no_call_has_noticed_is_noticed_at_the_end(tmp_path: Path, opened: Open) -> None:
+    path = tmp_path / "d.db"
+    database = opened(path)
+    database.insert(INSERT, ("b",))
+    path.unlink()
+    for _ in range(2):  # to close it twice is no mistake, and saves nothing twice
+        database.close()
+        assert _rescued(path) == ["a", "b"]
+
+
+def test_a_file_deleted_after_the_end_is_nobodys_loss(
+    tmp_path: Path, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = opened(tmp_path / "d.db")
+    database.close()
+    (tmp_path / "d.db").unlink()
+    database.save_lost()
+    assert (caplog.records, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_content_that_cannot_be_saved_is_said_and_leaves_no_file(tmp_path: Path, opened: Open) -> None:
+    database = opened(tmp_path / "data" / "d.db")
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "data").write_text("a file in the way")
+    assert "its content could not be saved (" in _refused(database)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_restart_before_any_call_has_noticed_loses_nothing(
+    tmp_path: Path, user_service: Callable[..., Supervisor], is_replaced: bool
+) -> None:
+    """A restart opens the database anew while the code before still has it open."""
+    running = user_service(tmp_path / "data")
+    path = tmp_path / "data" / "user-service.db"
+    if is_replaced:
+        other = user_service(tmp_path / "other")
+        other.stop()
+    for n in range(100):
+        new = {"name": f"{n}" * 100, "email": "n@x"}
+        assert requests.post(url(running, "/users"), json=new, timeout=10).status_code == 201
+    if is_replaced:
+        (tmp_path / "other" / "user-service.db").replace(path)
+    else:
+        path.unlink()
+    generation = running.snapshot["user-service"].generation
+    running.post(ServiceCommand("user-service", "restart"))
+    deadline = time.monotonic() + 60
+    while running.snapshot["user-service"].generation == generation:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len(requests.get(url(running, "/users"), timeout=10).json()) == 2
+    (copy,) = path.parent.glob("user-service.db.rescued-*")
+    connection = sqlite3.connect(copy)
+    assert connection.execute("SELECT count(*) FROM users").fetchone() == (102,)
+    connection.close()

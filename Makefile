@@ -9,7 +9,7 @@ TESTS ?= tests
 SMOKE = tests/contract tests/hosting tests/serving tests/calling tests/runtime/test_reload.py \
 	tests/end_to_end/test_guide.py tests/test_pytest_plugin.py
 
-.PHONY: install up test test-all test-lowest test-thorough smoke lint bench clean
+.PHONY: install up test test-all test-lowest test-thorough smoke lint bench soak clean
 
 install: $(INSTALLED)
 
@@ -17,6 +17,8 @@ $(INSTALLED): pyproject.toml hatch_build.py mesh/contract/protoc.py $(wildcard p
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/contract/clients; \
+		else echo "npm is not installed: the test of generated TypeScript clients is left out"; fi
 	touch $@
 
 up: install
@@ -54,6 +56,10 @@ lint: install
 bench: install
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks
+
+# Less than five minutes of load, edits and kills; SEED=N repeats the kills of an earlier run.
+soak: install
+	$(BIN)/python -m soak $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf .venv .venv-* .mesh .mypy_cache .pytest_cache .ruff_cache build dist mesh/store/pb

@@ -22,6 +22,8 @@ from benchmarks.table import Goal, Row
 
 #: Callers of each kind that are at it while the code is loaded again and again.
 CALLERS = 16
+#: Seconds; edits that follow each other faster are loaded together.
+EDIT_EVERY = 0.3
 
 _APP = """\
 import asyncio
@@ -149,7 +151,7 @@ class Project:
         return str(self._number)
 
     def milliseconds_to_live(self) -> float:
-        time.sleep(0.3)  # Nobody saves ten times a second; and uvicorn looks four times.
+        time.sleep(EDIT_EVERY)  # Nobody saves ten times a second; and uvicorn looks four times.
         started = time.perf_counter()
         new = self.save().encode()
         while self._answer() != new:
@@ -176,7 +178,7 @@ class Project:
 
 def _under_load(project: Project, reloads: int) -> Iterator[Row]:
     """A call that fails ends the measurement with an error: there must be none."""
-    seconds = reloads * 0.1
+    seconds = reloads * EDIT_EVERY
     with Load() as load, GrpcLoad() as grpc_load:
 
         def measure() -> tuple[float, float]:
@@ -199,4 +201,4 @@ def _under_load(project: Project, reloads: int) -> Iterator[Row]:
 def _edit(project: Project, reloads: int) -> None:
     for _ in range(reloads):
         project.save()
-        time.sleep(0.1)
+        time.sleep(EDIT_EVERY)

@@ -13,6 +13,7 @@ from mesh.errors import MeshError
 from mesh.runtime.instances.ports import PortError
 from mesh.runtime.messages import Changed, Ended, Failed, Message, Ready, Reloaded, ReloadFailed, ServiceCommand, Stop
 from mesh.runtime.options import Options
+from mesh.runtime.reload.own_writes import ROUNDS, OwnWrites
 from mesh.runtime.restart_policy import RestartPolicy
 from mesh.runtime.service_instances import ServiceInstances
 from mesh.runtime.shutdown import Shutdown
@@ -47,6 +48,7 @@ class Loop:
         self._restart_policy = RestartPolicy()
         #: What is to follow the end of a service whose declaration has changed.
         self._after_end: dict[str, Literal["forget", "start"]] = {}
+        self._own_writes = OwnWrites()
         #: When each service was started, on the monotonic clock.
         self._launched: dict[str, float] = {}
 
@@ -61,6 +63,8 @@ class Loop:
         self._start_what_can()
 
     def handle(self, message: Message) -> None:
+        if isinstance(message, Ready | Reloaded | ReloadFailed | Failed):
+            self._own_writes.ended(message.service, getattr(message, "milliseconds", 0.0))
         match message:
             case Ready(name):
                 self._arrive(name)
@@ -107,6 +111,7 @@ class Loop:
     def _launch(self, name: str) -> None:
         self._status.set(name, state="starting")
         self._launched[name] = time.monotonic()
+        self._own_writes.began(name)
         self._instances.living.add(name)
         self._instances.by_name[name].start()
 
@@ -140,6 +145,7 @@ class Loop:
         match self._after_end.pop(name, None) if self._status.snapshot.phase != "stopping" else None:
             case "forget":
                 self._instances.forget(name)
+                self._own_writes.forget(name)
                 self._status.remove(name)
             case "start":
                 self._start_again(name)
@@ -202,9 +208,27 @@ class Loop:
                 continue
             self._restart_policy.forget(name)
             if self._status.snapshot[name].state in ("ready", "starting"):
-                self._instances.by_name[name].reload(why)
+                if not self._is_put_off(name, why, files):
+                    self._load_again(name, why)
             elif self._status.snapshot[name].state == "failed":
                 self._start_again(name)
+
+    def _load_again(self, name: str, why: str) -> None:
+        self._own_writes.began(name)
+        self._instances.by_name[name].reload(why)
+
+    def _is_put_off(self, name: str, why: str, files: frozenset[Path]) -> bool:
+        """True for a service that would be loaded without end, because each load writes what it is loaded for."""
+        rounds = self._own_writes.rounds(name, files)
+        if rounds < ROUNDS:
+            return False
+        pause = self._own_writes.put_off(name, why)
+        self._status.log(
+            name,
+            f"writes {why} each time it is loaded, and is loaded again for that; the next load follows in {pause:g} s. "
+            "Write it only when its content changes, or outside the folders that are watched",
+        )
+        return True
 
     def _reread_declaration(self) -> frozenset[str]:
         """Starts, stops and starts anew what the changed file declares otherwise, and nothing else.
@@ -233,6 +257,7 @@ class Loop:
             return self._shutdown.seconds_left()
         times = [self._late_from(name) for name in self._status.snapshot.in_state("starting")]
         times += self._restart_policy.due.values()
+        times += [at for at, _ in self._own_writes.due().values()]
         if self._status.snapshot.phase == "starting" and self._status.snapshot.in_state("waiting"):
             times += self._starts_in_grace()
         return max(0.0, min(times) - time.monotonic()) if times else None
@@ -245,6 +270,9 @@ class Loop:
         now = time.monotonic()
         for name in self._restart_policy.taken(now):
             self._start_again(name)
+        for name, (at, why) in self._own_writes.due().items():
+            if at <= now:
+                self._load_again(name, why)
         for name in self._status.snapshot.in_state("starting"):
             if self._late_from(name) <= now:
                 where = self._instances.by_name[name].current_stack()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -20,12 +21,14 @@ Layering = Callable[[str, Handler, ServiceContext, ActiveCalls], Layered]
 class MethodDispatcher(grpc.GenericRpcHandler):
     """Stays while what is behind it changes: a method is looked up at every call, and all are swapped at once.
 
-    calls: those that are being answered.
+    calls: those that are being answered. spare: threads for the standard services, which are answered also while all
+    that the service has are busy.
     """
 
     def __init__(self) -> None:
         self.calls = ActiveCalls()
-        self._standard = StandardServices()
+        self.spare = ThreadPoolExecutor(100, thread_name_prefix="standard")
+        self._standard = StandardServices(self.spare)
         self._methods: dict[str, Layered] = {}
         self._find: Callable[[Any], Handler | None] = lambda details: None
 

@@ -17,6 +17,7 @@ from mesh.errors import Code, StatusError
 from mesh.layers import in_time, inbound
 from mesh.observing.journal import InFlight
 from mesh.service import ServiceContext
+from mesh.serving.call_queue import refused
 from mesh.serving.grpc_calls import ActiveCalls, Attempt
 
 #: Seconds in which a stream whose client has left is known from one that has ended: grpc ends the requests of both in
@@ -104,6 +105,8 @@ class Layered:
     def _answering(self, context: grpc.ServicerContext) -> Iterator[Self]:
         with self.attempt(context) as attempt:
             try:
+                if (reason := refused()) is not None:
+                    raise reason
                 in_time(attempt.call)
                 yield cast(Self, attempt.method)
             except GeneratorExit:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import grpc
@@ -13,35 +12,36 @@ import grpc.aio
 
 from mesh.contract.servicers import Handlers, is_async
 from mesh.descriptors import limit
+from mesh.serving.call_queue import CallQueue, RefusingQueue
 from mesh.serving.grpc_dispatcher import MethodDispatcher
 from mesh.serving.http_dispatcher import STOPPED
 from mesh.topology.model import Address
 
-#: Calls a plain servicer answers at once. One more is refused with RESOURCE_EXHAUSTED, at once: waiting silently for a
-#: free thread would look like a hung service.
-WORKERS = 100
-
 #: Seconds in which calls that are cut at the end of the grace are told so, before their connections are closed.
 CUT_WITHIN = 0.5
 
-_OPTIONS: list[tuple[str, Any]] = [
+_OPTIONS: dict[str, int | str] = {
     # By default a second process binds the same port without an error, and callers meet either of the two.
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    "grpc.so_reuseport": 0,
+    "grpc.max_receive_message_length": 4 * 1024 * 1024,
     # As for HTTP: seconds from a connection to the first bytes of its client.
-    ("grpc.server_handshake_timeout_ms", 20_000),
-]
+    "grpc.server_handshake_timeout_ms": 20_000,
+}
 
 
-def options() -> list[tuple[str, Any]]:
+def all_options(declared: Mapping[str, int | str]) -> list[tuple[str, int | str]]:
     """Return the options of a server; without a limit on its connections, gRPC would use up every descriptor."""
-    return [*_OPTIONS, ("grpc.max_allowed_incoming_connections", max(8, limit() // 8))]
+    limited = {"grpc.max_allowed_incoming_connections": max(8, limit() // 8)}
+    return [*{**_OPTIONS, **limited, **declared}.items()]
 
 
 class GrpcServer(Protocol):
-    """Started and stopped in the service's loop."""
+    """Started and stopped in the service's loop.
 
-    def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None: ...
+    options: as declared; they come before mesh's own.
+    """
+
+    def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None: ...
 
     async def start(self, held: socket.socket) -> None:
         """Takes over the port of a socket that was bound and does not listen; OSError where it is lost on the way."""
@@ -53,10 +53,11 @@ class GrpcServer(Protocol):
 
 
 class SyncServer:
-    """A thread of the pool for each call: flat up to many services in one process (docs/hosting.md)."""
+    """A thread of the queue's pool for each call: flat up to many services in one process (docs/hosting.md)."""
 
-    def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None:
-        self._server = grpc.server(pool, handlers=[dispatcher], options=options(), maximum_concurrent_rpcs=WORKERS)
+    def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None:
+        pool: Any = RefusingQueue(queue, dispatcher.spare)  # grpc submits to it, and does no more
+        self._server = grpc.server(pool, handlers=[dispatcher], options=all_options(options))
         self._calls = dispatcher.calls
 
     async def start(self, held: socket.socket) -> None:
@@ -71,10 +72,15 @@ class SyncServer:
 
 
 class AioServer:
-    """For servicers of coroutine functions, in the loop that runs them; plain methods among them get a thread."""
+    """For servicers of coroutine functions, in the loop that runs them; plain methods among them get a thread.
 
-    def __init__(self, dispatcher: MethodDispatcher, pool: ThreadPoolExecutor) -> None:
-        self._server = grpc.aio.server(migration_thread_pool=pool, handlers=[dispatcher], options=options())
+    Those are threads of the queue's, by LayeredAio; the server's own pool is for the standard services.
+    """
+
+    def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None:
+        self._server = grpc.aio.server(
+            migration_thread_pool=dispatcher.spare, handlers=[dispatcher], options=all_options(options)
+        )
         self._calls = dispatcher.calls
 
     async def start(self, held: socket.socket) -> None:

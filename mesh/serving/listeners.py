@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 
 from mesh.contract import Handlers, collect_handlers
 from mesh.observing.journal import Line
-from mesh.service import ServiceContext
+from mesh.service import ServiceContext, current_service_var
+from mesh.serving.call_queue import CallQueue
 from mesh.serving.cross_site import CrossSiteGuard, is_loopback
 from mesh.serving.grpc_aio_handlers import LayeredAio
 from mesh.serving.grpc_dispatcher import MethodDispatcher
@@ -21,7 +22,7 @@ from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
 from mesh.serving.http_dispatcher import AppDispatcher, closed
 from mesh.serving.http_server import HttpServer, adopt, bind
 from mesh.serving.recording import recorded_app
-from mesh.topology.model import Address, Http
+from mesh.topology.model import Address, Grpc, Http
 
 
 class HttpListener:
@@ -77,8 +78,16 @@ class HttpListener:
 class GrpcListener:
     """One gRPC server, of the kind that the servicers behind it need."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
+    def __init__(self, context: ServiceContext, grpc: Grpc | None) -> None:
+        settings = grpc or Grpc(0)
+        pool = ThreadPoolExecutor(
+            settings.workers,
+            thread_name_prefix=context.name,
+            initializer=current_service_var.set,
+            initargs=(context,),
+        )
+        self._queue = CallQueue(settings, pool)
+        self._options = settings.options
         self._dispatcher = MethodDispatcher()
         self._address: Address | None = None
         #: Holds the port until a server takes it over.
@@ -106,7 +115,7 @@ class GrpcListener:
         if not is_kept and self._server is not None:
             await self._server.stop(0)
         self._dispatcher.serve(
-            handlers, service, partial(LayeredAio, executor=self._pool) if self._kind is AioServer else Layered
+            handlers, service, partial(LayeredAio, executor=self._queue) if self._kind is AioServer else Layered
         )
         if not is_kept and self._address is not None:
             self._held = await _bound_again(self._address)
@@ -119,7 +128,7 @@ class GrpcListener:
 
     async def open(self) -> None:
         if self._held is not None:
-            self._server = self._kind(self._dispatcher, self._pool)
+            self._server = self._kind(self._dispatcher, self._queue, self._options)
             await self._server.start(self._held)
 
     async def stop(self, grace: float) -> None:
@@ -127,6 +136,8 @@ class GrpcListener:
         if self._server is not None:
             await self._server.stop(grace)
         self.release()
+        self._queue.shutdown(wait=False)
+        self._dispatcher.spare.shutdown(wait=False)
 
 
 async def _bound_again(address: Address) -> socket.socket:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from google.protobuf import descriptor_pool
 
-from mesh.contract.servicers import Handlers, collect_handlers
+from mesh.contract.servicers import Handler, Handlers, behavior, collect_handlers
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
@@ -17,7 +18,8 @@ _LATER = "/grpc.reflection.v1.ServerReflection/"
 class StandardServices:
     """Made when a client first looks around: their imports cost more than a service's start."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
         self._theirs = collect_handlers(())
         self._by_path: dict[str, Any] | None = None
         self._health: Any = None
@@ -63,8 +65,23 @@ class StandardServices:
         def add_health(server: Any) -> None:
             add_HealthServicer_to_server(self._health, server)
 
-        by_path = collect_handlers([add_health, add_reflection]).by_path
+        found = collect_handlers([add_health, add_reflection]).by_path
+        by_path = {path: _in_pool(handler, self._pool) for path, handler in found.items()}
         return {**by_path, **{path.replace(f"/{REFLECTION}/", _LATER): handler for path, handler in by_path.items()}}
+
+
+def _in_pool(handler: Handler, pool: ThreadPoolExecutor) -> Handler:
+    """Return the handler as one that a synchronous server calls in this pool."""
+    answer = behavior(handler)
+
+    def in_pool(request: Any, context: Any) -> Any:
+        return answer(request, context)
+
+    in_pool.experimental_thread_pool = pool  # type: ignore[attr-defined]  # where grpc looks for it
+    kind = next(
+        name for name in ("unary_unary", "unary_stream", "stream_unary", "stream_stream") if getattr(handler, name)
+    )
+    return handler._replace(**{kind: in_pool})
 
 
 class _Pools:

@@ -62,6 +62,10 @@ class Http:
     unknown_fields: Literal["reject", "ignore"] = "reject"
 
 
+#: Threads for the plain methods of a service that declares no other number.
+GRPC_WORKERS = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Grpc:
     """A service's gRPC listener.
@@ -70,6 +74,10 @@ class Grpc:
     services: full names of the protobuf services behind it (`"user.UserService"`); callers and mounts find the contract
         by them even where the service itself is not run. Without them they are found out from the servicers.
     aliases: `host:port` pairs under which other services' code knows this listener.
+    workers: threads for plain methods. queue: calls that may wait for one. queue_seconds: how long each may wait before
+        it gets RESOURCE_EXHAUSTED.
+    options: of the server, by the names that gRPC gives its channel arguments, such as
+        `{"grpc.max_receive_message_length": 16_777_216}`.
     """
 
     kind: Kind = field(default="grpc", init=False)
@@ -77,6 +85,10 @@ class Grpc:
     servicers: tuple[Any, ...] = ()
     services: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    workers: int = GRPC_WORKERS
+    queue: int = 1000
+    queue_seconds: float = 1.0
+    options: Mapping[str, int | str] = field(default_factory=dict)
 
     @property
     def ports(self) -> tuple[int, ...]:

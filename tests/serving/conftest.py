@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from misbehaving import APP, Misbehaving, MisbehavingAsync
+from misbehaving import APP, DESCRIPTORS, Misbehaving, MisbehavingAsync
 
-import mesh.store
 from mesh import Grpc, Http, Service, Supervisor, Topology
 from mesh.contract.protoc import compile_protos
 from mesh.pytest_plugin import Mesh
@@ -21,8 +20,6 @@ _stubs = tempfile.TemporaryDirectory(prefix="stubs-")
 compile_protos(Path(__file__).parent / "protos", Path(_stubs.name))
 sys.path.append(_stubs.name)
 atexit.register(_stubs.cleanup)
-
-DESCRIPTORS = Path(mesh.store.__file__).parent / "pb" / "descriptors.pb"
 
 
 @pytest.fixture

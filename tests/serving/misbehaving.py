@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,8 +20,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+import mesh.store
 from mesh import Address, Code, StatusError, exception_handlers
 from mesh.store.pb import user_pb2, user_pb2_grpc
+
+#: Of the store's contracts.
+DESCRIPTORS = Path(mesh.store.__file__).parent / "pb" / "descriptors.pb"
 
 #: Longer than any metadata may be.
 LONG = "ü % " * 10_000
@@ -54,6 +59,7 @@ class Misbehaving(user_pb2_grpc.UserServiceServicer):
             24: lambda context: context.abort(grpc.StatusCode.NOT_FOUND, LONG),
             25: self._sets_a_long_text,
             26: self._raises_with_details,
+            27: self._waits,
         }
         return deeds.get(request.id, lambda context: user_pb2.User(id=request.id, name="well"))(context)
 
@@ -94,6 +100,11 @@ class Misbehaving(user_pb2_grpc.UserServiceServicer):
         context.set_trailing_metadata((("x-tried", "2"),))
         raise StatusError(Code.NOT_FOUND, LONG, [error_details_pb2.ErrorInfo(reason="GONE", domain="d" * 100)])
 
+    def _waits(self, context: Any) -> Any:
+        self.hanging.release()
+        assert self.released.wait(60)
+        return user_pb2.User(id=27)
+
     def _hangs(self, context: Any) -> Any:
         context.add_callback(self.cancelled.set)
         self.hanging.release()
@@ -106,7 +117,7 @@ class MisbehavingAsync(Misbehaving):
     """The same deeds in coroutine functions, but for those that need a thread."""
 
     async def GetUser(self, request: user_pb2.GetUserRequest, context: Any) -> Any:
-        if request.id == 5:
+        if request.id in (5, 27):
             return await self._hangs_async()
         answer = super().GetUser(request, context)
         return await answer if inspect.isawaitable(answer) else answer

@@ -14,7 +14,6 @@ from mesh.contract import collect_handlers
 from mesh.contract.status import details_of_metadata
 from mesh.observing.journal import Line, Span
 from mesh.pytest_plugin import Mesh
-from mesh.runtime.diagnostics.watchdog import Watchdog
 from mesh.service import ServiceContext
 from mesh.serving.grpc_calls import ActiveCalls
 from mesh.serving.grpc_dispatcher import MethodDispatcher
@@ -169,12 +168,6 @@ def test_a_client_that_cancels_frees_its_slot_and_the_handler_learns_it(bad: Mes
     wait_until(lambda: not bad.supervisor.journal.in_flight)
 
 
-@pytest.fixture
-def two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh.serving.grpc_server.WORKERS", 2)
-    monkeypatch.setattr(Watchdog, "tick", 0.02)
-
-
 class Expired:
     """The context of a call whose caller has stopped waiting."""
 
@@ -249,23 +242,6 @@ def test_a_caller_through_the_gateway_that_sets_no_deadline_gets_one(
     answer = bad.http("gateway").get("/api/grpc/users/5")
     assert (answer.status_code, answer.json()["code"]) == (504, 4)
     assert servicer.cancelled.wait(30)
-
-
-@pytest.mark.parametrize("servicer", [Misbehaving], indirect=True)
-def test_a_server_whose_threads_are_all_busy_refuses_at_once(
-    two_workers: None, servicer: Misbehaving, bad: Mesh
-) -> None:
-    calls = [bad.channel("user-service").unary_unary(GET).future(b"\x08\x05") for _ in range(2)]
-    assert all(servicer.hanging.acquire(timeout=30) for _ in calls)
-    assert failure(lambda: raw(bad, GET, b"\x08\x64"))[0] == "RESOURCE_EXHAUSTED"
-    said = "all 2 threads for gRPC are busy, and further calls get RESOURCE_EXHAUSTED; the oldest call, GetUser, is at"
-    wait_until(lambda: any(said in getattr(each, "text", "") for each in bad.supervisor.journal.entries()))
-    answer = bad.http("gateway").get("/api/grpc/users/100")
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-    servicer.released.set()
-    assert [call.result(timeout=30) for call in calls] == [b"\x08\x05"] * 2
-    wait_until(lambda: not bad.supervisor.journal.in_flight)
-    assert raw(bad, GET, b"\x08\x64") == b"\x08d\x12\x04well"
 
 
 def test_each_call_is_recorded_once_with_what_its_caller_was_told(bad: Mesh) -> None:

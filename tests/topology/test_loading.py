@@ -87,6 +87,44 @@ def test_every_key_of_the_guide_is_read(shop: Path) -> None:
     )
 
 
+def test_what_a_grpc_server_may_take_is_read(tmp_path: Path) -> None:
+    text = """
+    [services.a.grpc]
+    port = 0
+    servicers = "a:A"
+    workers = 4
+    queue = 0
+    queue_seconds = 0.5
+    options = { "grpc.max_receive_message_length" = 16777216, "grpc.http2.bdp_probe" = true }
+    """
+    declare(tmp_path, text)
+    assert load(None, tmp_path, store)["a"].grpc == Grpc(
+        0,
+        ("a:A",),
+        workers=4,
+        queue=0,
+        queue_seconds=0.5,
+        options={"grpc.max_receive_message_length": 16_777_216, "grpc.http2.bdp_probe": 1},
+    )
+
+
+@pytest.mark.parametrize(("line", "problem"), [
+    ("workers = 0", "workers: expected a whole number from 1, not 0"),
+    ("queue = -1", "queue: expected a whole number from 0, not -1"),
+    ('queue_seconds = "1s"', 'queue_seconds: expected a number of seconds from 0, not "1s"'),
+    (
+        'options = { "max_message" = 1 }',
+        'options: expected a table of whole numbers and texts by names such as "grpc.keepalive_time_ms", '
+        'not {"max_message": 1}',
+    ),
+])  # fmt: skip
+def test_what_no_grpc_server_takes_is_a_mistake(tmp_path: Path, line: str, problem: str) -> None:
+    declare(tmp_path, f'[services.a.grpc]\nport = 0\nservicers = "a:A"\n{line}\n')
+    with pytest.raises(UsageError) as caught:
+        load(None, tmp_path, store)
+    assert str(caught.value).endswith(problem)
+
+
 def test_the_source_read_again_is_the_same_topology(shop: Path) -> None:
     topology = load(None, shop, store)
     assert topology.source

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mesh.observing.journal import InFlight
 from mesh.runtime.diagnostics.stacks import stack_of_call
-from mesh.serving import grpc_server
+from mesh.topology.model import GRPC_WORKERS
 
 
 class Saturation:
@@ -30,11 +30,13 @@ class Saturation:
                     self._say(call, calls, f"all {waiting.threads:g} threads of a pool are busy, and {call.name} waits")
         plain = {call.service.name: call for call in calls if call.task is None}
         numbers = Counter(call.service.name for call in calls if call.task is None)
-        full = [name for name, number in numbers.items() if number >= grpc_server.WORKERS]
+        full = [name for name, number in numbers.items() if number >= GRPC_WORKERS]
         self._full = Counter({name: self._full[name] + 1 for name in full})
         for name in full:
             if self._full[name] == self.said_after:
-                text = f"all {grpc_server.WORKERS} threads for gRPC are busy, and further calls get RESOURCE_EXHAUSTED"
+                text = (
+                    f"all {GRPC_WORKERS} threads for gRPC are busy, and further calls wait, and get RESOURCE_EXHAUSTED"
+                )
                 self._say(plain[name], calls, text)
 
     def _say(self, call: InFlight, calls: Sequence[InFlight], text: str) -> None:

@@ -25,9 +25,8 @@ from mesh.runtime.generation.start_errors import reason_of, trace_of
 from mesh.runtime.instances.mailbox import Mailbox
 from mesh.runtime.messages import Ended, Failed, Message, Ready, Reloaded, ReloadFailed
 from mesh.service import ServiceContext, current_service_var
-from mesh.serving.grpc_server import WORKERS
 from mesh.serving.listeners import GrpcListener, HttpListener
-from mesh.topology.model import Address, Kind, Service
+from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
 
 Post = Callable[[Message], None]
 
@@ -59,10 +58,10 @@ class ThreadInstance:
         self._roots = roots
         self._post = post
         self._pool = ThreadPoolExecutor(
-            WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
+            GRPC_WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
         )
         self._http = HttpListener(context, service.http, held)
-        self._grpc = GrpcListener(self._pool)
+        self._grpc = GrpcListener(context, service.grpc)
         self._bound: dict[Kind, tuple[Address, ...]] = {}
         self._generation: Generation | None = None
         #: What the newest code reached before it could not be loaded or started; None where it could.

@@ -6,15 +6,20 @@ import os
 import platform
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from mesh.runtime.messages import Changed
+from mesh.runtime.reload.contents import Contents
 from mesh.runtime.reload.source_folders import Identity, edited, files_in
 
 #: Milliseconds: how long changes are gathered at most, and how long none must come for them to be told.
 DEBOUNCE, STEP = 50, 5
+#: Milliseconds: changes that follow others within the first of these are told together, when none has come for the
+#: second, so that twenty saves in a second are two loads; and seconds for which they are gathered at most.
+BURST_WITHIN, BURST_REST, BURST_SECONDS = 250, 120, 2.0
 #: Milliseconds: when to look for folders declared since; and from one look at all files to the next, when polling.
 LOOK, POLL = 500, 250
 #: What editors write beside the file that is edited, and Python beside the one that is imported.
@@ -40,6 +45,9 @@ class Watcher:
         self._say = say
         self._stop = threading.Event()
         self._watched: dict[str, Identity] = {}
+        self._contents = Contents()
+        #: Folders whose files are to be remembered as they are, in the first moment of rest.
+        self._unknown: set[str] = set()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     def start(self) -> None:
@@ -67,10 +75,17 @@ class Watcher:
 
     def _follow(self, polling: bool) -> None:
         notify = self._open(polling)
+        told = False
         try:
             while not self._stop.is_set():
                 roots = _real(self._folders())
-                changes = _changes(notify.watch(DEBOUNCE, STEP, LOOK, self._stop))
+                changes = _changes(notify.watch(DEBOUNCE, STEP, BURST_WITHIN if told else LOOK, self._stop))
+                if changes and told:
+                    changes |= self._rest_of_burst(notify)
+                told = bool(changes)
+                if not changes and self._unknown:
+                    self._contents.remember(files_in(self._unknown))
+                    self._unknown = set()
                 self._tell({path for _, path in changes})
                 moved = {path for kind, path in changes if kind != _WRITTEN and self._is_folder(path)}
                 if moved or roots - self._watched.keys():
@@ -82,6 +97,14 @@ class Watcher:
                     self._tell(missed | self._arrived(before, moved))
         finally:
             notify.close()
+
+    def _rest_of_burst(self, notify: Any) -> set[tuple[int, str]]:
+        # Not by a longer step: watchfiles sees no further change in one more to the same file.
+        found: set[tuple[int, str]] = set()
+        until = time.monotonic() + BURST_SECONDS
+        while time.monotonic() < until and (more := _changes(notify.watch(DEBOUNCE, STEP, BURST_REST, self._stop))):
+            found |= more
+        return found
 
     def _is_folder(self, path: str) -> bool:
         """Of a path that came or went."""
@@ -95,6 +118,7 @@ class Watcher:
             watched = edited(self._folders())
             notify = RustNotify(list(watched), False, polling, POLL, False, True)
             if edited(self._folders()) == watched:
+                self._unknown |= watched.keys() - self._watched.keys()
                 self._watched = watched
                 return notify
             notify.close()
@@ -109,7 +133,11 @@ class Watcher:
         return files_in(new)
 
     def _tell(self, changed: set[str]) -> None:
-        files = frozenset(Path(path) for path in changed if not _ASIDE.fullmatch(os.path.basename(path)))
+        files = frozenset(
+            Path(path)
+            for path in changed
+            if not _ASIDE.fullmatch(os.path.basename(path)) and self._contents.is_changed(path)
+        )
         if files:
             self._post(Changed(files))
 

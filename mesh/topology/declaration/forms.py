@@ -115,6 +115,36 @@ def _variable(value: Any) -> str:
     return str(value)
 
 
+def whole_number(least: int) -> Form:
+    """A whole number that is not smaller than `least`, and below a thousand million."""
+
+    def read(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < _TOO_MANY:
+            raise ValueError
+        return value
+
+    return Form(f"a whole number from {least}", read, {"type": "integer", "minimum": least, "maximum": _TOO_MANY - 1})
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _TOO_MANY:
+        raise ValueError
+    return value
+
+
+def _grpc_options(value: Any) -> dict[str, int | str]:
+    if not isinstance(value, dict):
+        raise ValueError
+    return {_text(name, lambda name: name.startswith("grpc.")): _grpc_option(item) for name, item in value.items()}
+
+
+def _grpc_option(value: Any) -> int | str:
+    if not isinstance(value, int | str) or (isinstance(value, int) and not -(2**31) <= value < 2**31):
+        raise ValueError
+    return int(value) if isinstance(value, bool) else value
+
+
+_TOO_MANY = 1_000_000_000
 _SOME_TEXT = {"type": "string", "minLength": 1}
 _PORT_NUMBER = {"type": "integer", "minimum": 0, "maximum": 65535}
 _HOST_AND_PORT = "^.+:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
@@ -146,5 +176,15 @@ ENVIRONMENT = Form(
         "type": "object",
         "propertyNames": {"pattern": "^[^=]+$"},
         "additionalProperties": {"type": ["string", "number", "boolean"]},
+    },
+)
+SECONDS = Form("a number of seconds from 0", _seconds, {"type": "number", "minimum": 0, "exclusiveMaximum": _TOO_MANY})
+GRPC_OPTIONS = Form(
+    'a table of whole numbers and texts by names such as "grpc.keepalive_time_ms"',
+    _grpc_options,
+    {
+        "type": "object",
+        "propertyNames": {"pattern": "^grpc\\."},
+        "additionalProperties": {"type": ["integer", "string", "boolean"], "minimum": -(2**31), "maximum": 2**31 - 1},
     },
 )

@@ -6,6 +6,7 @@ from mesh.topology.declaration.forms import (
     ALIASES,
     CONTRACTS,
     ENVIRONMENT,
+    GRPC_OPTIONS,
     HOSTS,
     NAMES,
     ORIGINS,
@@ -15,10 +16,12 @@ from mesh.topology.declaration.forms import (
     READY,
     REFERENCE,
     REFERENCES,
+    SECONDS,
     TEXT,
     TEXTS,
     Table,
     one_of,
+    whole_number,
 )
 
 HTTP = Table(
@@ -42,6 +45,10 @@ GRPC = Table(
         "servicers": REFERENCES,
         "services": TEXTS,
         "aliases": ALIASES,
+        "workers": whole_number(1),
+        "queue": whole_number(0),
+        "queue_seconds": SECONDS,
+        "options": GRPC_OPTIONS,
     },
     shorthand="port",
 )

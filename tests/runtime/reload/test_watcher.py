@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,13 @@ class Watching:
         while last not in told:
             told |= self._told.get(timeout=PATIENCE).files
         return {each for each in told if each.name != "probe"} - {last}
+
+    def told_until(self, last: Path) -> int:
+        """How often it tells something, up to this file."""
+        for count in itertools.count(1):
+            if last in self._told.get(timeout=PATIENCE).files:
+                return count
+        raise AssertionError
 
     def stop(self) -> None:
         self._watcher.stop()
@@ -127,6 +137,42 @@ def test_where_notifications_are_used_up_files_are_looked_at_in_turn_and_that_is
     assert said.startswith("files are looked at in turn, four times a second: ")
     assert str(error) in said
     assert watching.said.empty()
+
+
+def test_twenty_saves_within_a_second_are_told_as_one_or_two_changes(
+    watch: Callable[[], Watching], tmp_path: Path
+) -> None:
+    watching = watch()
+    code, last = tmp_path.resolve() / "code.py", tmp_path.resolve() / "last.py"
+    times = []
+    for number in range(20):
+        code.write_text(str(number))
+        times.append(time.monotonic())
+        time.sleep(0.04)  # the pace is what is tested
+    last.write_text("")
+    # On a busy machine the saves of this test are further apart than anybody's.
+    rests = sum(after - before > 0.1 for before, after in pairwise(times))
+    assert watching.told_until(last) <= 2 + rests
+
+
+def test_a_file_that_is_only_touched_or_written_with_the_same_content_is_not_told(
+    watch: Callable[[], Watching], tmp_path: Path
+) -> None:
+    folder = tmp_path.resolve()
+    code, end = folder / "code.py", folder / "end.py"
+    watching = watch()
+    code.write_text("1")
+    watching.until(code)
+    code.touch()
+    code.write_text("1")
+    end.write_text("1")
+    assert watching.untold(end) == set()
+    code.write_text("2")
+    watching.until(code)
+    code.unlink()
+    watching.until(code)
+    code.write_text("2")
+    watching.until(code)
 
 
 def test_links_are_followed_once_and_a_dangling_one_is_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""What files hold: a file that is written with the same content, or only touched, has not changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+
+#: Files that are larger, or beyond this number, count as changed whenever they are written.
+MAX_BYTES, MAX_FILES = 1024 * 1024, 5000
+#: Nanoseconds by which the time of a file may be behind the clock.
+_COARSE = 50_000_000
+
+
+class Contents:
+    """Made before any file is loaded: what was changed since is not remembered, it may have been loaded as it was.
+
+    made: when that was, in nanoseconds since the epoch.
+    """
+
+    def __init__(self, made: int | None = None) -> None:
+        self._made = (time.time_ns() if made is None else made) - _COARSE
+        self._digests: dict[str, bytes] = {}
+
+    def remember(self, paths: Iterable[str]) -> None:
+        """Take note of files that have not changed so far."""
+        for path in paths:
+            if len(self._digests) >= MAX_FILES:
+                return
+            try:
+                is_old = os.stat(path).st_ctime_ns < self._made
+            except OSError:
+                continue
+            if is_old and path not in self._digests and (digest := _digest(path)):
+                self._digests[path] = digest
+
+    def is_changed(self, path: str) -> bool:
+        """False if the file holds what it held when it was asked about, or remembered, last."""
+        digest = _digest(path)
+        known = self._digests.pop(path, None)
+        if digest is not None and len(self._digests) < MAX_FILES:
+            self._digests[path] = digest
+        return digest is None or digest != known
+
+
+def _digest(path: str) -> bytes | None:
+    """None for what is not there, is no file, or is large."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError:
+        return None
+    return hashlib.blake2b(content, digest_size=16).digest() if len(content) <= MAX_BYTES else None

@@ -1,0 +1,88 @@
+"""Services that write, while they are loaded, files for which they are loaded again: these loads are put off."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: Loads in a row that a service may cause by what it writes; seconds until the next, twice as many each time.
+ROUNDS, FIRST_PAUSE, LONGEST_PAUSE = 3, 5.0, 60.0
+
+
+@dataclass(slots=True)
+class _Loads:
+    """began, ended: of the newest load, by the clock of files. rounds: loads in a row that wrote their own cause.
+
+    counted: the load that was counted last. due, why: of a load that is put off.
+    """
+
+    began: float = 0.0
+    ended: float | None = None
+    rounds: int = 0
+    counted: float = -1.0
+    due: float | None = None
+    why: str = ""
+
+
+@dataclass(slots=True)
+class OwnWrites:
+    _loads: dict[str, _Loads] = field(default_factory=dict)
+
+    def began(self, service: str) -> None:
+        """A load of the service was asked for."""
+        loads = self._of(service)
+        loads.began, loads.ended, loads.due = _now(), None, None
+
+    def ended(self, service: str, milliseconds: float = 0.0) -> None:
+        """A load that took so long has ended, of whatever kind; another may have been asked for meanwhile."""
+        loads = self._of(service)
+        if _now() - milliseconds / 1000 >= loads.began:
+            loads.ended = _now()
+
+    def rounds(self, service: str, files: Iterable[Path]) -> int:
+        """Return how many loads in a row, up to the newest, wrote what has changed now; 0 if that one did not."""
+        loads = self._of(service)
+        until = loads.ended if loads.ended is not None else _now() + 1
+        times = [_written(file) for file in files]
+        if not all(at is not None and loads.began <= at <= until for at in times):
+            loads.rounds = 0
+        elif loads.counted != loads.began and until not in times:  # Within the tick of the end, it may be an edit.
+            loads.rounds += 1
+            loads.counted = loads.began
+        return loads.rounds
+
+    def put_off(self, service: str, why: str) -> float:
+        """Have the next load wait; returns for how many seconds."""
+        loads = self._of(service)
+        pause = min(FIRST_PAUSE * 2.0 ** max(0, loads.rounds - ROUNDS), LONGEST_PAUSE)
+        if loads.due is None:
+            loads.due, loads.why = time.monotonic() + pause, why
+        return pause
+
+    def due(self) -> dict[str, tuple[float, str]]:
+        """When the loads that were put off are to begin, on the monotonic clock, and why."""
+        return {name: (each.due, each.why) for name, each in self._loads.items() if each.due is not None}
+
+    def forget(self, service: str) -> None:
+        self._loads.pop(service, None)
+
+    def _of(self, service: str) -> _Loads:
+        return self._loads.setdefault(service, _Loads())
+
+
+def _now() -> float:
+    """The time as Linux writes it into files: that of its last tick."""
+    if sys.platform != "linux":
+        return time.time()
+    coarse_clock = 5  # CLOCK_REALTIME_COARSE, which the time module does not name
+    return time.clock_gettime(coarse_clock)
+
+
+def _written(file: Path) -> float | None:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return None

@@ -1,0 +1,127 @@
+"""A bounded, short queue of gRPC calls before the threads that answer them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+from mesh.errors import Code, StatusError
+from mesh.topology.model import Grpc
+
+
+class _Waiting(NamedTuple):
+    future: Future[Any]
+    work: Callable[[], Any]
+    until: float
+
+
+class CallQueue(Executor):
+    """Runs work in as many threads as `grpc.workers` says, and fails what waits too long for one.
+
+    What finds no place, or has waited for `grpc.queue_seconds`, gets StatusError RESOURCE_EXHAUSTED as its outcome.
+    Whoever submits brings the context of the work along.
+    """
+
+    def __init__(self, grpc: Grpc, pool: ThreadPoolExecutor) -> None:
+        self._grpc = grpc
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting] = deque()
+        self._running = 0
+        self._has_watch = False
+        self._closed = threading.Event()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        until = time.monotonic() + self._grpc.queue_seconds
+        waiting = _Waiting(Future(), partial(fn, *args, **kwargs), until)
+        with self._lock:
+            if self._running < self._grpc.workers:
+                self._pool.submit(self._run, waiting)
+                self._running += 1
+                return waiting.future
+            has_place = len(self._waiting) < self._grpc.queue and not self._closed.is_set()
+            if has_place:
+                self._waiting.append(waiting)
+            is_watched, self._has_watch = self._has_watch, self._has_watch or has_place
+        if not has_place:
+            waiting.future.set_exception(self._refusal(f"and {self._grpc.queue} calls wait for one"))
+        elif not is_watched:
+            threading.Thread(target=self._watch, name="grpc queue", daemon=True).start()
+        return waiting.future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Fail what waits; what runs goes on."""
+        self._closed.set()
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _run(self, waiting: _Waiting | None) -> None:
+        while waiting is not None:
+            try:
+                outcome = waiting.work()
+            except BaseException as error:
+                waiting.future.set_exception(error)
+            else:
+                waiting.future.set_result(outcome)
+            with self._lock:
+                waiting = self._waiting.popleft() if self._waiting else None
+                self._running -= waiting is None
+
+    def _watch(self) -> None:
+        """Fail what has waited too long, until nothing waits."""
+        while True:
+            with self._lock:
+                overdue = []
+                while self._waiting and (self._closed.is_set() or self._waiting[0].until <= time.monotonic()):
+                    overdue.append(self._waiting.popleft())
+                pause = self._waiting[0].until - time.monotonic() if self._waiting else None
+                self._has_watch = pause is not None
+            for waiting in overdue:
+                waiting.future.set_exception(self._refusal(f"for {self._grpc.queue_seconds:g} s"))
+            if pause is None:
+                return
+            self._closed.wait(max(0.0, pause))
+
+    def _refusal(self, why: str) -> StatusError:
+        return StatusError(Code.RESOURCE_EXHAUSTED, f"all {self._grpc.workers} threads are busy, {why}")
+
+
+_refused = threading.local()
+
+
+class RefusingQueue(Executor):
+    """The queue for a synchronous gRPC server, which takes no failure from a pool: the work itself has to say it.
+
+    spare: runs the work of a call that is refused, which then finds the reason by `refused()`.
+    """
+
+    def __init__(self, queue: CallQueue, spare: Executor) -> None:
+        self._queue = queue
+        self._spare = spare
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = self._queue.submit(fn, *args, **kwargs)
+        future.add_done_callback(partial(self._refuse, partial(fn, *args, **kwargs)))
+        return future
+
+    def _refuse(self, work: Callable[[], Any], future: Future[Any]) -> None:
+        if isinstance(error := future.exception(), StatusError):
+            self._spare.submit(_run_refused, work, error)
+
+
+def _run_refused(work: Callable[[], Any], error: StatusError) -> None:
+    _refused.error = error
+    try:
+        work()
+    finally:
+        _refused.error = None
+
+
+def refused() -> StatusError | None:
+    """Return why the call that this thread begins is to be refused; None where it is not."""
+    error: StatusError | None = getattr(_refused, "error", None)
+    return error

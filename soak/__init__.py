@@ -1,0 +1,1 @@
+"""Runs mesh for minutes under load, edits and kills, and prints what came of it: `make soak`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +15,7 @@ from mesh.hosting.environ import Environ
 from mesh.hosting.exits import Exits
 from mesh.hosting.fork import Forks
 from mesh.hosting.host_names import HostNames
+from mesh.hosting.imports.private_packages import PRIVATE
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.interpreter_settings import InterpreterSettings
 from mesh.hosting.logs import Logs
@@ -79,15 +80,25 @@ class Isolation:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.uninstall()
 
-    def add_service(self, service: ServiceContext, env: Mapping[str, str], roots: Sequence[Path]) -> ServiceCode:
+    def add_service(
+        self,
+        service: ServiceContext,
+        env: Mapping[str, str],
+        roots: Sequence[Path],
+        private: Iterable[str] = (),
+        shared: Iterable[str] = (),
+    ) -> ServiceCode:
         """Before a generation's code is loaded. One ServiceContext object stands for one generation.
 
         roots: as for ServiceCode; a PYTHONPATH in `env` comes after them.
+        private, shared: packages beside the known ones that are executed for this service, and those that are not.
         """
         self.environ.give(service, {**past_proxies(os.environ, self.names.hosts()), **env})
         for patch in self._patches:
             patch.add_service(service)
-        return ServiceCode(service, [*roots, *_python_path(env)], self._pools.of(service))
+        return ServiceCode(
+            service, [*roots, *_python_path(env)], self._pools.of(service), {*PRIVATE, *private} - {*shared}
+        )
 
     def remove_service(self, service: ServiceContext, code: ServiceCode) -> None:
         """After the generation has drained and its hooks have run."""

@@ -23,14 +23,15 @@ class Patches:
     def replace_class(self, module: ModuleType, kind: type[ModuleType]) -> None:
         """Give the module's attributes another behaviour."""
         self._replaced.append((module, "__class__", type(module), kind))
-        module.__class__ = kind
+        ModuleType.__setattr__(module, "__class__", kind)
 
     def undo(self) -> None:
         """Puts everything back but what somebody else has replaced since."""
         while self._replaced:
             owner, name, before, value = self._replaced.pop()
             if name == "__class__":
-                owner.__class__ = before if type(owner) is value else type(owner)
+                if type(owner) is value:
+                    ModuleType.__setattr__(owner, "__class__", before)
                 continue
             if vars(owner).get(name) is not value:
                 continue

@@ -105,6 +105,8 @@ class Service:
     command: a child process in place of Python code, as typed in a shell.
     ready: when a command counts as ready: `"port"`, or an HTTP path such as `"/health"`.
     watch: patterns of further files below `root` whose change reloads the service.
+    private: installed packages that are executed for this service, beside those that mesh knows; shared: those of
+        these that are not.
     """
 
     name: str
@@ -118,6 +120,8 @@ class Service:
     ready: str = "port"
     isolation: Isolation = "thread"
     watch: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
     @property
     def listeners(self) -> tuple[Http | Grpc, ...]:

@@ -77,9 +77,17 @@ class Neighbours:
         self.isolation = Isolation(lambda *line: self.lines.append(line))
         self.services: list[tuple[ServiceContext, ServiceCode]] = []
 
-    def add(self, name: str, env: dict[str, str] | None = None, root: Path | None = None) -> ServiceContext:
+    def add(
+        self,
+        name: str,
+        env: dict[str, str] | None = None,
+        root: Path | None = None,
+        private: Sequence[str] = (),
+        shared: Sequence[str] = (),
+    ) -> ServiceContext:
         context = ServiceContext(name, root or self.folder)
-        self.services.append((context, self.isolation.add_service(context, env or {}, [root] if root else [])))
+        code = self.isolation.add_service(context, env or {}, [root] if root else [], private, shared)
+        self.services.append((context, code))
         return context
 
     def generation(self, context: ServiceContext) -> ServiceCode:

@@ -39,15 +39,16 @@ class Copies(Protocol):
 
 
 class ImportScope:
-    """roots: absolute folders, searched in order.
+    """roots: absolute folders, searched in order. private: installed packages that are executed for this service.
 
     builtins: what the service's modules hold as `__builtins__`. files: of the service's own, by module name; those that
         were loaded, or failed to be. sys_attributes: what it has set on `sys`. parked: see module_keys.py.
         module_locks: see import_system.py.
     """
 
-    def __init__(self, service_name: str, roots: Sequence[Path]) -> None:
+    def __init__(self, service_name: str, roots: Sequence[Path], private: Iterable[str] = ()) -> None:
         self.service_name = service_name
+        self._private = frozenset(private)
         self.roots = tuple(Path(os.path.abspath(root)) for root in roots)
         self.builtins: dict[str, Any] = dict(builtins.__dict__)
         self.files: dict[str, str] = {}
@@ -64,6 +65,8 @@ class ImportScope:
         self._copies: Copies | None = None
         self._keys: dict[str, ModuleKey] = {}
         self._own: set[str] = set()
+        #: Of these, the packages that are installed.
+        self._installed: set[str] = set()
         self._overlays: dict[str, list[str]] = {}
         self._found: dict[str, ModuleSpec] = {}
         self._directories = DirectoryCache()
@@ -76,7 +79,7 @@ class ImportScope:
         """Make the service's modules importable, by its own code."""
         self._system = ImportSystem.open(self)
         self.is_open = True
-        self._hide_shared()
+        self.hide_shared()
 
     def close(self) -> None:
         """Forget the modules. Objects still in use live on, but import nothing more of the service."""
@@ -132,9 +135,14 @@ class ImportScope:
             spec = self._locate(name, folders or path)
         return None if spec is None else KeyedSpec.of(spec, self.key(name), keep_key=target is not None)
 
+    def is_private(self, name: str) -> bool:
+        """True for an installed package, or what is in it, that is executed for this service."""
+        head = name.partition(".")[0]
+        return head in self._private or (self._system is not None and head in self._system.private)
+
     def note_file(self, name: str, path: str) -> None:
         """Remember a module's file before it is loaded; called by its loader."""
-        if not self._is_copy(name):
+        if not self._is_copy(name) and name.partition(".")[0] not in self._installed:
             self.files[name] = path
 
     def copy_modules(self, copies: Copies) -> None:
@@ -174,7 +182,7 @@ class ImportScope:
             child = rest.partition(".")[0]
             return self._holds(self._overlays[head], child) and not _is_shared(f"{head}.{child}")
         if not self._may_hold(head, is_first_look):
-            return False
+            return self._has_private(head)
         spec = self._locate(head, None)
         if spec is None or spec.origin == mesh.__file__:
             return False
@@ -185,6 +193,13 @@ class ImportScope:
         if not is_first_look:
             # The import that follows looks no second time.
             self._found[head] = spec
+        return True
+
+    def _has_private(self, head: str) -> bool:
+        if not self.is_private(head) or not _is_shared(head):
+            return False
+        self._own.add(head)
+        self._installed.add(head)
         return True
 
     def _may_hold(self, head: str, is_first_look: bool) -> bool:
@@ -204,6 +219,8 @@ class ImportScope:
         if spec is not None:
             return spec
         folders = self._search if path is None else path
+        if name in self._installed:
+            folders = SearchPath.shared()
         file = self._directories.source(folders, name.rpartition(".")[2], self.is_loading)
         if file is not None:
             return spec_from_file_location(name, file, loader=ServiceLoader(name, file, self))
@@ -227,13 +244,13 @@ class ImportScope:
             os.path.abspath(e) for e in self.sys_attributes["path"] if e and (e in roots or e not in shared)
         ]
         if self.is_open:
-            self._hide_shared()
+            self.hide_shared()
 
-    def _hide_shared(self) -> None:
+    def hide_shared(self) -> None:
         """Of the names that the folders hold, those that everybody has loaded are found by the others alone."""
         assert self._system is not None
         names = {name for folder in self._search for name in self._directories.names(folder)}
-        self._system.hide(names, self)
+        self._system.hide({*names, *self._private, *self._system.private}, self)
 
 
 def _is_shared(name: str) -> bool:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from mesh.hosting.imports import interpreter_modules
 from mesh.hosting.imports.extension_loader import Identity
 from mesh.hosting.imports.keyed_spec import KeyedSpec
-from mesh.hosting.imports.module_keys import NameEntry, SharedKey, current_scope, shared_imports
+from mesh.hosting.imports.module_keys import NameEntry, SharedKey, current_scope, executing_scope, shared_imports
+from mesh.hosting.imports.private_packages import NeedsPrivate
 from mesh.hosting.patches import Patches
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ class ImportSystem:
     """Stands in front of the other finders while there is an ImportScope.
 
     codes: the code of each file that has settled, with what tells that file from another in its place.
+    private: packages that were found to use one that is executed for each service, and so are as well.
     """
 
     def __init__(self) -> None:
         self.codes: dict[str, tuple[Identity, CodeType]] = {}
+        self.private: set[str] = set()
         self._scopes: list[ImportScope] = []
         self._entries: dict[str, NameEntry] = {}
         self._hidden: dict[int, set[str]] = {}
@@ -100,6 +103,9 @@ class ImportSystem:
         scope = current_scope()
         spec: ModuleSpec | None
         if scope is None:
+            executing = executing_scope()
+            if executing is not None and executing.is_private(fullname):
+                raise NeedsPrivate(fullname.partition(".")[0])
             if not self._heads[fullname.partition(".")[0]]:
                 return None
             spec = self._find_shared(fullname, path, target)
@@ -110,7 +116,7 @@ class ImportSystem:
             with shared_imports():
                 spec = self._find_shared(fullname, _shared_path(fullname, path), target)
             if spec is not None and hasattr(spec.loader, "exec_module"):
-                spec.loader = SharedLoader(spec.loader)
+                spec.loader = SharedLoader(spec.loader, self, scope)
         if spec is not None and self._heads[fullname.partition(".")[0]]:
             return KeyedSpec.of(spec, self._shared_key(fullname), keep_key=target is not None)
         return spec
@@ -139,8 +145,10 @@ class ImportSystem:
 class SharedLoader(Loader):
     """A shared module's own loader, whose module sees no module of the service that happens to import it first."""
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: Any, system: ImportSystem, scope: ImportScope) -> None:
         self._loader = loader
+        self._system = system
+        self._scope = scope
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -154,8 +162,19 @@ class SharedLoader(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        with shared_imports():
-            self._loader.exec_module(module)
+        head = module.__name__.partition(".")[0]
+        try:
+            with shared_imports("execute"):
+                self._loader.exec_module(module)
+        except NeedsPrivate as error:
+            self._system.private.add(head)
+            if self._scope.is_loading:
+                raise
+            raise ImportError(
+                f"{head} uses {error.package}, which is executed for each service; add {head} to `private` of "
+                f"{self._scope.service_name}, or reload it",
+                name=head,
+            ) from None
 
 
 class ModuleLocks(dict[str, Any]):

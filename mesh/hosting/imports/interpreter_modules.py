@@ -50,7 +50,17 @@ def _of_service(name: str) -> property:
     return property(read, write)
 
 
-class _Sys(ModuleType):
+class _AnyModule(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, ModuleType)
+
+
+class _Sys(ModuleType, metaclass=_AnyModule):
+    """What `type(sys)` is meanwhile: the import system makes its modules by it, and others ask for modules by it."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        return ModuleType(*args, **options)
+
     locals().update({name: _of_service(name) for name in _PER_SERVICE})
 
 

@@ -32,7 +32,7 @@ MAX_ACTIVE = 3
 
 _lock = RLock()
 _running_service = current_service_var.get
-_importing_shared: ContextVar[bool] = ContextVar("importing_shared", default=False)
+_importing_shared: ContextVar[str] = ContextVar("importing_shared", default="")
 
 
 class Scope(Protocol):
@@ -51,10 +51,16 @@ def current_scope() -> Any:
     return None if service is None or _importing_shared.get() else service.import_scope
 
 
+def executing_scope() -> Any:
+    """The ImportScope of the running service while a shared module is executed for the first time; else None."""
+    service = _running_service()
+    return service.import_scope if service is not None and _importing_shared.get() == "execute" else None
+
+
 @contextmanager
-def shared_imports() -> Iterator[None]:
-    """Import what everybody sees, whichever service is running."""
-    token = _importing_shared.set(True)
+def shared_imports(purpose: str = "look") -> Iterator[None]:
+    """Import what everybody sees, whichever service is running. purpose: "look", or "execute" for a module's code."""
+    token = _importing_shared.set(purpose)
     try:
         yield
     finally:

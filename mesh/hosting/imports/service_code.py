@@ -7,7 +7,7 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ from typing import Any
 
 from mesh.hosting.descriptor_pools import DescriptorPool, RestartLoad
 from mesh.hosting.imports.import_scope import ImportScope
+from mesh.hosting.imports.private_packages import PRIVATE, NeedsPrivate
 from mesh.hosting.imports.source_loader import ServiceLoader
 from mesh.hosting.references import ServiceImportError, blamed
 from mesh.references import Reference
@@ -29,11 +30,18 @@ class ServiceCode:
     roots: folders searched in order, the service's own first; then shared libraries of the project and generated
         stubs. With none, the service is an installed package and a load is a plain import.
     pool: of its generated code; `Isolation.add_service` gives the one that knows the neighbours.
+    private: installed packages that are executed for this service alone.
     """
 
-    def __init__(self, service: ServiceContext, roots: Sequence[Path], pool: DescriptorPool | None = None) -> None:
+    def __init__(
+        self,
+        service: ServiceContext,
+        roots: Sequence[Path],
+        pool: DescriptorPool | None = None,
+        private: Iterable[str] = PRIVATE,
+    ) -> None:
         self.service_name = service.name
-        self.scope = service.import_scope = ImportScope(service.name, roots)
+        self.scope = service.import_scope = ImportScope(service.name, roots, private)
         self.roots = self.scope.roots
         self._pool = pool or DescriptorPool(service.name, set())
         self._is_loaded = False
@@ -77,6 +85,9 @@ class ServiceCode:
             except RestartLoad:
                 self.scope.purge_modules()
                 self._pool.use_private_pool()
+            except NeedsPrivate:
+                self.scope.purge_modules()
+                self.scope.hide_shared()
             except ServiceImportError as error:
                 # Code that its author starts by `python -m folder.app`, beside the folder.
                 if self._is_loaded or self.scope.package or not _needs_a_package(error.__cause__):

@@ -51,7 +51,7 @@ class Generation:
         self._isolation = isolation
         self._pool = pool
         self._lifespan: Lifespan | None = None
-        self._code = isolation.add_service(context, service.env, roots)
+        self._code = isolation.add_service(context, service.env, roots, service.private, service.shared)
 
     def load(self) -> None:
         """Imports the servicers and the application, and puts together what each listener serves."""

@@ -65,6 +65,8 @@ SERVICE = Table(
         "ready": READY,
         "isolation": one_of("thread", "process"),
         "watch": TEXTS,
+        "private": TEXTS,
+        "shared": TEXTS,
     }
 )
 

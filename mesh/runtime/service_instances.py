@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.calling.connections import Connections
 from mesh.descriptors import check
+from mesh.hosting.imports.module_keys import is_supported
 from mesh.hosting.isolation import Isolation
 from mesh.observing.exchanges import Exchanges
 from mesh.observing.journal import Journal, Line
@@ -45,6 +46,10 @@ class ServiceInstances:
         self.isolation = Isolation(
             lambda name, stream, text: journal.append(Line(name, text, stream)), alone, options.redirect_process
         )
+        self._needs_processes = not alone and not is_supported()
+        if self._needs_processes:
+            text = "this Python finds modules in another way than mesh knows: each service gets a process of its own"
+            journal.append(Line("mesh", text, "mesh"))
         self.addresses = Addresses(options.host, self.isolation.names)
         self.contracts = Contracts(selection.running.folder / ".mesh" / "protos")
         self.exchanges = Exchanges() if options.replay else None
@@ -178,7 +183,7 @@ class ServiceInstances:
             exchanges=self.exchanges,
             state=self._states.setdefault(name, {}),
         )
-        if service.command or service.isolation == "process" or self._options.processes:
+        if service.command or service.isolation == "process" or self._options.processes or self._needs_processes:
             # Late: a start without such a service does not pay for them.
             from mesh.runtime.instances.command import CommandInstance
             from mesh.runtime.instances.process import ProcessInstance

@@ -63,7 +63,7 @@ class ImportScope:
         self.descriptor_pool: Any = None
         self.sys_attributes: dict[str, Any] = {}
         self._copies: Copies | None = None
-        self._keys: dict[str, ModuleKey] = {}
+        self._keys: dict[str, str] = {}
         self._own: set[str] = set()
         #: Of these, the packages that are installed.
         self._installed: set[str] = set()
@@ -92,14 +92,18 @@ class ImportScope:
         """Take the service's modules out of `sys.modules`."""
         for name, key in list(self._keys.items()):
             del self._keys[name]
-            key.entry.remove(key)
+            if isinstance(key, ModuleKey):
+                key.entry.remove(key)
+            else:
+                sys.modules.pop(name, None)
 
-    def key(self, name: str) -> ModuleKey:
+    def key(self, name: str) -> str:
         """What the service's module of that name stands under in `sys.modules`."""
         key = self._keys.get(name)
         if key is None:
             assert self._system is not None
-            key = self._keys[name] = self._system.entry(name).add(self)
+            key = self._system.entry(name).add(self) if self._system.has_keys else name
+            self._keys[name] = key
         return key
 
     def modules(self) -> Iterator[ModuleType]:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 from mesh.hosting.imports import interpreter_modules
 from mesh.hosting.imports.extension_loader import Identity
 from mesh.hosting.imports.keyed_spec import KeyedSpec
-from mesh.hosting.imports.module_keys import NameEntry, SharedKey, current_scope, executing_scope, shared_imports
+from mesh.hosting.imports.module_keys import (
+    NameEntry,
+    SharedKey,
+    current_scope,
+    executing_scope,
+    is_supported,
+    shared_imports,
+)
 from mesh.hosting.imports.private_packages import NeedsPrivate
 from mesh.hosting.patches import Patches
 
@@ -30,11 +37,14 @@ class ImportSystem:
     """Stands in front of the other finders while there is an ImportScope.
 
     codes: the code of each file that has settled, with what tells that file from another in its place.
+    has_keys: False in an interpreter that does not ask the keys of `sys.modules`. There is one service then, and its
+        newest code has the names.
     private: packages that were found to use one that is executed for each service, and so are as well.
     """
 
     def __init__(self) -> None:
         self.codes: dict[str, tuple[Identity, CodeType]] = {}
+        self.has_keys = is_supported()
         self.private: set[str] = set()
         self._scopes: list[ImportScope] = []
         self._entries: dict[str, NameEntry] = {}
@@ -54,6 +64,8 @@ class ImportSystem:
                 sys.meta_path.insert(0, system)
                 ModuleLocks.install()
                 system._patches = interpreter_modules.install()
+            for older in system._scopes if not system.has_keys else ():
+                older.purge_modules()
             system._scopes.append(scope)
         return system
 
@@ -84,6 +96,8 @@ class ImportSystem:
 
     def hide(self, heads: Iterable[str], scope: ImportScope) -> None:
         """Have shared modules of these names, loaded or not, found by those scopes only that have none of their own."""
+        if not self.has_keys:
+            return
         with _lock:
             known = self._hidden.setdefault(id(scope), set())
             new = set(heads) - known

@@ -47,7 +47,7 @@ FILES = {"mesh.toml": '[services.web]\nhttp = { port = 0, app = "app:app" }\n', 
 def test_a_stream_is_closed_when_its_reader_leaves(tmp_path: Path) -> None:
     with supervised(tmp_path, FILES) as project:
         for _ in range(12):
-            _ask_and_leave(project, b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+            _ask_and_leave(project, b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert gate("all closed").wait(PATIENCE)
         assert project.get("web", "/").text == "here"
 
@@ -55,13 +55,13 @@ def test_a_stream_is_closed_when_its_reader_leaves(tmp_path: Path) -> None:
 def test_a_stream_is_closed_although_the_request_had_a_body_that_nobody_read(tmp_path: Path) -> None:
     with supervised(tmp_path, FILES) as project:
         for _ in range(12):
-            _ask_and_leave(project, b"POST /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+            _ask_and_leave(project, b"POST /stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody")
         assert gate("all closed").wait(PATIENCE)
 
 
 def test_writing_to_a_client_that_has_left_raises(tmp_path: Path) -> None:
     with supervised(tmp_path, FILES) as project:
-        _ask_and_leave(project, b"GET /written HTTP/1.1\r\nHost: x\r\n\r\n")
+        _ask_and_leave(project, b"GET /written HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert gate("no more written").wait(PATIENCE)
 
 
@@ -69,7 +69,7 @@ def test_an_upload_that_breaks_off_is_not_read_as_a_whole_one(tmp_path: Path) ->
     with supervised(tmp_path, FILES) as project:
         for head in (b"Content-Length: 100\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"):
             with _connected(project) as client:
-                client.sendall(b"POST /upload HTTP/1.1\r\nHost: x\r\n" + head)
+                client.sendall(b"POST /upload HTTP/1.1\r\nHost: localhost\r\n" + head)
             assert gate("broken off").wait(PATIENCE)
             gate("broken off").clear()
         assert not gate("read as a whole").is_set()

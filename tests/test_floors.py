@@ -26,10 +26,13 @@ FLOORS = {
     "observing": 1,
     "faults": 1,
     "export": 1,
+    "compat": 0,
+    "descriptors": 0,
     "errors": 0,
     "context": 0,
     "references": 0,
     "suggestions": 0,
+    "sockets": 0,
     "service": 1,
     "topology.model": 0,
 }

@@ -152,7 +152,7 @@ def test_a_project_without_the_fixture_pays_nothing_for_it(run: pytest.Pytester)
             assert not {"grpc", "uvicorn", "starlette", "requests", "mesh.runtime.supervisor"} & sys.modules.keys()
         """
     )
-    run.runpytest_subprocess("-q").assert_outcomes(passed=1)
+    run.runpytest_subprocess("-q", "-p", "no:schemathesis").assert_outcomes(passed=1)
 
 
 def test_a_listener_left_out_is_a_closed_port_and_its_service_is_asked_over_http(run: pytest.Pytester) -> None:

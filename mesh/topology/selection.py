@@ -64,10 +64,10 @@ def renumber(topology: Topology, port_base: int | None, free: bool) -> Topology:
     first = port_base or 0
     if port_base is not None and not 1 <= first <= 65536 - count:
         raise UsageError(f"port base {first}: {count} ports are needed; give one from 1 to {65536 - count}")
-    if port_base is not None:
-        _refuse_overlap(topology, range(first, first + count))
     ports = iter([0] * count if free else range(first, first + count))
-    return topology.with_services([_renumbered(service, ports) for service in topology])
+    renumbered = topology.with_services([_renumbered(service, ports) for service in topology])
+    _refuse_overlap(topology, renumbered)
+    return renumbered
 
 
 def start_order(topology: Topology) -> list[list[str]]:
@@ -147,14 +147,19 @@ def moved_ports(topology: Topology) -> set[int]:
     return {alias.port for alias in aliases if alias.host == LOOPBACK}
 
 
-def _refuse_overlap(topology: Topology, wanted: range) -> None:
-    """A port that is both one listener's declared and another's actual one would have two meanings."""
-    declared = {port for service in topology for listener in service.listeners for port in listener.ports}
-    if met := sorted(declared.intersection(wanted)):
-        raise UsageError(
-            f"port base {wanted[0]}: ports {wanted[0]} to {wanted[-1]} are needed, and {met[0]} is a declared port of "
-            "this topology; give a base that meets none"
-        )
+def _refuse_overlap(declared: Topology, renumbered: Topology) -> None:
+    """Refuse a port that is declared for one listener and given to another: code that names it may mean either."""
+    owners = {port: name for name, ports in _ports_by_listener(declared) for port in ports}
+    for name, ports in _ports_by_listener(renumbered):
+        for port in filter(None, ports):
+            if (owner := owners.get(port, name)) != name:
+                raise UsageError(f"{name} would get port {port}, which is declared for {owner}; give another port base")
+
+
+def _ports_by_listener(topology: Topology) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for service in topology:
+        for listener in service.listeners:
+            yield f"{service.name}.{listener.kind}", listener.ports
 
 
 def _aliases(name: str, listener: Http | Grpc) -> tuple[str, ...]:

@@ -185,8 +185,7 @@ def test_a_port_base_that_meets_declared_ports_is_refused(project: tuple[Shell, 
     refused = shell.run("up", "--port-base", str(web + 1))
     assert refused.process.returncode == 2
     assert refused.err == [
-        f"mesh: port base {web + 1}: ports {web + 1} to {web + 3} are needed, and {web + 1} is a declared port of this "
-        "topology; give a base that meets none\n"
+        f"mesh: web.http would get port {web + 1}, which is declared for users.http; give another port base\n"
     ]
 
 

@@ -244,7 +244,7 @@ def test_contracts_served_as_rest_are_kept_from_foreign_pages_too(mesh: Mesh) ->
 @pytest.fixture
 def wide(tmp_path: Path) -> Iterator[Supervisor]:
     service = Service("web", http=Http(ports=(0,), app=PLAIN))
-    supervisor = Supervisor(Topology("test", service, folder=tmp_path), None, Options(host="0.0.0.0"))
+    supervisor = Supervisor(Topology("test", service, folder=tmp_path), Options(host="0.0.0.0"))
     supervisor.start()
     yield supervisor
     supervisor.stop()

@@ -124,12 +124,11 @@ def test_a_base_out_of_range_is_refused_with_the_range(shop: Topology, base: int
     assert str(refused.value) == f"port base {base}: 5 ports are needed; give one from 1 to 65531"
 
 
-def test_a_base_that_meets_a_declared_port_is_refused(shop: Topology) -> None:
+def test_a_base_that_gives_one_listener_the_declared_port_of_another_is_refused(shop: Topology) -> None:
     with pytest.raises(UsageError) as refused:
         renumber(shop, 50050, free=False)
     assert str(refused.value) == (
-        "port base 50050: ports 50050 to 50054 are needed, and 50051 is a declared port of this topology; give a base "
-        "that meets none"
+        "gateway.http would get port 50051, which is declared for user-service.grpc; give another port base"
     )
 
 

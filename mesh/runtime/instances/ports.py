@@ -72,7 +72,8 @@ def bind_all(
 ) -> None:
     """Bind every listener of the topology in this thread; PortError, with nothing left bound, if one is taken."""
     try:
-        with _kept_free(moved_ports(topology), host):
+        wanted = {port for service in topology for listener in service.listeners for port in listener.ports}
+        with _kept_free(moved_ports(topology) - wanted, host):
             for service in topology:
                 bind_instance(instances[service.name], service, host, patience=patience)
     except MeshError:

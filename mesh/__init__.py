@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
     from mesh.service import ServiceContext, current_service, state
-    from mesh.serving.exception_handlers import exception_handlers
+    from mesh.serving.http.exception_handlers import exception_handlers
     from mesh.topology.model import Address, Grpc, Http, Service, Topology
 
 __version__ = "0.1.0"
@@ -61,7 +61,7 @@ _FROM = {
     "mesh.service": ("ServiceContext", "current_service", "state"),
     "mesh.runtime.options": ("Options",),
     "mesh.runtime.supervisor": ("Supervisor",),
-    "mesh.serving.exception_handlers": ("exception_handlers",),
+    "mesh.serving.http.exception_handlers": ("exception_handlers",),
     "mesh.topology.model": ("Address", "Grpc", "Http", "Service", "Topology"),
 }
 _MODULE = {name: module for module, names in _FROM.items() for name in names}

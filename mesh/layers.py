@@ -22,6 +22,9 @@ from mesh.observing.journal import InFlight, Line, Span
 from mesh.service import ServiceContext, current_service_var
 from mesh.topology.model import Kind
 
+#: What a caller is told whose call was cut at the end of the grace period.
+STOPPED = "the service stopped before it answered"
+
 
 class Outcome:
     """What the caller was told: an HTTP status or the name of a gRPC code."""

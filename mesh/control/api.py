@@ -14,7 +14,7 @@ from mesh.control.guard import Guard
 from mesh.errors import Code, StatusError
 from mesh.runtime.messages import ServiceCommand, ServiceState, Snapshot, Stop
 from mesh.runtime.supervisor import Supervisor
-from mesh.serving.exception_handlers import exception_handlers
+from mesh.serving.http.exception_handlers import exception_handlers
 
 
 def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> ASGIApp:

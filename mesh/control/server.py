@@ -10,7 +10,8 @@ import threading
 from mesh.control.api import control_app
 from mesh.control.state import Running, parts_of
 from mesh.runtime.supervisor import Supervisor
-from mesh.serving.http_server import HttpServer, bind
+from mesh.serving.http.server import HttpServer
+from mesh.serving.server_sockets import bind
 from mesh.topology.model import Address
 
 #: Where the first mesh of a machine is steered; a further one takes any free port.

@@ -1,1 +1,1 @@
-"""Calls in: servers on real ports, each serving what a Swap points at."""
+"""Calls in: the listeners of a service, over HTTP and over gRPC."""

@@ -13,15 +13,16 @@ from starlette.types import ASGIApp
 from mesh.contract import Handlers, collect_handlers
 from mesh.observing.journal import Line
 from mesh.service import ServiceContext, current_service_var
-from mesh.serving.call_queue import CallQueue
-from mesh.serving.cross_site import CrossSiteGuard, is_loopback
-from mesh.serving.grpc_aio_handlers import LayeredAio
-from mesh.serving.grpc_dispatcher import MethodDispatcher
-from mesh.serving.grpc_handlers import Layered
-from mesh.serving.grpc_server import AioServer, GrpcServer, kind_of_server
-from mesh.serving.http_dispatcher import AppDispatcher, closed
-from mesh.serving.http_server import HttpServer, adopt, bind
-from mesh.serving.recording import recorded_app
+from mesh.serving.grpc.aio_handlers import LayeredAio
+from mesh.serving.grpc.call_queue import CallQueue
+from mesh.serving.grpc.dispatcher import MethodDispatcher
+from mesh.serving.grpc.handlers import Layered
+from mesh.serving.grpc.server import AioServer, GrpcServer, kind_of_server
+from mesh.serving.http.cross_site import CrossSiteGuard, is_loopback
+from mesh.serving.http.dispatcher import AppDispatcher, closed
+from mesh.serving.http.recording import recorded_app
+from mesh.serving.http.server import HttpServer
+from mesh.serving.server_sockets import adopt, bind
 from mesh.topology.model import Address, Grpc, Http
 
 

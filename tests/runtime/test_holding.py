@@ -17,7 +17,7 @@ from mesh import Address, Grpc, Http, Service, Topology
 from mesh.runtime.instances.port_owner import PortOwner, answers_for_localhost, port_owner
 from mesh.runtime.instances.ports import Patience, PortError, bind_all
 from mesh.runtime.messages import ServiceCommand
-from mesh.serving.http_server import bind
+from mesh.serving.server_sockets import bind
 from mesh.sockets import connect
 from mesh.topology.model import Kind
 

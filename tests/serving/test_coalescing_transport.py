@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mesh.serving.coalescing_transport import CoalescingTransport
+from mesh.serving.http.coalescing_transport import CoalescingTransport
 
 
 class Wire:

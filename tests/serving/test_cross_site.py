@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket
 from mesh import Address, Grpc, Http, Options, Service, Supervisor, Topology, proxy
 from mesh.observing.journal import Line, Span
 from mesh.pytest_plugin import Mesh
-from mesh.serving.cross_site import is_loopback
+from mesh.serving.http.cross_site import is_loopback
 
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "QUERY"]
 EVIL = "http://evil.example"

@@ -15,9 +15,9 @@ from mesh.contract.status import details_of_metadata
 from mesh.observing.journal import Line, Span
 from mesh.pytest_plugin import Mesh
 from mesh.service import ServiceContext
-from mesh.serving.grpc_calls import ActiveCalls
-from mesh.serving.grpc_dispatcher import MethodDispatcher
-from mesh.serving.grpc_handlers import Layered
+from mesh.serving.grpc.calls import ActiveCalls
+from mesh.serving.grpc.dispatcher import MethodDispatcher
+from mesh.serving.grpc.handlers import Layered
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")

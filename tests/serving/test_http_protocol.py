@@ -11,7 +11,7 @@ import pytest
 from misbehaving import say
 
 from mesh.pytest_plugin import Mesh
-from mesh.serving import http_protocol
+from mesh.serving.http import protocol
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 END = b"Connection: close\r\n\r\n"
@@ -111,7 +111,7 @@ def test_a_head_over_the_limits_is_refused(mesh: Mesh, content: bytes, status: i
 def test_a_head_that_does_not_come_ends_the_connection_and_nobody_elses(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEADERS_WITHIN", 0.2)
+    monkeypatch.setattr(protocol, "HEADERS_WITHIN", 0.2)
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
         connection.sendall(begun)
@@ -122,7 +122,7 @@ def test_a_head_that_does_not_come_ends_the_connection_and_nobody_elses(
 
 
 def test_slow_heads_are_not_kept_open_by_a_byte_now_and_then(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "HEADERS_WITHIN", 0.2)
+    monkeypatch.setattr(protocol, "HEADERS_WITHIN", 0.2)
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=0.05) as connection:
         connection.sendall(HEAD)
@@ -146,7 +146,7 @@ BODY = b"POST /api/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicati
 def test_an_announced_body_that_does_not_come_is_408_and_nobody_elses_affair(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(http_protocol, "BODY_WITHIN", 0.2)
+    monkeypatch.setattr(protocol, "BODY_WITHIN", 0.2)
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
         connection.sendall(BODY + b"Content-Length: 100\r\n\r\n" + begun)
@@ -161,7 +161,7 @@ def test_an_announced_body_that_does_not_come_is_408_and_nobody_elses_affair(
 
 def test_a_slow_body_is_waited_for_as_long_as_some_of_it_comes(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     order = b'{"user_id":1,"product_id":1,"quantity":1}'
-    monkeypatch.setattr(http_protocol, "BODY_WITHIN", 2.0)
+    monkeypatch.setattr(protocol, "BODY_WITHIN", 2.0)
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
         connection.sendall(BODY + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(order))
@@ -185,7 +185,7 @@ def test_pipelined_requests_are_answered_in_order(mesh: Mesh) -> None:
 
 
 def test_a_kept_connection_without_a_request_is_closed(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "KEPT_FOR", 0.2)
+    monkeypatch.setattr(protocol, "KEPT_FOR", 0.2)
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
         connection.sendall(HEAD + b"\r\n")

@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh.observing.exchanges import Exchanges
 from mesh.service import ServiceContext
-from mesh.serving.recording import recorded_app
+from mesh.serving.http.recording import recorded_app
 
 SCOPE = {"type": "http", "method": "GET", "raw_path": b"/users", "query_string": b"", "headers": []}
 

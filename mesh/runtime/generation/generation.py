@@ -19,7 +19,7 @@ from mesh.hosting.isolation import Isolation
 from mesh.runtime.generation.http_app import assemble
 from mesh.runtime.generation.lifespan import Lifespan
 from mesh.service import ServiceContext, current_service_var
-from mesh.serving.http_dispatcher import closed
+from mesh.serving.http.dispatcher import closed
 from mesh.topology.model import Service
 
 #: How often, twenty times a second, a generation is found without a call before it is ended.

@@ -21,7 +21,7 @@ from mesh.runtime.instances import process_group
 from mesh.runtime.instances.readiness import Readiness
 from mesh.runtime.messages import Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
-from mesh.serving.http_server import bind
+from mesh.serving.server_sockets import bind
 from mesh.topology.directory import variable_of
 from mesh.topology.model import Address, Kind, Service, Topology
 

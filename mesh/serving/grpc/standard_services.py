@@ -49,7 +49,7 @@ class StandardServices:
         from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
         from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-        from mesh.serving.health import Health
+        from mesh.serving.grpc.health import Health
 
         if self._health is None:
             self._health = Health()

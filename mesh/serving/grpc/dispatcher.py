@@ -10,10 +10,10 @@ import grpc
 
 from mesh.contract.servicers import Handler, Handlers
 from mesh.service import ServiceContext
-from mesh.serving.grpc_calls import ActiveCalls
-from mesh.serving.grpc_handlers import Layered
-from mesh.serving.recording import recorded_methods
-from mesh.serving.standard_services import StandardServices
+from mesh.serving.grpc.calls import ActiveCalls
+from mesh.serving.grpc.handlers import Layered
+from mesh.serving.grpc.recording import recorded_methods
+from mesh.serving.grpc.standard_services import StandardServices
 
 Layering = Callable[[str, Handler, ServiceContext, ActiveCalls], Layered]
 

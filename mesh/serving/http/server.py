@@ -4,43 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
-from mesh.serving.admission import Admission
-from mesh.serving.http_protocol import GuardedProtocol
-from mesh.topology.model import Address
-
-
-def bind(address: Address) -> socket.socket:
-    """A bound socket that does not listen yet; OSError where the address is taken or not to be had."""
-    bound = _socket(address)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((address.host, address.port))
-        bound.setblocking(False)
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
-def adopt(address: Address, descriptor: int) -> socket.socket:
-    """A socket for the address that another process has bound and goes on to hold; the descriptor stays open."""
-    bound = _socket(address, os.dup(descriptor))
-    bound.setblocking(False)
-    return bound
-
-
-def _socket(address: Address, descriptor: int | None = None) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    # With the protocol left at 0, asyncio sets no TCP_NODELAY and each request on a kept connection takes 44 ms.
-    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
-
+from mesh.serving.http.admission import Admission
+from mesh.serving.http.protocol import GuardedProtocol
 
 #: Seconds for a request that was cancelled to tell its caller so.
 CUT_WITHIN = 0.5

@@ -18,9 +18,9 @@ from mesh.contract.servicers import Handler, is_async
 from mesh.errors import Code
 from mesh.layers import in_time
 from mesh.service import ServiceContext
-from mesh.serving.grpc_calls import ActiveCalls, Attempt
-from mesh.serving.grpc_handlers import CANCEL_SECONDS, Layered
-from mesh.serving.grpc_status import CODES, cut
+from mesh.serving.grpc.calls import ActiveCalls, Attempt
+from mesh.serving.grpc.handlers import CANCEL_SECONDS, Layered
+from mesh.serving.grpc.status import CODES, cut
 
 
 class LayeredAio(Layered):

@@ -12,9 +12,9 @@ import grpc.aio
 
 from mesh.contract.servicers import Handlers, is_async
 from mesh.descriptors import limit
-from mesh.serving.call_queue import CallQueue, RefusingQueue
-from mesh.serving.grpc_dispatcher import MethodDispatcher
-from mesh.serving.http_dispatcher import STOPPED
+from mesh.layers import STOPPED
+from mesh.serving.grpc.call_queue import CallQueue, RefusingQueue
+from mesh.serving.grpc.dispatcher import MethodDispatcher
 from mesh.topology.model import Address
 
 #: Seconds in which calls that are cut at the end of the grace are told so, before their connections are closed.

@@ -9,12 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mesh.context import Call, call_from
 from mesh.contract.rest.exchange import BrokenStream, check_start, error_response, send_answer
 from mesh.errors import Code, StatusError
-from mesh.layers import Outcome, in_time, inbound, status_of
+from mesh.layers import STOPPED, Outcome, in_time, inbound, status_of
 from mesh.service import ServiceContext
-from mesh.serving.cross_site import CrossSiteGuard
-
-#: What a caller is told whose request the end of the grace has cut.
-STOPPED = "the service stopped before it answered"
+from mesh.serving.http.cross_site import CrossSiteGuard
 
 _CARRIED = frozenset({b"traceparent", b"idempotency-key", b"grpc-timeout"})
 

@@ -10,10 +10,10 @@ from mesh.context import Call
 from mesh.contract.backends.servicer_context import code_given, failure_of
 from mesh.errors import Code, StatusError
 from mesh.layers import Outcome, status_of
-from mesh.serving.grpc_status import CODES, Trailers, cut, trailers_of
+from mesh.serving.grpc.status import CODES, Trailers, cut, trailers_of
 
 if TYPE_CHECKING:
-    from mesh.serving.grpc_handlers import Layered
+    from mesh.serving.grpc.handlers import Layered
 
 
 class Attempt:

@@ -14,8 +14,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mesh.errors import Code
-from mesh.serving.admission import Admission
-from mesh.serving.coalescing_transport import CoalescingTransport
+from mesh.serving.http.admission import Admission
+from mesh.serving.http.coalescing_transport import CoalescingTransport
 
 MAX_URL = 16 * 1024
 MAX_HEADERS = 100

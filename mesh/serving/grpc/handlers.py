@@ -17,8 +17,8 @@ from mesh.errors import Code, StatusError
 from mesh.layers import in_time, inbound
 from mesh.observing.journal import InFlight
 from mesh.service import ServiceContext
-from mesh.serving.call_queue import refused
-from mesh.serving.grpc_calls import ActiveCalls, Attempt
+from mesh.serving.grpc.call_queue import refused
+from mesh.serving.grpc.calls import ActiveCalls, Attempt
 
 #: Seconds in which a stream whose client has left is known from one that has ended: grpc ends the requests of both in
 #: the same way, and tells of the cancellation just after that (in 2 ms at most, measured with grpcio 1.85).

@@ -131,7 +131,7 @@ class ImportScope:
         if self._is_overlay(name):
             spec: ModuleSpec | None = ModuleSpec(name, OverlayLoader(self), is_package=True)
         elif self._is_copy(name):
-            spec = self._copy(name)
+            spec = self._with_own_loader(_shared_spec(name))
         else:
             folders = self._overlays.get(head) if rest and "." not in rest else None
             if name == self.package:
@@ -222,24 +222,24 @@ class ImportScope:
         spec = self._found.pop(name, None)
         if spec is not None:
             return spec
-        folders = self._search if path is None else path
         if name in self._installed:
-            folders = SearchPath.shared()
+            return self._with_own_loader(_shared_spec(name))
+        folders = self._search if path is None else path
         file = self._directories.source(folders, name.rpartition(".")[2], self.is_loading)
         if file is not None:
             return spec_from_file_location(name, file, loader=ServiceLoader(name, file, self))
-        spec = PathFinder.find_spec(name, folders)
-        if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = ServiceLoader(name, spec.loader.path, self)
-        elif spec is not None and isinstance(spec.loader, ExtensionFileLoader):
-            spec.loader = ServiceExtensionLoader(name, spec.loader.path, self)
-        return spec
+        return self._with_own_loader(PathFinder.find_spec(name, folders))
 
-    def _copy(self, name: str) -> ModuleSpec | None:
-        spec = _shared_spec(name)
-        if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            return spec_from_file_location(name, spec.loader.path, loader=ServiceLoader(name, spec.loader.path, self))
-        return None
+    def _with_own_loader(self, found: ModuleSpec | None) -> ModuleSpec | None:
+        """A copy of the spec, which may be that of a module that others have loaded."""
+        if found is None:
+            return None
+        spec = KeyedSpec.of(found, found.name)
+        if isinstance(spec.loader, SourceFileLoader):
+            spec.loader = ServiceLoader(spec.name, spec.loader.path, self)
+        elif isinstance(spec.loader, ExtensionFileLoader):
+            spec.loader = ServiceExtensionLoader(spec.name, spec.loader.path, self)
+        return spec
 
     def _search_again(self) -> None:
         """The folders of the service's own: its roots, and what its code has put into `sys.path`."""

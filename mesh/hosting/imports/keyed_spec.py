@@ -16,7 +16,9 @@ class KeyedSpec(ModuleSpec):
     def of(cls, spec: ModuleSpec, key: str, keep_key: bool = False) -> KeyedSpec:
         """A copy of the spec. keep_key: for `importlib.reload`, which does not say when it begins and ends."""
         copy = cls.__new__(cls)
-        copy.__dict__.update({name: value for name, value in vars(spec).items() if name != "name"})
+        copy.__dict__.update(
+            {name: value for name, value in vars(spec).items() if name not in ("name", "_initializing")}
+        )
         copy._key, copy._plain, copy._keeps_key = key, spec.name, keep_key
         return copy
 

@@ -1,1 +1,1 @@
-"""What should run: frozen descriptions, and how they are read."""
+"""Declared topologies: frozen descriptions, and the code that reads them."""

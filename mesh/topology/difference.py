@@ -1,4 +1,4 @@
-"""What has changed between two readings of a topology. Pure."""
+"""The difference between two readings of a topology. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mesh.topology.model import Topology
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Names of services: those declared no more, those declared otherwise, and those declared anew."""
+    """Names of services: removed, changed and added ones."""
 
     gone: frozenset[str]
     changed: frozenset[str]
@@ -17,7 +17,7 @@ class Difference:
 
 
 def difference(before: Topology, after: Topology) -> Difference:
-    """What stays as it was is in none of the three; a change of the project's protos is a change of every service."""
+    """Return what has changed between the two; a change of the project's protos changes every service."""
     old, new = ({service.name: service for service in topology} for topology in (before, after))
     kept = old.keys() & new.keys()
     changed = {name for name in kept if old[name] != new[name] or before.protos != after.protos}

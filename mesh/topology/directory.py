@@ -1,4 +1,4 @@
-"""Where each listener is found: where it runs here, else where the environment or the declaration says."""
+"""Addresses of listeners: where they run here, or else as the environment or the declaration says."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ KINDS: tuple[Kind, ...] = ("http", "grpc")
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What a caller needs to know of the services it may call.
+    """What a caller needs to know about the services it may call.
 
     addresses: of each listener, by service and kind. services: full names of the protobuf services behind each
     service's gRPC listener, where they are declared. descriptors: files with a serialized FileDescriptorSet in which
-    those are described, by service. contracts: of services that run here, as their servicers say; grows as they come.
+    those are described, by service. contracts: of services that run here, as their servicers report them.
     """
 
     addresses: Mapping[tuple[str, Kind], Address] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Directory:
         compiled: Mapping[str, tuple[Path, ...]] | None = None,
         contracts: dict[str, Any] | None = None,
     ) -> Directory:
-        """The directory of a topology of which `running` runs here; what does not is expected on loopback."""
+        """Return the directory of a topology of which `running` runs here; the rest is expected on loopback."""
         expected = {
             (service.name, listener.kind): address_from_environment(service.name, listener.kind)
             or Address("127.0.0.1", listener.ports[0])
@@ -51,9 +51,9 @@ class Directory:
         return cls({**expected, **running}, services, descriptors, {} if contracts is None else contracts)
 
     def names(self, declared: Topology) -> dict[tuple[str, int], Address]:
-        """Return the hosts and ports under which services' code may know each listener.
+        """Return the host names and ports under which code may address each listener.
 
-        These are the service's name, as under Compose, and this machine, each with the declared port, and the aliases.
+        These are the service's name, as under Compose, and those of this machine, each with the declared port.
         """
         known: dict[tuple[str, int], Address] = {}
         for service in declared:
@@ -66,13 +66,13 @@ class Directory:
         return known
 
     def described(self, *services: str) -> bytes:
-        """One serialized FileDescriptorSet of all that describes these services; empty where nothing does."""
+        """Return one serialized FileDescriptorSet that describes these services; empty if none is described."""
         files = dict.fromkeys(path for service in services for path in self.descriptors.get(service, ()))
-        # Serialized messages one behind the other are one message with the fields of all.
+        # Concatenated serialized messages are one message with the fields of all.
         return b"".join(path.read_bytes() for path in files)
 
     def address(self, service: str, kind: Kind) -> Address:
-        """Where the listener is found; UsageError for one that is neither declared nor named by the environment."""
+        """Return the listener's address; raises UsageError if neither the topology nor the environment has one."""
         found = self.addresses.get((service, kind)) or address_from_environment(service, kind)
         if found is None:
             self.require(service)
@@ -82,7 +82,7 @@ class Directory:
         return found
 
     def require(self, service: str) -> None:
-        """Raise UsageError, with the nearest name, where neither the topology nor the environment knows the service."""
+        """Raise UsageError, suggesting the nearest name, if neither topology nor environment knows the service."""
         known = {name for name, _ in self.addresses} | self.services.keys() | self.contracts.keys()
         if service not in known and not any(variable_of(service, kind) in os.environ for kind in KINDS):
             raise UsageError(no_such("service", service, sorted(known)))
@@ -92,12 +92,12 @@ class Directory:
 
 
 def variable_of(service: str, kind: Kind) -> str:
-    """The environment variable that says where a service that is not run here is found."""
+    """Return the environment variable with the address of a service that does not run here."""
     return f"MESH_{service.upper().replace('-', '_')}_{kind.upper()}"
 
 
 def address_from_environment(service: str, kind: Kind) -> Address | None:
-    """The address the environment names; UsageError when it names none of the form host:port."""
+    """Return the address in the environment, if any; raises UsageError if it is not of the form host:port."""
     variable = variable_of(service, kind)
     if not (text := os.environ.get(variable)):
         return None

@@ -1,4 +1,4 @@
-"""A Topology out of a Python module: `module:attribute`."""
+"""Imports a Topology from a Python module: `module:attribute`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mesh.topology.model import Topology
 
 
 def import_topology(target: str, folder: Path, again: bool = False) -> tuple[Topology, Path | None]:
-    """The Topology that `module:attribute` is, or that the function of that name returns, and the module's file.
+    """Return the Topology that `module:attribute` is or returns, and the module's file.
 
-    folder: where the module is looked for first; it leads sys.path for the time of the import. again: whether the
-        module is executed anew though it was imported before; what it imports itself is not.
+    folder: searched for the module first; it leads sys.path during the import. again: execute the module again even if
+        it was imported before; the modules it imports are not executed again.
 
-    Raises UsageError where there is no such module or attribute, or it is no Topology; MeshError, with the module's own
-    error as its cause, where that code fails.
+    Raises UsageError if there is no such module or attribute, or it is not a Topology; MeshError, with the module's own
+    error as its cause, if that code fails.
     """
     reference = Reference.parse(target)
     with _leading(folder):
@@ -63,12 +63,12 @@ def _module(name: str, folder: Path) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
-            raise UsageError(f"there is no module {error.name!r}; looked in {folder} and in sys.path") from None
+            raise UsageError(f"no module named {error.name!r}; looked in {folder} and in sys.path") from None
         raise
 
 
 def _module_of_file(file: Path) -> Any:
-    """The module that this file is, as a module of the file's name."""
+    """Return the module that this file already is, as a module of the file's name."""
     if not file.is_file():
         raise UsageError(f"there is no file {file}")
     with _leading(file.parent):
@@ -76,9 +76,9 @@ def _module_of_file(file: Path) -> Any:
 
 
 def _executed_anew(module: Any) -> Any:
-    """The module as its file is now, in the place of the one so far; where that fails, nothing has changed."""
+    """Replace the module by what its file holds now, and return it; if that fails, nothing has changed."""
     fresh = importlib.util.module_from_spec(module.__spec__)
-    # From its text: the bytecode beside it may be of the edit before.
+    # From source: the bytecode beside it may predate the last edit.
     code = compile(Path(module.__file__).read_bytes(), module.__file__, "exec", dont_inherit=True)
     sys.modules[module.__name__] = fresh
     try:
@@ -94,13 +94,13 @@ def _attribute(module: Any, path: str, target: str) -> Any:
     for name in path.split("."):
         if not hasattr(found, name):
             hint = did_you_mean(name, [word for word in vars(module) if not word.startswith("_")])
-            raise UsageError(f"{target}: there is no {name!r} in {module.__name__}{hint}")
+            raise UsageError(f"{target}: {module.__name__} has no {name!r}{hint}")
         found = getattr(found, name)
     return found
 
 
 def _told(error: BaseException) -> str:
-    """The error in one sentence, with the line of the user's code that it came from."""
+    """Return the error as one sentence, with the line of the user's code that raised it."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""The topology to run: found, read, and checked; or every mistake in it at once."""
+"""Finds, reads and checks the topology to run; reports every mistake in it at once."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _NAMES = ("mesh.toml", "pyproject.toml")
 
 
 def load(target: str | None, folder: Path, default: Callable[[], Topology], again: bool = False) -> Topology:
-    """The topology that `target` names, or that is declared in `folder` or above it, or the default one.
+    """Return the topology that `target` names, or that is declared in `folder` or above it, or the default one.
 
     target: `path/to/mesh.toml` or `module:attribute`, both relative to `folder`, as are the folders that such a module
-        names; a service that names no root has `folder`. Without one, the nearest folder from
-        `folder` up that holds a mesh.toml, or a pyproject.toml with [tool.mesh], declares it; mesh.toml goes first.
-    default: what runs where nothing is declared; its folder is then `folder`.
-    again: whether it is read once more, since what declares it has changed.
+        names; a service that names no root has `folder`. Without a target, the nearest folder from
+        `folder` up with a mesh.toml, or a pyproject.toml with [tool.mesh], declares it; mesh.toml takes precedence.
+    default: what runs if nothing is declared; its folder is then `folder`.
+    again: read once more, because the declaration has changed.
 
-    Raises UsageError for a target or a file that is not there or can not be read, TopologyError for one with mistakes,
-    and MeshError where the user's module fails.
+    Raises UsageError for a target or a file that does not exist or cannot be read, TopologyError for mistakes in it,
+    and MeshError if the user's module fails.
     """
     folder = Path(os.path.abspath(folder))
     if target is None:
@@ -43,16 +43,16 @@ def load(target: str | None, folder: Path, default: Callable[[], Topology], agai
 
 
 def read_file(file: Path, folder: Path, looked: Sequence[Path] = ()) -> Topology:
-    """The topology that a mesh.toml or pyproject.toml declares; raises as `load` does.
+    """Return the topology that a mesh.toml or pyproject.toml declares; raises as `load` does.
 
-    folder: messages name the file relative to it, where it lies below.
-    looked: where a topology was looked for, to be told if the file declares no service.
+    folder: messages name the file relative to it, if it lies below.
+    looked: where a topology was looked for, named if the file declares no service.
     """
     file = Path(os.path.abspath(file))
     shown = file.relative_to(folder) if file.is_relative_to(folder) else file
     text = _text(file, shown)
     if file.name == "pyproject.toml" and not _declares(text, shown):
-        raise UsageError(f"{shown}: there is no [tool.mesh] table in it")
+        raise UsageError(f"{shown}: it has no [tool.mesh] table")
     topology = read(text, file, shown)
     if not topology.services:
         where = ", ".join(str(place) for place in looked or [file])
@@ -61,7 +61,7 @@ def read_file(file: Path, folder: Path, looked: Sequence[Path] = ()) -> Topology
 
 
 def declares_itself(folder: Path) -> Path | None:
-    """The file in this very folder that declares a topology: mesh.toml, else a pyproject.toml with [tool.mesh]."""
+    """Return the file in this folder that declares a topology: mesh.toml, else a pyproject.toml with [tool.mesh]."""
     for file in (folder / name for name in _NAMES):
         if os.path.isfile(file) and (file.name == "mesh.toml" or _declares(_text(file, file), file)):
             return file
@@ -79,7 +79,7 @@ def _declared(folder: Path, default: Callable[[], Topology]) -> Topology:
 
 
 def _anchored(topology: Topology, source: Path | None, folder: Path) -> Topology:
-    """The topology of a Python module, its folders relative to `folder` as those of a mesh.toml are to its own."""
+    """Return the topology of a Python module with its folders relative to `folder`."""
     services = [
         replace(
             service,
@@ -105,7 +105,7 @@ def _below(folder: Path, place: Path) -> Path:
 
 
 def _declares(text: str, shown: Path) -> bool:
-    """Whether a pyproject.toml has a [tool.mesh] table; one that does not speak of it is not even parsed."""
+    """Return whether a pyproject.toml has a [tool.mesh] table; one that does not mention it is not parsed."""
     if "mesh" not in text:
         return False
     tool = parse(text, shown).get("tool")
@@ -118,7 +118,7 @@ def _text(file: Path, shown: Path) -> str:
     except FileNotFoundError:
         raise UsageError(f"there is no file {shown}; looked for {file}") from None
     except OSError as error:
-        raise UsageError(f"{shown} can not be read: {error.strerror}") from None
+        raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""A topology as declared: frozen, and free of anything that runs."""
+"""A topology as declared: frozen, and independent of anything that runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Isolation = Literal["thread", "process"]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host and a port; port 0 asks for any free one."""
+    """A host and a port; port 0 requests any free one."""
 
     host: str
     port: int
@@ -23,14 +23,14 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Reads `host:port` or `[v6]:port`; raises ValueError for anything else."""
+        """Parse `host:port` or `[v6]:port`; raises ValueError for anything else."""
         host, colon, port = text.rpartition(":")
         if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError(f"{text!r} is not an address of the form host:port")
         return cls(host.strip("[]"), int(port))
 
 
-#: Stands in an alias for every spelling of this machine: `localhost`, `127.0.0.1`, `::1`, its host name, ...
+#: In an alias, matches every spelling of this machine: `localhost`, `127.0.0.1`, `::1`, its host name, ...
 LOOPBACK = "localhost"
 
 
@@ -38,7 +38,7 @@ LOOPBACK = "localhost"
 class Http:
     """A service's HTTP listener.
 
-    ports: one server answers on all of them.
+    ports: one server listens on all of them.
     app: an ASGI or WSGI application or a factory of one, as an object or as `"module:attribute"`; without one the
         listener serves the REST API of the service's own contract.
     contracts: names of services whose contracts are mounted under `prefix`, beside the app, over their gRPC channels.
@@ -47,7 +47,7 @@ class Http:
         the aliases; `.shop.test` is `shop.test` and every name below it, `*` is any.
     origins: origins (`https://shop.test`) whose pages may send requests that change something and open WebSockets,
         beside those on loopback and those that the application allows by CORS; `*` is any.
-        Neither is looked at where mesh listens more widely than on loopback.
+        Neither is checked if mesh listens beyond loopback.
     unknown_fields: whether the contracts served here refuse a field they do not know, or ignore it as Envoy does.
     """
 
@@ -72,7 +72,7 @@ class Grpc:
 
     servicers: classes, objects, or functions that take the server; as objects or as `"module:attribute"`.
     services: full names of the protobuf services behind it (`"user.UserService"`); callers and mounts find the contract
-        by them even where the service itself is not run. Without them they are found out from the servicers.
+        by them even if the service itself does not run. Without them they are read from the servicers.
     aliases: `host:port` pairs under which other services' code knows this listener.
     workers: threads for plain methods. queue: calls that may wait for one. queue_seconds: how long each may wait before
         it gets RESOURCE_EXHAUSTED.
@@ -97,16 +97,16 @@ class Grpc:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: what it listens on, what it needs, and where its code stands.
+    """One service: its listeners, its dependencies, and the location of its code.
 
-    root: import root and working folder of its own; None where it has none.
+    root: its own import root and working folder, if any.
     env: environment variables that this service alone sees.
     protos: folders of .proto files for this service alone.
-    command: a child process in place of Python code, as typed in a shell.
+    command: a child process instead of Python code, as typed in a shell.
     ready: when a command counts as ready: `"port"`, or an HTTP path such as `"/health"`.
     watch: patterns of further files below `root` whose change reloads the service.
-    private: installed packages that are executed for this service, beside those that mesh knows; shared: those of
-        these that are not.
+    private: installed packages that are executed separately for this service, beside those that mesh knows; shared:
+        exceptions from these.
     """
 
     name: str
@@ -133,9 +133,9 @@ class Topology:
     """A named set of services.
 
     folder: the project's folder; `.mesh/` is kept there.
-    source: the file that declares the topology, None where none is known.
+    source: the file that declares the topology, if known.
     protos: folders of .proto files for every service.
-    descriptors: files with a serialized FileDescriptorSet, for contracts whose protos are compiled already.
+    descriptors: files with a serialized FileDescriptorSet, for contracts whose protos are already compiled.
     """
 
     name: str
@@ -168,18 +168,18 @@ class Topology:
         return iter(self.services)
 
     def __getitem__(self, name: str) -> Service:
-        """The service of that name; KeyError where there is none."""
+        """Return the service of that name; raises KeyError if there is none."""
         for service in self.services:
             if service.name == name:
                 return service
         raise KeyError(name)
 
     def listener_names(self) -> list[str]:
-        """`service.kind` of every listener, in declared order."""
+        """Return `service.kind` of every listener, in declared order."""
         return [f"{service.name}.{listener.kind}" for service in self for listener in service.listeners]
 
     def with_services(self, services: Sequence[Service]) -> Topology:
-        """The same topology with other services."""
+        """Return the same topology with other services."""
         return Topology(
             self.name,
             *services,
@@ -191,5 +191,5 @@ class Topology:
 
 
 def without_listener(service: Service, kind: Kind) -> Service:
-    """The service with one listener left out; what stood behind it is still there for the others."""
+    """Return the service with one listener left out; the others still have the code behind it."""
     return replace(service, http=None) if kind == "http" else replace(service, grpc=None)

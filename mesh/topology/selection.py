@@ -1,4 +1,4 @@
-"""Which part of a topology runs here, on which ports, and in which order."""
+"""The part of a topology that runs here, its ports, and its start order."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Selection:
 def select(
     topology: Topology, only: Sequence[str] = (), excluded: Sequence[str] = (), with_deps: bool = False
 ) -> Selection:
-    """Select the services and listeners of `only` (all if it is empty), less those of `excluded`.
+    """Return the services and listeners of `only` (all if it is empty), less those of `excluded`.
 
     A name is a service's (`user-service`) or a listener's (`user-service.grpc`): a listener in `only` runs its service
-    with this listener, in `excluded` it runs it with the others. with_deps adds what the services of `only` depend on,
-    whole, however deep. A service whose every listener is left out is left out.
+    with only this listener, in `excluded` with the others. with_deps adds everything that the services of `only` depend
+    on. A service without any listener left is left out.
 
-    Raises UsageError for a name that there is not, and for a selection that leaves nothing.
+    Raises UsageError for an unknown name, and for a selection that leaves nothing.
     """
     wanted = _listeners_by_service(topology, only or [service.name for service in topology])
     unwanted = _listeners_by_service(topology, excluded)
@@ -43,18 +43,18 @@ def select(
     ]
     kept = [service for service in picked if service.listeners or not topology[service.name].listeners]
     if not kept:
-        raise UsageError(f"nothing is left to run of {_listed([service.name for service in topology])}")
+        raise UsageError(f"nothing is left to run out of {_listed([service.name for service in topology])}")
     return Selection(topology, topology.with_services(kept))
 
 
 def renumber(topology: Topology, port_base: int | None, free: bool) -> Topology:
-    """The topology on other ports, in declared order: from `port_base` up, or with `free` each on any free one (0).
+    """Return the topology on other ports, in declared order: from `port_base` up, or any free ports (0) with `free`.
 
-    The declared `service:port` and `localhost:port` become aliases of its listener, so that code which names them still
-    reaches this copy, and never another one that runs at the declared ports. Renumber before selecting, for the numbers
-    to be the same whatever is selected.
+    The declared `service:port` and `localhost:port` become aliases of the listener, so that code which uses them
+    reaches this copy and never another one that runs on the declared ports. Renumber before selecting, so that the
+    numbers are the same whatever is selected.
 
-    Raises UsageError for a base that leaves the ports 1 to 65535 or meets declared ones, and for a base with `free`.
+    Raises UsageError for a base that leaves 1 to 65535 or overlaps declared ports, and for a base with `free`.
     """
     if port_base is None and not free:
         return topology
@@ -71,9 +71,9 @@ def renumber(topology: Topology, port_base: int | None, free: bool) -> Topology:
 
 
 def start_order(topology: Topology) -> list[list[str]]:
-    """The names of the services in waves: those of a wave start together, once all waves before it are ready.
+    """Return the names of the services in waves: each wave starts together, once all waves before it are ready.
 
-    A dependency that is not run here is taken as there. Raises UsageError that shows the circle, if there is one.
+    A dependency that does not run here is taken as ready. Raises UsageError that shows the circle, if there is one.
     """
     if found := circle(topology):
         raise UsageError(f"depends_on goes round in a circle: {' -> '.join(found)}")
@@ -87,13 +87,13 @@ def start_order(topology: Topology) -> list[list[str]]:
 
 
 def check_ports(topology: Topology) -> None:
-    """Raises TopologyError where two listeners have one port; both are named. Port 0 is never shared."""
+    """Raise TopologyError if two listeners have the same port, naming both. Port 0 never counts as shared."""
     if mistakes := port_mistakes(topology):
         raise TopologyError(mistakes)
 
 
 def _listeners_by_service(topology: Topology, names: Sequence[str]) -> dict[str, frozenset[Kind]]:
-    """The listeners that the names mean, by service."""
+    """Return the listeners that the names select, by service."""
     found: dict[str, frozenset[Kind]] = {}
     for name in names:
         service, kinds = _named(topology, name)
@@ -124,7 +124,7 @@ def _with_only(service: Service, kinds: frozenset[Kind]) -> Service:
 
 
 def _dependencies(topology: Topology, names: list[str]) -> list[str]:
-    """What these services depend on, however deep."""
+    """Return all dependencies of these services, direct and indirect."""
     known = {service.name for service in topology}
     seen = list(names)
     for name in seen:

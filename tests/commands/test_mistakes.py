@@ -27,7 +27,7 @@ def test_an_unknown_service_is_told_the_nearest_and_all_names(mesh_command: RunM
         (["up", "--port-base", "6000", "--free-ports"], "a port base and free ports exclude each other; give one"),
         (["up", "nowhere/mesh.toml"], "there is no file nowhere/mesh.toml; looked for /"),
         (["up", "nowhere"], "'nowhere' is neither a file such as path/to/mesh.toml nor a module:attribute"),
-        (["up", "nowhere:thing"], "there is no module 'nowhere'; looked in /"),
+        (["up", "nowhere:thing"], "no module named 'nowhere'; looked in /"),
         (
             ["up", "--pin", "--processes"],
             f"--pin would keep the processes of {NAMES} on that processor, too; leave it out",

@@ -206,7 +206,7 @@ def test_a_named_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_files_place_is_told(tmp_path: Path) -> None:
     (tmp_path / "mesh.toml").mkdir()
-    with pytest.raises(UsageError, match=r"^mesh\.toml can not be read: Is a directory$"):
+    with pytest.raises(UsageError, match=r"^mesh\.toml cannot be read: Is a directory$"):
         load("mesh.toml", tmp_path, store)
 
 
@@ -276,7 +276,7 @@ command = "x"
         'after it, not "/api/"',
         "mesh.toml:7: services.gateway.depends_on: there is no service 'usr'; there are gateway, user-service, Web_; "
         "did you mean 'user-service'?",
-        "mesh.toml:10: services.user-service.http.port: 5001 is the port of gateway.http already; give "
+        "mesh.toml:10: services.user-service.http.port: 5001 is already the port of gateway.http; give "
         "user-service.http another, or 0 for any free one",
         'mesh.toml:11: services.user-service.isolation: expected "thread" or "process", not "processes"; '
         "did you mean 'process'?",
@@ -285,8 +285,7 @@ command = "x"
         "mesh.toml:15: services.user-service.grpc.port: expected a whole number from 0 to 65535 (0 for any free port), "
         'not "abc"',
         'mesh.toml:17: services.user-service.grpc.aliases: expected a list, each item "host:port", not ["users"]',
-        "mesh.toml:21: services.Web_.http.app: not beside command, whose process serves its own app; leave one of "
-        "them out",
+        "mesh.toml:21: services.Web_.http.app: not allowed with command, which serves its own app; remove one of them",
         'mesh.toml:22: services.Web_.ready: expected "port", or a path such as "/health", not "health"',
         'mesh.toml:23: services.Web_.env: expected a table of texts, numbers, true or false, not {"A": ["1"]}',
         "mesh.toml:25: service: there is no such key; known are mesh, services; did you mean 'services'?",
@@ -328,7 +327,7 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         ),
         (
             "http = {port = 1, app = 'a:a', prefix = '/api'}",
-            "2: services.a.http.prefix: expected contract beside it: the services whose contracts it leads to",
+            "2: services.a.http.prefix: expected contract beside it: the services whose contracts to mount",
         ),
         (
             "http = {port = 1, contract = ['b']}",
@@ -340,15 +339,15 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         ),
         (
             "command = 'x'\ngrpc = {port = 1, servicers = ['a:A']}",
-            "3: services.a.grpc.servicers: not beside command, whose process brings its own; leave one of them out",
+            "3: services.a.grpc.servicers: not allowed with command, which brings its own; remove one of them",
         ),
         (
             "command = 'x'\nhttp = {port = 1, hosts = ['shop.test']}",
-            "3: services.a.http.hosts: not beside command, whose process decides about that itself",
+            "3: services.a.http.hosts: not allowed with command, which decides that itself; remove it",
         ),
         (
             "command = 'x'\nhttp = {port = 1, origins = ['*']}",
-            "3: services.a.http.origins: not beside command, whose process decides about that itself",
+            "3: services.a.http.origins: not allowed with command, which decides that itself; remove it",
         ),
         ("command = 'x'\ndepends_on = ['a']", "3: services.a.depends_on: goes round in a circle: a -> a"),
     ],
@@ -437,12 +436,12 @@ shop = Topology("shop", web, api, protos=[Path("api")])
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ("mesh_shop_used:shp", "mesh_shop_used:shp: there is no 'shp' in mesh_shop_used; did you mean 'shop'?"),
+        ("mesh_shop_used:shp", "mesh_shop_used:shp: mesh_shop_used has no 'shp'; did you mean 'shop'?"),
         (
             "mesh_shop_used:number",
             "mesh_shop_used:number is of type int; expected a mesh.Topology, or a function returning one",
         ),
-        ("mesh_shop_gone:shop", "there is no module 'mesh_shop_gone'; looked in {folder} and in sys.path"),
+        ("mesh_shop_gone:shop", "no module named 'mesh_shop_gone'; looked in {folder} and in sys.path"),
         ("shop", "'shop' is neither a file such as path/to/mesh.toml nor a module:attribute"),
         (
             "mesh_shop_used:broken",

@@ -87,7 +87,9 @@ def test_a_name_like_no_other_is_told_all(shop: Topology) -> None:
 
 
 def test_a_selection_that_leaves_nothing_is_refused(shop: Topology) -> None:
-    with pytest.raises(UsageError, match=r"^nothing is left to run of gateway, user-service, order-service, worker$"):
+    with pytest.raises(
+        UsageError, match=r"^nothing is left to run out of gateway, user-service, order-service, worker$"
+    ):
         select(shop, ["user-service.grpc"], ["user-service.grpc"])
 
 
@@ -162,5 +164,5 @@ def test_two_listeners_with_one_port_are_both_named() -> None:
     with pytest.raises(TopologyError) as refused:
         check_ports(clash)
     assert str(refused.value) == (
-        "services.b.grpc.port: 5001 is the port of a.http already; give b.grpc another, or 0 for any free one"
+        "services.b.grpc.port: 5001 is already the port of a.http; give b.grpc another, or 0 for any free one"
     )

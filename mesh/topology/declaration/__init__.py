@@ -1,1 +1,1 @@
-"""mesh.toml: read, checked, and every mistake reported at once."""
+"""mesh.toml: reading it, checking it, and reporting every mistake at once."""

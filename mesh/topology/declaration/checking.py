@@ -1,4 +1,4 @@
-"""Whether the services of a topology fit together: names, ports, dependencies, contracts."""
+"""Checks that the services of a topology fit together: names, ports, dependencies, contracts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mesh.topology.model import Service, Topology
 
 
 def check(topology: Topology) -> list[Mistake]:
-    """Every way in which the services do not fit together, in declared order; none for a topology that can run."""
+    """Return every conflict between the services, in declared order; empty for a topology that can run."""
     found = [mistake for service in topology for mistake in _service_mistakes(topology, service)]
     return [
         *_project_mistakes(topology),
@@ -24,7 +24,7 @@ def check(topology: Topology) -> list[Mistake]:
 
 
 def port_mistakes(topology: Topology) -> list[Mistake]:
-    """Two listeners with one port; port 0 is never shared."""
+    """Yield a mistake for each port that two listeners share; port 0 never counts as shared."""
     owners: dict[int, str] = {}
     found = []
     for service in topology:
@@ -34,7 +34,7 @@ def port_mistakes(topology: Topology) -> list[Mistake]:
                 if port in owners:
                     word = "ports" if len(listener.ports) > 1 else "port"
                     problem = (
-                        f"{port} is the port of {owners[port]} already; give {name} another, or 0 for any free one"
+                        f"{port} is already the port of {owners[port]}; give {name} another, or 0 for any free one"
                     )
                     found.append(Mistake(f"services.{name}.{word}", problem))
                 owners.setdefault(port, name)
@@ -42,7 +42,7 @@ def port_mistakes(topology: Topology) -> list[Mistake]:
 
 
 def circle(topology: Topology) -> list[str] | None:
-    """One circle of dependencies, its first name repeated at the end; None where there is none."""
+    """Return one circle of dependencies, its first name repeated at the end, or None."""
     needs = {service.name: service.depends_on for service in topology}
     done: set[str] = set()
 
@@ -71,7 +71,7 @@ def _project_mistakes(topology: Topology) -> Iterator[Mistake]:
             yield Mistake("mesh.protos", f"there is no folder {folder}")
     names = [service.name for service in topology]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield Mistake(f"services.{name}", "two services have this name; rename one")
+        yield Mistake(f"services.{name}", "two services have this name; rename one of them")
 
 
 def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]:
@@ -87,7 +87,7 @@ def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]
 
 
 def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
-    """A service has Python code or a command, and not both."""
+    """Yield the mistakes in what a service runs: it has Python code or a command, not both."""
     servicers = service.grpc.servicers if service.grpc else ()
     if service.command is None:
         if not service.listeners:
@@ -96,14 +96,12 @@ def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
             yield Mistake(f"{key}.grpc", 'expected servicers, such as ["module:UserServicer"]')
         return
     if service.http and service.http.app is not None:
-        yield Mistake(f"{key}.http.app", "not beside command, whose process serves its own app; leave one of them out")
+        yield Mistake(f"{key}.http.app", "not allowed with command, which serves its own app; remove one of them")
     for word, values in (("hosts", service.http.hosts), ("origins", service.http.origins)) if service.http else ():
         if values:
-            yield Mistake(f"{key}.http.{word}", "not beside command, whose process decides about that itself")
+            yield Mistake(f"{key}.http.{word}", "not allowed with command, which decides that itself; remove it")
     if servicers:
-        yield Mistake(
-            f"{key}.grpc.servicers", "not beside command, whose process brings its own; leave one of them out"
-        )
+        yield Mistake(f"{key}.grpc.servicers", "not allowed with command, which brings its own; remove one of them")
 
 
 def _http_mistakes(key: str, service: Service) -> Iterator[Mistake]:
@@ -111,7 +109,7 @@ def _http_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     if http is None:
         return
     if http.prefix and not http.contracts:
-        yield Mistake(f"{key}.http.prefix", "expected contract beside it: the services whose contracts it leads to")
+        yield Mistake(f"{key}.http.prefix", "expected contract beside it: the services whose contracts to mount")
     if http.app is None and not http.contracts and not service.grpc and service.command is None:
         yield Mistake(f"{key}.http", 'expected app, such as "module:app", or servicers under grpc to serve over HTTP')
 

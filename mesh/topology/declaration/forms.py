@@ -1,4 +1,4 @@
-"""The forms that a value in mesh.toml can have: how each is read, and how it is described where it is not met."""
+"""The forms of values in mesh.toml: how each is read, and how an error describes it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Form:
     """A kind of value.
 
     expected: what to write, for the sentence "expected ..., not ...".
-    read: the value as the model holds it; raises ValueError for one that is not of this form.
-    schema: the same as a JSON Schema.
-    words: the values there are, where they can be listed.
+    read: returns the value as the model holds it; raises ValueError for one not of this form.
+    schema: the same as JSON Schema.
+    words: the allowed values, if they can be listed.
     """
 
     expected: str
@@ -34,35 +34,35 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with these keys; `shorthand` is the key that a bare number in the table's place stands for."""
+    """A table with these keys; a bare number instead of the table is read as the value of `shorthand`."""
 
     keys: Mapping[str, Form | Table]
     shorthand: str | None = None
 
 
 def one_of(*words: str) -> Form:
-    """One of these words."""
+    """Return the form of a word that is one of these."""
     expected = " or ".join(f'"{word}"' for word in words)
     return Form(expected, lambda value: _text(value, words.__contains__), {"enum": list(words)}, words)
 
 
 def list_of(form: Form) -> Form:
-    """A list, each item of this form; read as a tuple."""
+    """Return the form of a list whose items have this form; read as a tuple."""
     schema = {"type": "array", "items": form.schema}
     return Form(f"a list, each item {form.expected}", lambda value: _list(value, form), schema)
 
 
 def one_or_list_of(form: Form) -> Form:
-    """One value of this form or a list of them; read as a tuple."""
+    """Return the form of one value of this form or a list of them; read as a tuple."""
     return Form(
-        f"{form.expected}, or a list of such",
+        f"{form.expected}, or a list of them",
         lambda value: _list(value if isinstance(value, list) else [value], form),
         {"anyOf": [form.schema, {"type": "array", "items": form.schema}]},
     )
 
 
 def text_like(expected: str, pattern: re.Pattern[str]) -> Form:
-    """A text that the pattern matches as a whole."""
+    """Return the form of a string that the pattern matches as a whole."""
     schema = {"type": "string", "pattern": f"^(?:{pattern.pattern})$"}
     return Form(expected, lambda value: _text(value, pattern.fullmatch), schema)
 
@@ -116,7 +116,7 @@ def _variable(value: Any) -> str:
 
 
 def whole_number(least: int) -> Form:
-    """A whole number that is not smaller than `least`, and below a thousand million."""
+    """Return the form of an integer from `least` to a thousand million."""
 
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value < _TOO_MANY:

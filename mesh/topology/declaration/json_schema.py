@@ -1,4 +1,4 @@
-"""The known keys of mesh.toml as a JSON Schema, for editors that complete and check while one types."""
+"""The known keys of mesh.toml as a JSON Schema, for editors that complete and check as you type."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mesh.topology.declaration.schema import PROJECT, SERVICE
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema of a whole mesh.toml, of draft 7, which the TOML extensions of editors read.
+    """Return the schema of a mesh.toml, in draft 7, which the TOML extensions of editors read.
 
-    It knows keys and forms of values. What only the whole tells, such as a port given twice, `mesh check` finds.
+    It covers keys and forms of values. Mistakes across keys, such as a port given twice, are left to `mesh check`.
     """
     services = {
         "type": "object",

@@ -1,4 +1,4 @@
-"""What is wrong with a declaration: every mistake of it at once, each with its place and the way out."""
+"""Mistakes in a declaration: all of them at once, each with its position and the way to correct it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mesh.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to put right.
+    """One mistake to correct.
 
     key: its path, such as `services.user-service.grpc.port`.
-    problem: what was expected there and what was found.
+    problem: what was expected and what was found.
     nearest: the known word that was probably meant.
-    file, line: where it stands, as far as that can be known; lines count from 1.
+    file, line: its position, if known; lines count from 1.
     """
 
     key: str
@@ -32,7 +32,7 @@ class Mistake:
 
 
 class TopologyError(UsageError):
-    """A declaration that can not run; `mistakes` holds all that is wrong with it, its text one a line."""
+    """Raised for a declaration that cannot run; `mistakes` holds all that is wrong, the message one per line."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__("\n".join(str(mistake) for mistake in mistakes))

@@ -1,4 +1,4 @@
-"""The text of a mesh.toml, or of a pyproject.toml with [tool.mesh], to a Topology: or every mistake in it at once."""
+"""Reads the text of a mesh.toml, or of a pyproject.toml with [tool.mesh], into a Topology, or reports every mistake."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Key = tuple[str, ...]
 
 
 def parse(text: str, shown: Path) -> dict[str, Any]:
-    """The tables of a TOML text; raises UsageError with `file:line:column` for one that is none."""
+    """Return the tables of a TOML text; raises UsageError with `file:line:column` if it is not valid TOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         problem, _, place = str(error).rpartition(" (at ")
         line, column = re.findall(r"\d+", place) or (len(text.splitlines()), 1)
         raise UsageError(f"{shown}:{line}:{column}: {problem}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, arrays in arrays without end
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, or arrays nested too deeply
         raise UsageError(f"{shown}: {error}") from None
 
 
 def read(text: str, file: Path, shown: Path) -> Topology:
-    """The topology that the text of `file` declares; its folders are relative to the file's.
+    """Return the topology that the text of `file` declares; its folders are relative to the file's folder.
 
-    shown: the file as messages name it. `${VAR}` in a value stays as it stands: a service sees mesh's own environment
-    beside its `env`. Raises UsageError for a text that is no TOML, and TopologyError with all that is wrong in one.
+    shown: the file's name in messages. `${VAR}` in a value is not expanded: a service sees mesh's environment
+    and its own `env`. Raises UsageError for a text that is not TOML, and TopologyError with every mistake in it.
     """
     tables = parse(text, shown)
     reading = _Reading(file)
@@ -56,14 +56,14 @@ def _is_pyproject(file: Path) -> bool:
 
 
 def _located_mistake(mistake: Mistake, shown: Path, known: dict[toml_positions.Path, int], pyproject: bool) -> Mistake:
-    """The mistake with its file and line, its key as that file spells it."""
+    """Return the mistake with its file and line, and its key as that file spells it."""
     key = f"tool.mesh.{mistake.key.removeprefix('mesh.')}" if pyproject else mistake.key
     return Mistake(key, mistake.problem, mistake.nearest, shown, toml_positions.line_of(known, tuple(key.split("."))))
 
 
 @dataclass
 class _Reading:
-    """One file being read; what is wrong with it gathers in `mistakes`."""
+    """One file being read; mistakes are collected in `mistakes`."""
 
     file: Path
     mistakes: list[Mistake] = field(default_factory=list)
@@ -115,7 +115,7 @@ class _Reading:
         return Grpc(port, **found)
 
     def port(self, key: Key, found: dict[str, Any]) -> int:
-        """Takes the port out of the table; one that is missing is a mistake."""
+        """Remove the port from the table and return it; a missing one is a mistake."""
         unread = any(self.doubts(Mistake(".".join((*key, word)), "")) for word in ("port", "ports"))
         if not {"port", "ports"} & found.keys() and not unread:
             self.mistake(key, "expected port, such as port = 5001 (0 for any free port)")
@@ -124,7 +124,7 @@ class _Reading:
         return port
 
     def table(self, key: Key, value: Any, table: Table) -> dict[str, Any]:
-        """The known keys of a table, each as its form reads it; a value that is not of its form is left out."""
+        """Return the known keys of a table, each as its form reads it; values of another form are left out."""
         if table.shorthand and isinstance(value, int) and not isinstance(value, bool):
             value = {table.shorthand: value}
         if not isinstance(value, dict):
@@ -161,7 +161,7 @@ class _Reading:
         self.mistakes.append(Mistake(".".join(key), problem, meant))
 
     def doubts(self, mistake: Mistake) -> bool:
-        """Whether a mistake found already, in the same key, around it or in it, may be the reason for this one."""
+        """Return whether an earlier mistake in, around or below the same key may be the reason for this one."""
         return any(
             f"{one.key}.".startswith(f"{mistake.key}.") or f"{mistake.key}.".startswith(f"{one.key}.")
             for one in self.mistakes

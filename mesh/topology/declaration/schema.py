@@ -1,4 +1,4 @@
-"""The known keys of mesh.toml: the one table that reading, checking and the error texts go by."""
+"""The known keys of mesh.toml: the one table used for reading, checking and error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in a TOML text each key stands; tomllib reads the values but forgets their lines."""
+"""Lines of the keys in a TOML text; tomllib reads the values but drops their positions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Path = tuple[str, ...]
 
 
 def lines_of_keys(text: str) -> dict[Path, int]:
-    """The line, from 1, where each table and key of a valid TOML text first stands, those of inline tables left out."""
+    """Return the line, from 1, where each table and key of a valid TOML text first occurs, except in inline tables."""
     found: dict[Path, int] = {}
     table: Path = ()
     for number, line in _outside_strings(text):
@@ -24,12 +24,12 @@ def lines_of_keys(text: str) -> dict[Path, int]:
 
 
 def line_of(places: dict[Path, int], key: Path) -> int | None:
-    """The line of `key`, or of the nearest thing around it that is known."""
+    """Return the line of `key`, or of the nearest table around it that is known."""
     return next((places[key[:size]] for size in range(len(key), 0, -1) if key[:size] in places), None)
 
 
 def _outside_strings(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that do not start within a multi-line string, numbered from 1."""
+    """Yield the lines that do not start inside a multi-line string, numbered from 1."""
     closing = ""
     for number, line in enumerate(text.splitlines(), 1):
         if not closing:
@@ -40,7 +40,7 @@ def _outside_strings(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _path_of(line: str) -> Path:
-    """The path that one line of TOML opens; empty where the line is no header or key (within a long array, say)."""
+    """Return the path that a line of TOML opens; empty if it is neither a header nor a key."""
     try:
         table: object = tomllib.loads(line)
     except tomllib.TOMLDecodeError:

@@ -1,1 +1,1 @@
-"""`mesh init`: a mesh.toml drafted from what a folder holds."""
+"""`mesh init`: drafts a mesh.toml from the contents of a folder."""

@@ -1,4 +1,4 @@
-"""A Compose file's services, its short and long forms read alike."""
+"""The services of a Compose file, with its short and long forms read alike."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.y
 class ComposeService:
     """One service of a Compose file.
 
-    names: the host names under which the others reach it, its own first.
-    build: the folder it is built from; None for one that runs an image.
-    command: as a shell would read it; the Dockerfile's where the file gives none.
-    ports: host port and container port of each; a host port of 0 is any.
-    unset: variables whose value the file takes from outside.
+    names: the host names under which the other services address it, its own first.
+    build: the folder it is built from, or None if it runs an image.
+    command: as a shell would read it; the Dockerfile's if the file gives none.
+    ports: host port and container port of each; host port 0 means any.
+    unset: variables whose values come from outside the file.
     """
 
     name: str
@@ -39,28 +39,28 @@ class ComposeService:
 
 
 def read_compose(file: Path) -> tuple[str, list[ComposeService]]:
-    """The project's name and the services of a Compose file.
+    """Return the project's name and the services of a Compose file.
 
-    `${NAME:-default}` is its default; a value with a variable that has none counts as unset. Raises UsageError for a
-    file that is no Compose file, and where PyYAML is not installed.
+    `${NAME:-default}` becomes its default; a value with a variable without one counts as unset. Raises UsageError
+    for a file that is not a Compose file, and if PyYAML is not installed.
     """
     content = _parsed(file)
     services = content.get("services") if isinstance(content, dict) else None
     if not isinstance(services, dict):
-        raise UsageError(f"{file.name}: there is no table of services in it")
+        raise UsageError(f"{file.name}: it has no table of services")
     name = str(content.get("name") or file.parent.name or "mesh")
     return name, [_service(file.parent, str(key), table) for key, table in services.items() if isinstance(table, dict)]
 
 
 def _parsed(file: Path) -> Any:
-    """The file's content, every scalar a text as it stands: YAML 1.1 would read `22:22` as a number in base 60."""
+    """Return the file's content with scalars as strings: YAML 1.1 would read `22:22` as a base-60 number."""
     try:
         import yaml
     except ModuleNotFoundError:
         raise UsageError(f"reading {file.name} needs PyYAML; install it with: python -m pip install pyyaml") from None
 
     class Texts(yaml.SafeLoader):
-        """A loader of its own, so that PyYAML's stays as it is."""
+        """A separate subclass, so that PyYAML's loader stays unchanged."""
 
     Texts.yaml_implicit_resolvers = {
         start: [pair for pair in resolvers if pair[0].endswith((":null", ":merge"))]
@@ -73,7 +73,7 @@ def _parsed(file: Path) -> Any:
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise UsageError(f"{file.name}{place}: {error.problem}") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{file.name} can not be read: {error}") from None
+        raise UsageError(f"{file.name} cannot be read: {error}") from None
 
 
 def _service(folder: Path, name: str, table: Mapping[str, Any]) -> ComposeService:
@@ -104,7 +104,7 @@ def _exposed(value: Any, dockerfile: str) -> Iterable[int]:
 
 
 def _names(table: Mapping[str, Any]) -> Iterator[str]:
-    """Further host names: the container's, and those in its networks."""
+    """Yield further host names: the container's, and those in its networks."""
     if name := resolved(table.get("container_name")):
         yield name
     networks = table.get("networks")
@@ -119,7 +119,7 @@ def _build(folder: Path, value: Any) -> Path | None:
 
 
 def _dockerfile(build: Path | None, value: Any) -> str:
-    """The text of the service's Dockerfile; empty where there is none to read."""
+    """Return the text of the service's Dockerfile, or "" if it cannot be read."""
     name = str(value.get("dockerfile", "Dockerfile")) if isinstance(value, dict) else "Dockerfile"
     try:
         return (build / name).read_text("utf-8", "replace").replace("\\\n", " ") if build else ""
@@ -134,7 +134,7 @@ def _command(value: Any) -> str | None:
 
 
 def _docker_command(dockerfile: str) -> str | None:
-    """The last CMD or ENTRYPOINT, its JSON form or its shell form."""
+    """Return the last CMD or ENTRYPOINT, in JSON form or shell form."""
     lines = re.findall(r"(?im)^(?:CMD|ENTRYPOINT)\s+(.+)$", dockerfile)
     if not lines:
         return None

@@ -1,4 +1,4 @@
-"""The services of a Compose file as mesh would run them: code, not images."""
+"""The services of a Compose file as mesh would run them: as code instead of images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ENTRY = re.compile(r"(?<![\w./:-])([A-Za-z_][\w.]*):([A-Za-z_]\w*)(\(\))?(?![\w
 
 
 def sketches_of(file: Path) -> tuple[str, list[Sketch], list[str]]:
-    """The project's name, its services, and a remark on each that is left out.
+    """Return the project's name, its services, and a remark on each service that is left out.
 
-    A service keeps its name as far as mesh's rules allow; each keeps the port of the host, and under its own names
-    that of the container, so that code which says `users:8080` arrives.
+    A service keeps its name as far as mesh's rules allow, and its host port. Its container port becomes an alias under
+    each of its names, so that code which connects to `users:8080` reaches it.
     """
     project, declared = read_compose(file)
     ours = [service for service in declared if service.build and _runs(service)]
@@ -34,7 +34,7 @@ def sketches_of(file: Path) -> tuple[str, list[Sketch], list[str]]:
 
 
 def _runs(service: ComposeService) -> bool:
-    """Whether there is something on this side to run: a folder with Python code, or with a command."""
+    """Return whether there is anything to run: a folder with Python code, or with a command."""
     assert service.build
     return service.build.is_dir() and bool(service.command or _code(service))
 
@@ -58,7 +58,7 @@ def _sketch(
 
 
 def _code(service: ComposeService) -> Code | None:
-    """The Python code that the service runs; None where its command starts something else."""
+    """Return the Python code that the service runs, or None if its command starts something else."""
     assert service.build
     command = service.command or ""
     found = codes(service.build)
@@ -68,7 +68,7 @@ def _code(service: ComposeService) -> Code | None:
         return _with_app(service.build, code, entry[1], f"{entry[1]}:{entry[2]}{call}")
     if not command or re.search(r"\bflask\b", command):
         return _only(found) or next((code for code in found if service_name(code.place.name) == service.name), None)
-    # `python server.py` starts what is found, in that file or behind it; what a worker starts has no port.
+    # `python server.py` runs what that file offers or imports; a worker listens on no port.
     script = re.search(r"\bpython[\d.]*\s+(?:-\w+\s+)*(?:\./)?([\w./]+)", command)
     behind = _only(found) if service.ports else None
     return (_offering(found, service.build, script[1]) or behind) if script else None
@@ -79,7 +79,7 @@ def _only(found: Sequence[Code]) -> Code | None:
 
 
 def _offering(found: Iterable[Code], build: Path, script: str) -> Code | None:
-    """The code that has an app or a servicer in this script of the folder, `server.py` or `shop.server`."""
+    """Return the code with an app or a servicer in this script of the folder, `server.py` or `shop.server`."""
     wanted = build.joinpath(*re.split(r"[./]", script.removesuffix(".py")))
     for code in found:
         modules = [entry.split(":")[0] for entry in (code.app, *code.servicers) if entry]
@@ -89,7 +89,7 @@ def _offering(found: Iterable[Code], build: Path, script: str) -> Code | None:
 
 
 def _with_app(build: Path, code: Code | None, module: str, app: str) -> Code:
-    """The code with the app that the command names, below the folder where its module stands."""
+    """Return the code with the app that the command names, below the folder of its module."""
     parts = module.split(".")
     roots = [*([code.root] if code else []), build, build / "src"]
     files = [(root, root.joinpath(*parts)) for root in roots]
@@ -98,10 +98,10 @@ def _with_app(build: Path, code: Code | None, module: str, app: str) -> Code:
 
 
 def _give_ports(sketch: Sketch, service: ComposeService, ports: Ports) -> None:
-    """Each of the service's ports to a listener, and the container's as an alias of it."""
+    """Assign each of the service's ports to a listener, with the container's port as an alias."""
     grpc = _grpc_port(sketch, service)
     for host, container in service.ports:
-        # Below 1024 a port takes rights that are Docker's and not the user's.
+        # Ports below 1024 need privileges that Docker has and the user does not.
         given = ports.claim(host) if host else ports.take(container if container >= 1024 else 8000 + container)
         aliases = [f"{name}:{container}" for name in service.names]
         aliases = [alias for alias in aliases if alias != f"{sketch.name}:{given}"]
@@ -114,14 +114,14 @@ def _give_ports(sketch: Sketch, service: ComposeService, ports: Ports) -> None:
             sketch.remarks.append(f"port {container} is left out: no listener was found for it")
     if sketch.app and not sketch.http_ports:
         sketch.http_ports = [ports.take(8001)]
-        sketch.remarks.append("the Compose file names no HTTP port; this one is made up")
+        sketch.remarks.append("the Compose file gives no HTTP port; mesh chose this one")
     if sketch.servicers and sketch.grpc_port is None:
         sketch.grpc_port = ports.take(50051)
-        sketch.remarks.append("the Compose file names no gRPC port; this one is made up")
+        sketch.remarks.append("the Compose file gives no gRPC port; mesh chose this one")
 
 
 def _grpc_port(sketch: Sketch, service: ComposeService) -> int | None:
-    """Which of the container's ports speaks gRPC: one a GRPC variable names, one from 50000 to 50999, or the last."""
+    """Return the container port for gRPC: one in a GRPC variable, one from 50000 to 50999, or the last."""
     inner = [container for _, container in service.ports]
     if sketch.app and not sketch.servicers:
         return None
@@ -134,11 +134,11 @@ def _grpc_port(sketch: Sketch, service: ComposeService) -> int | None:
 
 
 def _give_environment(sketch: Sketch, service: ComposeService, left: Sequence[ComposeService]) -> None:
-    """The variables, with services that are left out sought where Compose publishes them: on this machine."""
+    """Set the variables, replacing the names of omitted services by localhost, where Compose publishes them."""
     for key, value in service.env.items():
         sketch.env[key] = found = _outside(value, left)
         if found != value:
-            sketch.remarks.append(f"{key} leads to localhost, where Compose publishes what mesh does not run")
+            sketch.remarks.append(f"{key} points to localhost, where Compose publishes what mesh does not run")
     if service.unset:
         sketch.remarks.append(f"taken from mesh's own environment: {', '.join(service.unset)}")
     if service.env_file:
@@ -163,7 +163,7 @@ def _left_out(service: ComposeService, file: str) -> str:
 
 
 def _claim(sketches: Sequence[Sketch]) -> None:
-    """Leaves each alias to the first listener that has it."""
+    """Keep each alias only on the first listener that has it."""
     seen: set[str] = set()
     for sketch in sketches:
         for aliases in (sketch.http_aliases, sketch.grpc_aliases):

@@ -1,4 +1,4 @@
-"""The values of a Compose file: texts with variables, lists or tables, ports in their short and long forms."""
+"""The values of a Compose file: strings with variables, lists or tables, ports in short and long form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::?-([^}]*))?[^}]*\}|(\w+))")
 
 
 def resolved(value: Any) -> str | None:
-    """The value with each variable's default in its place; None where one has no default."""
+    """Return the value with each variable replaced by its default, or None if one has no default."""
     if value is None:
         return None
     known = all(found[1] or found[3] is not None for found in _VARIABLE.finditer(str(value)))
@@ -18,7 +18,7 @@ def resolved(value: Any) -> str | None:
 
 
 def with_defaults(value: Any, otherwise: str | None = None) -> str:
-    """The value with each variable's default in its place; one that has none stays, or becomes `otherwise`."""
+    """Return the value with each variable replaced by its default; without one it stays, or becomes `otherwise`."""
 
     def replacement(found: re.Match[str]) -> str:
         if found[1]:
@@ -30,12 +30,12 @@ def with_defaults(value: Any, otherwise: str | None = None) -> str:
 
 
 def each(value: Any) -> Iterator[str]:
-    """The items of a list or the keys of a table."""
+    """Yield the items of a list or the keys of a table."""
     yield from map(str, value if isinstance(value, list | dict) else ())
 
 
 def variables(value: Any) -> Iterator[tuple[str, str | None]]:
-    """Variables, from a table or from a list of NAME=value."""
+    """Return variables from a table or from a list of NAME=value."""
     if isinstance(value, dict):
         yield from ((str(key), resolved(item)) for key, item in value.items())
     for item in value if isinstance(value, list) else ():
@@ -44,7 +44,7 @@ def variables(value: Any) -> Iterator[tuple[str, str | None]]:
 
 
 def ports(value: Any) -> Iterator[tuple[int, int]]:
-    """The host port (0 for any) and the container port of each published TCP port."""
+    """Yield the host port (0 for any) and the container port of each published TCP port."""
     for item in value if isinstance(value, list) else ():
         if isinstance(item, dict):
             if item.get("protocol", "tcp") == "tcp":
@@ -57,14 +57,14 @@ def ports(value: Any) -> Iterator[tuple[int, int]]:
 
 
 def _pairs_of(host: str, container: str) -> Iterator[tuple[int, int]]:
-    """The pairs of two ports or of two ranges of ports; none for what is neither."""
+    """Yield pairs from two ports or two ranges of ports; none for anything else."""
     inner = port_range(container)
     outer = port_range(host) if host != "0" else [0] * len(inner)
     yield from zip(outer, inner, strict=False)
 
 
 def port_range(text: str) -> list[int]:
-    """The ports of `8000` or `8000-8005`; none for what is neither."""
+    """Return the ports of `8000` or `8000-8005`; empty for anything else."""
     if not (found := re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text)):
         return []
     return [port for port in range(int(found[1]), int(found[2] or found[1]) + 1) if 0 < port < 65536]

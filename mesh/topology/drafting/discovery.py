@@ -1,4 +1,4 @@
-"""The services that a folder holds, as far as its files tell."""
+"""Finds the services in a folder, as far as its files show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GENERATED = re.compile(r".*_pb2(_grpc)?\.py")
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What stands under one import root: `app` and `servicers` as `module:attribute`; `place` names it best."""
+    """Code under one import root: `app` and `servicers` as `module:attribute`; `place` is the file to name it by."""
 
     root: Path
     place: Path
@@ -32,7 +32,7 @@ class Code:
 
 
 def discover(folder: Path, ports: Ports) -> list[Sketch]:
-    """A sketch of every service in the folder: Python code with an app or servicers, packages with a dev script."""
+    """Return a sketch of each service in the folder: Python code with an app or servicers, or a dev script."""
     sketches: list[Sketch] = []
     for code in codes(folder):
         name = service_name(_telling(code.place), [sketch.name for sketch in sketches])
@@ -51,9 +51,9 @@ def discover(folder: Path, ports: Ports) -> list[Sketch]:
 
 
 def codes(folder: Path) -> list[Code]:
-    """The Python code that offers an app or servicers, one entry for each service that it seems to be.
+    """Return the Python code that offers an app or servicers, one entry for each apparent service.
 
-    What shares an import root is one service; under the folder itself, each package that has an app is one.
+    Code that shares an import root is one service; directly under the folder, each package with an app is one.
     """
     offers = [offer for file in _files(folder, ".py") if (offer := _offer(file))]
     groups: dict[tuple[Path, Path], list[Offer]] = {}
@@ -66,14 +66,14 @@ def codes(folder: Path) -> list[Code]:
 
 
 def proto_folders(folder: Path) -> list[Path]:
-    """Folders to import .proto files from, without those whose modules are generated already."""
+    """Return the folders to import .proto files from, except those whose modules are already generated."""
     generated = {file.name for file in _files(folder, "_pb2.py")}
     missing = [file for file in _files(folder, ".proto") if f"{file.stem}_pb2.py" not in generated]
     return list(dict.fromkeys(_proto_root(file, folder) for file in missing))
 
 
 def relative(path: Path, folder: Path) -> str:
-    """The path as mesh.toml in `folder` writes it."""
+    """Return the path as mesh.toml in `folder` writes it."""
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
@@ -97,14 +97,14 @@ def _code(root: Path, place: Path, offers: list[Offer]) -> Code:
 
 
 def _rank(offer: Offer) -> tuple[bool, int, int, str]:
-    """Applications before factories, files near the root before deep ones, `main` before other names."""
+    """Return a sort key: applications before factories, files near the root first, `main` before other names."""
     stem = offer.file.stem
     usual = _PREFERRED.index(stem) if stem in _PREFERRED else len(_PREFERRED)
     return bool(offer.app and offer.app.endswith("()")), len(offer.file.parts), usual, str(offer.file)
 
 
 def _root(offer: Offer, folder: Path) -> Path:
-    """Where the module is imported from: above its packages, and above a folder that it imports by name."""
+    """Return where the module is imported from: above its packages, and above a folder that it imports by name."""
     root = offer.file.parent
     while root != folder and ((root / "__init__.py").exists() or root.name in offer.tops):
         root = root.parent
@@ -117,12 +117,12 @@ def _module(file: Path, root: Path) -> str:
 
 
 def _telling(place: Path) -> str:
-    """The name of the folder, or of the one above where it is called `src` or the like."""
+    """Return the name of the folder, or of its parent if it is called `src` or similar."""
     return place.parent.name if place.name in _PLAIN and place.parent.name else place.name
 
 
 def _packages(folder: Path) -> Iterator[tuple[Path, str, int]]:
-    """Folders with a package.json that has a dev or start script, with that script and its port; topmost ones only."""
+    """Yield the topmost folders with a package.json that has a dev or start script, with that script and its port."""
     seen: list[Path] = []
     for file in _files(folder, "package.json"):
         place = file.parent
@@ -143,13 +143,13 @@ def _script_port(script: str) -> int:
 
 
 def _proto_root(file: Path, folder: Path) -> Path:
-    """The outermost folder called proto or protos around the file, else its own."""
+    """Return the outermost folder called proto or protos around the file, or the file's own folder."""
     around = [place for place in file.parents if place.is_relative_to(folder)]
     return next((place for place in reversed(around) if place.name in ("proto", "protos")), file.parent)
 
 
 def _files(folder: Path, ending: str) -> Iterator[Path]:
-    """Files whose names end so, without those of tools, environments and tests; nearest and first in order first."""
+    """Return files with this ending, except those of tools, environments and tests; nearest first."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(
             name

@@ -1,4 +1,4 @@
-"""`mesh init`: the files to write, drafted from a Compose file, else from what the folder holds, else an example."""
+"""Drafts the files of `mesh init` from a Compose file, else from the contents of the folder, else from an example."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from mesh.topology.loading import declares_itself
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Files to write: each path, relative to the folder, with its text; origin says what they were drafted from."""
+    """Files to write: each path, relative to the folder, with its text; `origin` says what they were drafted from."""
 
     origin: str
     files: Mapping[Path, str]
 
 
 def draft(folder: Path) -> Draft:
-    """What to write in `folder` for `mesh up` to run what is there; nothing is written or imported here.
+    """Return the files that make `mesh up` run what is in `folder`; nothing is written or imported here.
 
-    Raises UsageError where the folder declares a topology already, where a file to be written is there already, and
-    for a Compose file that can not be read.
+    Raises UsageError if the folder already declares a topology, if a file to be written exists, and for a Compose
+    file that cannot be read.
     """
     folder = Path(os.path.abspath(folder))
     if declared := declares_itself(folder):
-        raise UsageError(f"{declared.name} declares a topology already; edit it, and see `mesh check`")
+        raise UsageError(f"{declared.name} already declares a topology; edit it, and see `mesh check`")
     found = _from_compose(folder) or _from_files(folder) or Draft("an example", EXAMPLE)
     for path in found.files:
         if os.path.lexists(folder / path):
             raise UsageError(
-                f"{path} is there already, and mesh overwrites nothing; move it away, or use an empty folder"
+                f"{path} already exists, and mesh overwrites nothing; move it away, or use an empty folder"
             )
     return found
 
@@ -48,7 +48,7 @@ def _from_compose(folder: Path) -> Draft | None:
         return None
     project, sketches, remarks = sketches_of(file)
     if not sketches:
-        raise UsageError("\n".join([f"{file.name}: there is no service in it that mesh could run", *remarks]))
+        raise UsageError("\n".join([f"{file.name}: it has no service that mesh could run", *remarks]))
     return Draft(file.name, {Path("mesh.toml"): mesh_toml(project, file.name, sketches, (), remarks)})
 
 
@@ -58,5 +58,5 @@ def _from_files(folder: Path) -> Draft | None:
         return None
     protos = [relative(place, folder) for place in proto_folders(folder)]
     origin = "what this folder holds"
-    text = mesh_toml(folder.name or "mesh", origin, sketches, protos, ["ports are read from the code, or made up"])
+    text = mesh_toml(folder.name or "mesh", origin, sketches, protos, ["ports are read from the code, or chosen"])
     return Draft(origin, {Path("mesh.toml"): text})

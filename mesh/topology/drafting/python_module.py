@@ -1,4 +1,4 @@
-"""What a Python file offers to serve, told from its text: nothing is imported."""
+"""What a Python file offers to serve, read from its text: nothing is imported."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _APPS = {"FastAPI", "Flask", "Starlette", "Quart", "Litestar", "Bottle", "get_as
 _FACTORIES = ("create_app", "make_app", "build_app", "get_app")
 _CALLABLES = (["scope", "receive", "send"], ["environ", "start_response"])
 _LARGEST = 500_000
-#: What a file has to speak of to be worth parsing.
+#: A file is parsed only if it mentions one of these.
 _HINT = re.compile("|".join(["Servicer", "scope", "environ", *sorted(_APPS), *_FACTORIES]).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one module has: attributes that are an app or make one, names of servicers, ports it would bind itself.
+    """What one module offers: attributes that are or make an app, names of servicers, ports it would bind itself.
 
-    tops: the first parts of its absolute imports; they say where its import root is.
+    tops: the first parts of its absolute imports; they show its import root.
     """
 
     file: Path
@@ -33,7 +33,7 @@ class Offer:
 
 
 def offer_of(file: Path) -> Offer | None:
-    """What the file offers; None for one that offers nothing, or that can not be parsed."""
+    """Return what the file offers, or None if it offers nothing or cannot be parsed."""
     tree = _tree(file)
     if tree is None:
         return None
@@ -51,14 +51,14 @@ def _tree(file: Path) -> ast.Module | None:
         text = file.read_bytes()
         if len(text) > _LARGEST or not _HINT.search(text):
             return None
-        with warnings.catch_warnings(action="ignore"):  # their `"\d"` is not for us to complain about
+        with warnings.catch_warnings(action="ignore"):  # warnings about their `"\d"` are not ours to give
             return ast.parse(text)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
 
 
 def _apps(tree: ast.Module) -> Iterator[str]:
-    """Applications first, then factories."""
+    """Return applications first, then factories."""
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
@@ -72,12 +72,12 @@ def _apps(tree: ast.Module) -> Iterator[str]:
 
 
 def _is_app(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether it is a bare ASGI or WSGI application."""
+    """Return whether it is a bare ASGI or WSGI application."""
     return node.name in ("app", "application") and [argument.arg for argument in node.args.args] in _CALLABLES
 
 
 def _needed(node: ast.FunctionDef) -> int:
-    """How many arguments have to be given."""
+    """Return how many arguments are required."""
     return len(node.args.args) - len(node.args.defaults)
 
 
@@ -100,9 +100,9 @@ def _tops(tree: ast.Module) -> Iterator[str]:
 
 
 def _bound_port(tree: ast.Module, calls: set[str], *, positional: bool = False) -> int | None:
-    """The port given to the first of these calls, where it is written as a number or ends a text.
+    """Return the port given to the first of these calls, if it is written as a number or ends a string.
 
-    positional: the port may also be in an unnamed argument, as in `add_insecure_port("[::]:50051")`.
+    positional: the port may also be an unnamed argument, as in `add_insecure_port("[::]:50051")`.
     """
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and _last_name(call.func) in calls:

@@ -1,4 +1,4 @@
-"""What `mesh init` has learned of the services, and its mesh.toml."""
+"""What `mesh init` has learned about the services, and the mesh.toml written from it."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class Sketch:
 
 @dataclass
 class Ports:
-    """Ports given out so far, none of them twice; those reserved are for who claims them by number."""
+    """Ports assigned so far, each only once; reserved ones are for those who claim them by number."""
 
     reserved: frozenset[int] = frozenset()
     taken: set[int] = field(default_factory=set)
 
     def claim(self, port: int) -> int:
-        """The port itself, if it is the first claim on it; else another."""
+        """Return this port if it is not claimed yet, or else another."""
         if port in self.taken:
             return self.take(port)
         self.taken.add(port)
         return port
 
     def take(self, wanted: int) -> int:
-        """The wanted port, or the next one after it that is neither taken nor reserved."""
+        """Return the wanted port, or the next one that is neither taken nor reserved."""
         while wanted in self.taken or wanted in self.reserved:
             wanted += 1
         self.taken.add(wanted)
@@ -52,7 +52,7 @@ class Ports:
 
 
 def service_name(text: str, taken: Iterable[str] = ()) -> str:
-    """A service's name made of any text, unlike those taken: `User_Service` becomes `user-service`."""
+    """Return a valid service name made from any text, unlike those taken: `User_Service` becomes `user-service`."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "service"
     name = name if name[0].isalpha() else f"service-{name}"
     count = 2
@@ -64,7 +64,7 @@ def service_name(text: str, taken: Iterable[str] = ()) -> str:
 
 
 def mesh_toml(name: str, origin: str, sketches: Sequence[Sketch], protos: Sequence[str], remarks: Sequence[str]) -> str:
-    """The text of a mesh.toml; origin says what it was drafted from, remarks what was left out."""
+    """Return the text of a mesh.toml; `origin` says what it was drafted from, `remarks` what was left out."""
     lines = [
         f"# Drafted by `mesh init` from {origin}.",
         "# `mesh check` reads it, `mesh up` runs it, `mesh up --only NAME` runs a part.",
@@ -115,7 +115,7 @@ def _given(table: dict[str, object]) -> dict[str, object]:
 
 
 def _environment(sketch: Sketch) -> list[str]:
-    """One line where it fits, else a table of its own, which has to come last."""
+    """Return one line if it fits, or else a separate table, which has to come last."""
     if not sketch.env:
         return []
     line = f"env = {_value(sketch.env)}"
@@ -130,7 +130,7 @@ def _value(value: object) -> str:
         return "{ " + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
-    # A JSON string is a TOML string, but for DEL, which TOML wants escaped.
+    # A JSON string is a TOML string, except that TOML wants DEL escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -145,7 +145,7 @@ http = { port = 8000, app = "main:api", aliases = ["gateway:80"] }
 depends_on = ["users-service"]
 env = { USERS_ADDRESS = "users_service:50051" }
 
-# DATABASE_URL leads to localhost, where Compose publishes what mesh does not run
+# DATABASE_URL points to localhost, where Compose publishes what mesh does not run
 # taken from mesh's own environment: API_KEY
 [services.users-service]
 root = "users"
@@ -246,10 +246,10 @@ services:
     ("text", "told"),
     [
         ("services:\n  a: [\n", "compose.yaml:3:1: expected the node content, but found '<stream end>'"),
-        ("- a\n", "compose.yaml: there is no table of services in it"),
+        ("- a\n", "compose.yaml: it has no table of services"),
         (
             "services: {db: {image: redis}, gone: {build: gone}}",
-            "compose.yaml: there is no service in it that mesh could run\n"
+            "compose.yaml: it has no service that mesh could run\n"
             "db (redis) is left out: mesh runs code; start it with `docker compose -f compose.yaml up -d db`\n"
             "gone is left out: no Python code with an app or servicers, and no command, in its folder",
         ),
@@ -343,6 +343,6 @@ def test_nothing_is_overwritten(tmp_path: Path, file: str) -> None:
 def test_a_pyproject_that_declares_a_topology_is_told(tmp_path: Path) -> None:
     write(tmp_path, {"pyproject.toml": '[tool.mesh.services.a]\ncommand = "x"\n'})
     with pytest.raises(
-        UsageError, match=r"^pyproject\.toml declares a topology already; edit it, and see `mesh check`$"
+        UsageError, match=r"^pyproject\.toml already declares a topology; edit it, and see `mesh check`$"
     ):
         draft(tmp_path)

@@ -8,7 +8,6 @@ Recording is outside the handler's errors, so that a call is recorded with what 
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,9 @@ from mesh.context import Call, current_call
 from mesh.contract.status import HandlerFailure
 from mesh.errors import Code, StatusError
 from mesh.hosting.tracebacks import own_traceback
-from mesh.observing.journal import InFlight, Line, Span
+from mesh.observing.journal import InFlight, Line
+from mesh.observing.outgoing import current_task
+from mesh.observing.span import Span
 from mesh.service import ServiceContext, current_service_var
 from mesh.topology.model import Kind
 
@@ -26,54 +27,37 @@ from mesh.topology.model import Kind
 STOPPED = "the service stopped before it answered"
 
 
-class Outcome:
-    """What the caller was told: an HTTP status or the name of a gRPC code."""
-
-    __slots__ = ("status",)
-
-    def __init__(self) -> None:
-        self.status = ""
-
-
 @contextmanager
-def inbound(service: ServiceContext, kind: Kind, name: str, call: Call) -> Iterator[Outcome]:
-    """Runs the block as the service's answer to `call`; the block sets the status before it ends."""
+def inbound(service: ServiceContext, protocol: Kind, method: str, call: Call, target: str = "") -> Iterator[Span]:
+    """Run the block as the service's answer to `call`; the block fills in the record, above all its status.
+
+    method, target: see Span.
+    """
     journal = service.journal
     before = current_call.get(), current_service_var.get()
     current_call.set(call)
     current_service_var.set(service)
-    is_root = call.parent_id is None or call.parent_id not in journal.in_flight
-    journal.in_flight[call.span_id] = InFlight(service, name, threading.get_ident(), _task())
-    answer = Outcome()
-    at, started = time.time(), time.perf_counter()
+    task = current_task()
+    span = Span(
+        service.name, "server", protocol, method, target, call.trace_id, call.span_id, call.parent_id, time.time()
+    )
+    parent = call.parent_id
+    span.is_root = parent is None or (parent not in journal.in_flight and parent not in journal.calling)
+    span.peer = journal.calling.get(parent) if parent is not None else None
+    span.generation = service.generation
+    span.worker = task.get_name() if task is not None else threading.current_thread().name
+    journal.in_flight[call.span_id] = InFlight(service, span.name, threading.get_ident(), task)
+    started = time.perf_counter()
     try:
-        yield answer
+        yield span
     finally:
-        milliseconds = (time.perf_counter() - started) * 1000
+        span.milliseconds = (time.perf_counter() - started) * 1000
         journal.in_flight.pop(call.span_id, None)
         # Set, not reset with a token: a generator's block can end in another context than it began in.
         current_call.set(before[0])
         current_service_var.set(before[1])
-        span = Span(
-            service.name,
-            kind,
-            name,
-            call.trace_id,
-            call.span_id,
-            call.parent_id,
-            at,
-            milliseconds,
-            answer.status,
-            is_root,
-        )
-        journal.append(span)
-
-
-def _task() -> asyncio.Task[object] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None  # a worker thread of a synchronous servicer
+        if journal.is_recording:
+            journal.append(span)
 
 
 def in_time(call: Call) -> None:

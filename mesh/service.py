@@ -24,6 +24,7 @@ class ServiceContext:
     connections: the channels and HTTP connections its calls go over; they outlive reloads.
     exchanges: where its last safe request is kept; None where none is.
     state: whatever the service puts there; it outlives reloads.
+    generation: counts the starts and reloads of its code.
     import_scope: which modules its code sees (mesh.hosting.imports); None for those that everybody sees.
     """
 
@@ -37,6 +38,7 @@ class ServiceContext:
     state: dict[str, Any] = field(default_factory=dict)
     stop_hooks: list[Callable[[], object]] = field(default_factory=list)
     reset_hooks: list[Callable[[], object]] = field(default_factory=list)
+    generation: int = 0
     import_scope: Any = field(default=None, repr=False, compare=False)
 
     def on_stop(self, hook: Callable[[], object]) -> None:

@@ -11,7 +11,8 @@ import pytest
 from mesh.context import Call, call_from, current_call
 from mesh.errors import Code, StatusError
 from mesh.layers import in_time, inbound, status_of
-from mesh.observing.journal import InFlight, Line, Span
+from mesh.observing.journal import InFlight, Line
+from mesh.observing.span import Span
 from mesh.service import ServiceContext, current_service_var
 
 
@@ -51,7 +52,8 @@ def test_a_call_is_recorded_once_with_what_the_caller_was_told(service: ServiceC
         answer.status = "NOT_FOUND"
     (span,) = service.journal.entries()
     assert isinstance(span, Span)
-    assert (span.service, span.kind, span.name, span.status) == ("user-service", "grpc", "GetUser", "NOT_FOUND")
+    assert (span.service, span.kind, span.protocol, span.name) == ("user-service", "server", "grpc", "GetUser")
+    assert span.status == "NOT_FOUND"
     assert (span.trace_id, span.span_id, span.parent_id, span.is_root) == (call.trace_id, call.span_id, None, True)
     assert before <= span.start <= time.time()
     assert 0 <= span.milliseconds < 1000

@@ -41,7 +41,7 @@ def child() -> None:
         # One write: print() makes two of a line and its end, and another thread's may come in between. A parent that
         # is gone has ended the stream; what is still running gets its grace all the same.
         with contextlib.suppress(OSError):
-            out.write(f"{as_event(entry)}\n")
+            out.write(f"{as_event(entry, payloads=True)}\n")
             out.flush()
 
     for descriptor in told.held.values():

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--pin", "pinned", is_flag=True, help="Keep mesh on one processor: more calls a second under load.")
 @click.option("--no-reload", is_flag=True, help="Do not load changed files as they are saved.")
 @click.option("--replay", is_flag=True, help="After each reload, ask the service's last GET or read again.")
+@click.option("--no-record", is_flag=True, help="Do not record calls, so that no line shows them either.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON event a line.")
 @click.option("--quiet", is_flag=True, help="Print no line for each call.")
 def up(
@@ -47,6 +48,7 @@ def up(
     pinned: bool,
     no_reload: bool,
     replay: bool,
+    no_record: bool,
     as_json: bool,
     quiet: bool,
     **chosen: Any,
@@ -70,7 +72,7 @@ def up(
     folder = None if memory else (data or declared.folder / ".mesh" / "data").absolute()
     is_theirs = target is not None or declared.source is not None
     watch = is_theirs and not no_reload
-    options = Options(host=host, data=folder, processes=processes, watch=watch, replay=replay)
+    options = Options(host=host, data=folder, processes=processes, watch=watch, replay=replay, record=not no_record)
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
     run(
         supervisor,

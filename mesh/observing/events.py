@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict
 
-from mesh.observing.journal import Change, Entry, Line, Span
+from mesh.observing.journal import Change, Entry, Line
+from mesh.observing.span import Span
 
 _KINDS: dict[str, type[Span] | type[Line] | type[Change]] = {"span": Span, "line": Line, "change": Change}
 
 
-def as_event(entry: Entry) -> str:
-    """`{"event": "span", ...}`: the kind of the entry and its fields."""
-    return json.dumps({"event": type(entry).__name__.lower(), **asdict(entry)})
+#: Fields of a span that hold bytes.
+_PAYLOADS = ("request", "response")
+
+
+def as_event(entry: Entry, payloads: bool = False) -> str:
+    """`{"event": "span", ...}`: the kind of the entry and its fields. payloads: with those of a call, in base64."""
+    fields = asdict(entry)
+    for name in _PAYLOADS if isinstance(entry, Span) else ():
+        data = fields.pop(name)
+        if payloads:
+            fields[name] = base64.b64encode(data).decode()
+    return json.dumps({"event": type(entry).__name__.lower(), **fields})
 
 
 def entry_of(event: str) -> Entry | None:
     """The entry that an event stands for; None for what is no event."""
     try:
         fields = json.loads(event)
-        return _KINDS[fields.pop("event")](**fields)
+        kind = _KINDS[fields.pop("event")]
+        for name in _PAYLOADS if kind is Span else ():
+            fields[name] = base64.b64decode(fields.get(name, ""))
+        return kind(**fields)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

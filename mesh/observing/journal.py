@@ -1,4 +1,4 @@
-"""One bounded record of what happened: answered calls, lines of the services, changes of state."""
+"""One bounded record of what happened: calls, lines of the services, changes of state."""
 
 from __future__ import annotations
 
@@ -10,28 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesh.topology.model import Kind
-
-
-@dataclass(slots=True)
-class Span:
-    """One call that a service answered, or (way not None) one it made that needed its second way.
-
-    start: seconds since the epoch. status: an HTTP status or the name of a gRPC code. is_root: nobody in this process
-    made the call. way: what was tried, for a call that fell back.
-    """
-
-    service: str
-    kind: Kind
-    name: str
-    trace_id: str
-    span_id: str
-    parent_id: str | None
-    start: float
-    milliseconds: float
-    status: str
-    is_root: bool
-    way: str | None = None
+from mesh.observing.span import Span
 
 
 @dataclass(slots=True)
@@ -61,7 +40,7 @@ Subscriber = Callable[[Entry], object]
 #: Bytes of memory that recorded entries may hold, and again those that wait for a slow terminal.
 MAX_BYTES = 32 * 1024 * 1024
 #: Bytes of an entry beside its longest text, roughly.
-_ENTRY_BYTES = 400
+_ENTRY_BYTES = 700
 
 
 def size_of(entry: Entry) -> int:
@@ -70,7 +49,7 @@ def size_of(entry: Entry) -> int:
         case Line():
             text = entry.text
         case Span():
-            text = entry.name
+            return _ENTRY_BYTES + len(entry.target) + len(entry.request) + len(entry.response)
         case Change():
             text = entry.reason or ""
     return _ENTRY_BYTES + sys.getsizeof(text)
@@ -79,7 +58,9 @@ def size_of(entry: Entry) -> int:
 class Journal:
     """A ring of the newest entries, bounded in number and in bytes. Appending is safe from any thread."""
 
-    def __init__(self, capacity: int = 10_000, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, capacity: int = 10_000, max_bytes: int = MAX_BYTES, is_recording: bool = True) -> None:
+        #: False where calls and their payloads are left out.
+        self.is_recording = is_recording
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._entries: deque[Entry] = deque()
@@ -89,6 +70,8 @@ class Journal:
         self._subscribers: tuple[Subscriber, ...] = ()
         #: Ids of the calls being answered, with the thread that answers each.
         self.in_flight: dict[str, InFlight] = {}
+        #: Ids of the calls that services here are making, with the name of the service.
+        self.calling: dict[str, str] = {}
 
     def append(self, entry: Entry) -> None:
         with self._lock:

@@ -16,7 +16,8 @@ class Options:
     whether every service gets a process of its own. watch: whether changed files are loaded as they are saved.
     replay: whether a service's last safe request is asked again after each reload. held: by port, the descriptors of
     HTTP sockets that whoever began this process has bound and goes on to hold. redirect_process: whether connections to
-    declared addresses lead to this copy from the whole process, tests among it, and not from services alone.
+    declared addresses lead to this copy from the whole process, tests among it, and not from services alone. record:
+    whether calls are recorded.
     """
 
     host: str = "127.0.0.1"
@@ -28,3 +29,4 @@ class Options:
     replay: bool = False
     held: Mapping[int, int] = field(default_factory=dict)
     redirect_process: bool = False
+    record: bool = True

@@ -39,7 +39,7 @@ class Supervisor:
     ) -> None:
         selection = topology if isinstance(topology, Selection) else select(topology)
         self.options = options or Options()
-        self.journal = Journal()
+        self.journal = Journal(is_recording=self.options.record)
         #: Whether something did not end in time, so that only the end of the process will end it.
         self.stuck = False
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -15,7 +15,7 @@ from orders import Start
 from peers import GrpcPeer, HttpPeer, Hung, refused
 
 from mesh.calling.connections import CHANNEL_OPTIONS
-from mesh.observing.journal import Span
+from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 from mesh.store.pb import user_pb2
 

@@ -21,7 +21,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from mesh import Address, Grpc, Http, Options, Service, Supervisor, Topology, proxy
-from mesh.observing.journal import Line, Span
+from mesh.observing.journal import Line
+from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 from mesh.serving.http.cross_site import is_loopback
 

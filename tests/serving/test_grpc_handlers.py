@@ -12,7 +12,8 @@ from misbehaving import GET, LONG, Misbehaving, failure, wait_until
 
 from mesh.contract import collect_handlers
 from mesh.contract.status import details_of_metadata
-from mesh.observing.journal import Line, Span
+from mesh.observing.journal import Line
+from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 from mesh.service import ServiceContext
 from mesh.serving.grpc.calls import ActiveCalls
@@ -248,7 +249,7 @@ def test_each_call_is_recorded_once_with_what_its_caller_was_told(bad: Mesh) -> 
     failure(lambda: bad.stub("user-service").GetUser(id=1, metadata=[TRACEPARENT]))
     bad.stub("user-service").GetUser(id=100)
     spans = [each for each in bad.supervisor.journal.entries() if isinstance(each, Span)]
-    assert [(each.service, each.kind, each.name, each.status) for each in spans] == [
+    assert [(each.service, each.protocol, each.name, each.status) for each in spans] == [
         ("user-service", "grpc", "GetUser", "INTERNAL"),
         ("user-service", "grpc", "GetUser", "OK"),
     ]

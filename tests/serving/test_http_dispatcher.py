@@ -10,7 +10,8 @@ import pytest
 import requests
 from misbehaving import BAD_STARTS, say
 
-from mesh.observing.journal import Line, Span
+from mesh.observing.journal import Line
+from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -107,7 +108,7 @@ def test_each_request_is_recorded_once_with_what_its_caller_was_told(bad: Mesh) 
     bad.http("web").get("/raises", headers=TRACEPARENT)
     bad.http("web").get("/well")
     (first, second) = [each for each in bad.supervisor.journal.entries() if isinstance(each, Span)]
-    assert (first.service, first.kind, first.name, first.status) == ("web", "http", "GET /raises", "500")
+    assert (first.service, first.protocol, first.name, first.status) == ("web", "http", "GET /raises", "500")
     assert (first.trace_id, first.parent_id, first.is_root) == (TRACE, "b7ad6b7169203331", True)
     assert (second.name, second.status, second.parent_id) == ("GET /well", "200", None)
     assert re.fullmatch("[0-9a-f]{32}", second.trace_id)

@@ -12,7 +12,8 @@ import pytest
 from misbehaving import DESCRIPTORS, GET, Misbehaving, wait_until
 
 from mesh import Grpc, Http, Service, Supervisor, Topology
-from mesh.observing.journal import Line, Span
+from mesh.observing.journal import Line
+from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options

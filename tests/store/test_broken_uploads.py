@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from mesh.observing.journal import Line, Span
+from mesh.observing.journal import Line
+from mesh.observing.span import Span
 
 USER = b'{"name":"Ada","email":"ada@example.com"}'
 ORDER = b'{"user_id":1,"product_id":1,"quantity":1}'

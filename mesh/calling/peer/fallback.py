@@ -20,7 +20,7 @@ from mesh.context import current_call
 from mesh.contract import Reply
 from mesh.contract.backends.backend import Frame
 from mesh.errors import Code, MeshError, StatusError
-from mesh.observing.journal import Span
+from mesh.observing.span import Span
 from mesh.service import ServiceContext
 from mesh.topology.model import Address, Kind
 
@@ -177,22 +177,11 @@ class Fallback:
         """Records that the second way was needed, under the call that needed it."""
         call, journal = current_call.get(), self._caller.journal
         if call is not None:
-            milliseconds = (time.perf_counter() - started) * 1000
-            journal.append(
-                Span(
-                    self._caller.name,
-                    "http",
-                    way,
-                    call.trace_id,
-                    "",
-                    call.span_id,
-                    at,
-                    milliseconds,
-                    status,
-                    False,
-                    way,
-                )
-            )
+            span = Span(self._caller.name, "client", "http", "", "", call.trace_id, "", call.span_id, at)
+            span.milliseconds = (time.perf_counter() - started) * 1000
+            span.status = status
+            span.way = way
+            journal.append(span)
 
 
 def is_safe(call: OutgoingCall) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 from mesh.commands.terminal.streams import escaped
 from mesh.control.api import as_json
-from mesh.observing.journal import Change, Line, Span
+from mesh.observing.journal import Change, Line
+from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot
 
 #: CR LF is no line end within a text: by it, what a client sends could pass for another line of the log.
@@ -96,7 +97,7 @@ def failure(change: Change, style: Style) -> list[str]:
 
 def _call(span: Span, depth: int, style: Style) -> str:
     name = f"{span.service:<{style.width}}"
-    what = f"grpc {span.name}" if span.kind == "grpc" else span.name
+    what = f"grpc {span.name}" if span.protocol == "grpc" else span.name
     shown = f"{'  ' * depth}{escaped(span.way or what)}"
     status = f"{span.status:<5}"
     began = style.paint(_clock(span.start), _DIM)

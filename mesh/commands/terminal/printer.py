@@ -10,7 +10,8 @@ from typing import Any, TextIO
 
 from mesh.commands.terminal.lines import Style, banner, failure, line_of, tree
 from mesh.observing.events import as_event
-from mesh.observing.journal import MAX_BYTES, Change, Entry, Line, Span, size_of
+from mesh.observing.journal import MAX_BYTES, Change, Entry, Line, size_of
+from mesh.observing.span import Span
 
 #: Entries that may wait for a slow terminal; what exceeds this, or MAX_BYTES, is counted and left out.
 BACKLOG = 10_000

@@ -39,6 +39,12 @@ class Route(NamedTuple):
         return str(self.endpoint.method)
 
 
+class MatchedRoute(NamedTuple):
+    """What the scope of a request names as its route; `path` is the template, as of a route of Starlette's."""
+
+    path: str
+
+
 class Transcoder:
     """Answers the rules of `contract` by asking `backend`.
 
@@ -114,6 +120,7 @@ class Transcoder:
             if path not in PAGES:
                 raise _as_asked(error, mount, path) from None
             return self._documentation.answer(method, path, mount)
+        scope["route"] = MatchedRoute(mount + route.endpoint.binding.template.text)
         headers = scope["headers"]
         asked = Asked(
             route.endpoint, values, _query(scope), headers, request_metadata(headers), _timeout(scope), method == "HEAD"

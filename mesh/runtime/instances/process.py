@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mesh.errors import UsageError
 from mesh.observing.events import entry_of
-from mesh.observing.journal import Change, Line, Span
+from mesh.observing.journal import Change, Line
+from mesh.observing.span import Span
 from mesh.runtime.instances.command import LOOK, CommandInstance
 from mesh.runtime.messages import Failed, Message, Ready, ReloadFailed
 from mesh.runtime.status import STALE_PREFIX

@@ -193,7 +193,7 @@ class ThreadInstance:
         None where its start-up waited for something until the next order came: what comes of that one is told.
         """
         started = time.perf_counter()
-        context = replace(self.context, stop_hooks=[], reset_hooks=[])
+        context = replace(self.context, stop_hooks=[], reset_hooks=[], generation=self.context.generation + 1)
         generation = Generation(self.service, context, self._isolation, self._pool, self._roots())
         self._loading = True
         try:

@@ -17,6 +17,7 @@ from mesh.contract.backends.threads import ThreadedHandler
 from mesh.contract.servicers import Handler, is_async
 from mesh.errors import Code
 from mesh.layers import in_time
+from mesh.observing.span import Span
 from mesh.service import ServiceContext
 from mesh.serving.grpc.calls import ActiveCalls, Attempt
 from mesh.serving.grpc.handlers import CANCEL_SECONDS, Layered
@@ -47,29 +48,33 @@ class LayeredAio(Layered):
         return inspect.isasyncgenfunction(inspect.unwrap(self.behave))
 
     async def _single(self, request: Any, context: Any) -> Any:
-        async with self._answering_aio(context) as method:
-            return method.encoded(await method.behave(method.read(request, context), Coding(context, method)))
+        async with self._answering_aio(context) as attempt:
+            method, span = attempt.method, attempt.span
+            answer = await method.behave(method.read(request, context, span), Coding(context, attempt))
+            return method.encoded(answer, span)
 
     async def _streaming(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        async with self._answering_aio(context) as method:
-            async for response in method.behave(method.read(request, context), Coding(context, method)):
-                yield method.encoded(response)
+        async with self._answering_aio(context) as attempt:
+            method, span = attempt.method, attempt.span
+            async for response in method.behave(method.read(request, context, span), Coding(context, attempt)):
+                yield method.encoded(response, span)
 
     async def _writing(self, request: Any, context: Any) -> None:
         """A method that answers with context.write()."""
-        async with self._answering_aio(context) as method:
-            await method.behave(method.read(request, context), Coding(context, method))
+        async with self._answering_aio(context) as attempt:
+            method = attempt.method
+            await method.behave(method.read(request, context, attempt.span), Coding(context, attempt))
 
     @asynccontextmanager
-    async def _answering_aio(self, context: Any) -> AsyncIterator[LayeredAio]:
+    async def _answering_aio(self, context: Any) -> AsyncIterator[Attempt]:
         with self.attempt(context) as attempt:
             method = cast(LayeredAio, attempt.method)
             method._tasks[attempt] = asyncio.current_task()
             try:
                 in_time(attempt.call)
-                yield method
+                yield attempt
             except GeneratorExit:
-                attempt.outcome.status = Code.CANCELLED.name
+                attempt.span.status = Code.CANCELLED.name
                 raise
             except BaseException as error:
                 await refuse_aio(error, attempt)
@@ -81,9 +86,11 @@ class LayeredAio(Layered):
         if (task := self._tasks.get(attempt)) is not None:
             task.cancel()
 
-    async def _messages(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # type: ignore[override]  # async
+    async def _messages(  # type: ignore[override]  # async
+        self, requests: Any, context: Any, span: Span
+    ) -> AsyncIterator[Any]:
         async for request in requests:
-            yield self.message(request)
+            yield self.message(request, span)
         await asyncio.sleep(CANCEL_SECONDS)
 
 
@@ -95,7 +102,7 @@ async def refuse_aio(error: BaseException, attempt: Attempt) -> None:
     if attempt.cut_reason:
         code, message, metadata = attempt.trailers_of_cut()
     elif isinstance(error, asyncio.CancelledError):
-        attempt.outcome.status = Code.CANCELLED.name
+        attempt.span.status = Code.CANCELLED.name
         raise error
     else:
         code, message, metadata = attempt.trailers(error)
@@ -161,19 +168,20 @@ class _ThreadContext(SyncContext):
 class Coding:
     """A context that speaks messages, though bytes cross grpc, and cuts errors to what trailers hold."""
 
-    def __init__(self, context: Any, method: Layered) -> None:
+    def __init__(self, context: Any, attempt: Attempt) -> None:
         self._context = context
-        self._method = method
+        self._method = attempt.method
+        self._span = attempt.span
 
     async def read(self) -> Any:
         data = await self._context.read()
         if data is not grpc.aio.EOF:
-            return self._method.message(data)
+            return self._method.message(data, self._span)
         await asyncio.sleep(CANCEL_SECONDS)
         return data
 
     async def write(self, message: Any) -> None:
-        await self._context.write(self._method.encoded(message))
+        await self._context.write(self._method.encoded(message, self._span))
 
     async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         await self._context.abort(CODES[code_given(code)], cut(details), trailing_metadata)

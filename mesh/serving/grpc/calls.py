@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mesh.context import Call
 from mesh.contract.backends.servicer_context import code_given, failure_of
 from mesh.errors import Code, StatusError
-from mesh.layers import Outcome, status_of
+from mesh.layers import status_of
+from mesh.observing.span import Span
 from mesh.serving.grpc.status import CODES, Trailers, cut, trailers_of
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ class Attempt:
     cut_reason: why the call ends before its handler does; empty while it does not.
     """
 
-    def __init__(self, method: Layered, context: Any, call: Call, outcome: Outcome) -> None:
+    def __init__(self, method: Layered, context: Any, call: Call, span: Span) -> None:
         self.method = method
         self.context = context
         self.call = call
-        self.outcome = outcome
+        self.span = span
         self.cut_reason = ""
 
     def cut(self, reason: str) -> None:
@@ -37,7 +38,7 @@ class Attempt:
     def finish(self) -> None:
         """Note how the call ends whose handler has returned: by the code that it left in its context."""
         code = code_given(self.context.code())
-        self.outcome.status = code.name
+        self.span.status = code.name
         if code is not Code.OK:
             self.context.set_code(CODES[code])
             self.context.set_details(cut(self._details()))
@@ -47,12 +48,13 @@ class Attempt:
         own = tuple((key, value) for key, value in self.context.trailing_metadata() or ())
         failure = failure_of(error, self.context.code(), self._details(), own)
         refusal = status_of(failure, self.method.service, self.call)
-        self.outcome.status = refusal.code.name
+        self.span.status = refusal.code.name
+        self.span.error = type(error).__name__
         return trailers_of(refusal, own)
 
     def trailers_of_cut(self) -> Trailers:
         """Note and return what the caller is told of a call that is cut."""
-        self.outcome.status = Code.UNAVAILABLE.name
+        self.span.status = Code.UNAVAILABLE.name
         return trailers_of(StatusError(Code.UNAVAILABLE, self.cut_reason), ())
 
     def _details(self) -> str:

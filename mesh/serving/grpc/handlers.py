@@ -16,6 +16,7 @@ from mesh.contract.servicers import Handler, behavior
 from mesh.errors import Code, StatusError
 from mesh.layers import in_time, inbound
 from mesh.observing.journal import InFlight
+from mesh.observing.span import Span
 from mesh.service import ServiceContext
 from mesh.serving.grpc.call_queue import refused
 from mesh.serving.grpc.calls import ActiveCalls, Attempt
@@ -36,6 +37,7 @@ class Layered:
 
     def __init__(self, path: str, handler: Handler, service: ServiceContext, calls: ActiveCalls) -> None:
         self._calls = calls
+        self.path = path
         self.name = path.rpartition("/")[2]
         self.inner = handler
         self.service = service
@@ -87,35 +89,37 @@ class Layered:
         call.received = metadata
         method = self.newest(call)
         with (
-            inbound(method.service, "grpc", method.name, call) as outcome,
-            self._calls.including(Attempt(method, context, call, outcome)) as attempt,
+            inbound(method.service, "grpc", method.path, call) as span,
+            self._calls.including(Attempt(method, context, call, span)) as attempt,
         ):
             yield attempt
 
     def _single(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with self._answering(context) as method:
-            return method.encoded(method.behave(method.read(request, context), context))
+        with self._answering(context) as attempt:
+            method = cast(Self, attempt.method)
+            return method.encoded(method.behave(method.read(request, context, attempt.span), context), attempt.span)
 
     def _streaming(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with self._answering(context) as method:
-            for response in method.behave(method.read(request, context), context):
-                yield method.encoded(response)
+        with self._answering(context) as attempt:
+            method = cast(Self, attempt.method)
+            for response in method.behave(method.read(request, context, attempt.span), context):
+                yield method.encoded(response, attempt.span)
 
     @contextmanager
-    def _answering(self, context: grpc.ServicerContext) -> Iterator[Self]:
+    def _answering(self, context: grpc.ServicerContext) -> Iterator[Attempt]:
         with self.attempt(context) as attempt:
             try:
                 if (reason := refused()) is not None:
                     raise reason
                 in_time(attempt.call)
-                yield cast(Self, attempt.method)
+                yield attempt
             except GeneratorExit:
-                attempt.outcome.status = Code.CANCELLED.name
+                attempt.span.status = Code.CANCELLED.name
                 raise
             except BaseException as error:
                 if isinstance(error, grpc.RpcError) and not context.is_active():
                     # What the requests of a stream raise in the handler of a call that is over.
-                    attempt.outcome.status = Code.CANCELLED.name
+                    attempt.span.status = Code.CANCELLED.name
                     raise
                 if not attempt.cut_reason:
                     refuse(error, attempt)
@@ -124,40 +128,43 @@ class Layered:
                 raise ended(context)
             attempt.finish()
             if not context.is_active():
-                attempt.outcome.status = Code.CANCELLED.name
+                attempt.span.status = Code.CANCELLED.name
 
     def cut(self, attempt: Attempt) -> None:
         """End the call from outside, by its `cut_reason`; the handler's thread cannot be interrupted."""
         trailers = attempt.trailers_of_cut()
         end_call(attempt.context, trailers.code, trailers.message)
 
-    def read(self, request: Any, context: Any) -> Any:
-        """The request's message, or the messages of a stream as they come."""
-        return self._messages(request, context) if self.inner.request_streaming else self.message(request)
+    def read(self, request: Any, context: Any, span: Span) -> Any:
+        """The request's message, or the messages of a stream as they come; noted in the record."""
+        return self._messages(request, context, span) if self.inner.request_streaming else self.message(request, span)
 
-    def _messages(self, requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+    def _messages(self, requests: Any, context: grpc.ServicerContext, span: Span) -> Iterator[Any]:
         over = Event()
         if not context.add_callback(over.set):
             over.set()
         for request in requests:
-            yield self.message(request)
+            yield self.message(request, span)
         if over.wait(CANCEL_SECONDS):
             raise grpc.RpcError("the client left before the end of its stream")
 
-    def message(self, data: bytes) -> Any:
+    def message(self, data: bytes, span: Span) -> Any:
+        span.add_request(data)
         try:
             return self._decode(data)
         except Exception as error:
             raise StatusError(Code.INVALID_ARGUMENT, f"{self.name}: the request is no valid message") from error
 
-    def encoded(self, response: Any) -> Any:
+    def encoded(self, response: Any, span: Span) -> Any:
         try:
-            return self._encode(response)
+            data = self._encode(response)
         except Exception as error:
             name = getattr(inspect.unwrap(self.behave), "__qualname__", self.name)
             raise TypeError(
                 f"{self.service.name}: {name} answered {response!r:.80}, which is not its message"
             ) from error
+        span.add_response(data)
+        return data
 
 
 def refuse(error: BaseException, attempt: Attempt) -> NoReturn:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.context import Call, call_from
 from mesh.contract.rest.exchange import BrokenStream, check_start, error_response, send_answer
 from mesh.errors import Code, StatusError
-from mesh.layers import STOPPED, Outcome, in_time, inbound, status_of
+from mesh.layers import STOPPED, in_time, inbound, status_of
+from mesh.observing.span import Span
 from mesh.service import ServiceContext
 from mesh.serving.http.cross_site import CrossSiteGuard
 
@@ -43,10 +45,12 @@ class AppDispatcher:
             await send_answer(error_response(refusal), send)
             return
         call.received = scope["headers"]
-        name = f"{scope.get('method', 'WS')} {scope['path']}"
         app, service = self._behind
-        with inbound(service, "http", name, call) as answer:
-            await self._answer(app, service, scope, receive, send, call, answer)
+        with inbound(service, "http", scope.get("method", "WS"), call, _target(scope)) as span:
+            if service.journal.is_recording and scope["type"] == "http":
+                receive, send = _noting(span, scope, receive, send)
+            await self._answer(app, service, scope, receive, send, call, span)
+            span.route = getattr(scope.get("route"), "path", None)
 
     async def _answer(
         self,
@@ -56,17 +60,17 @@ class AppDispatcher:
         receive: Receive,
         send: Send,
         call: Call,
-        answer: Outcome,
+        span: Span,
     ) -> None:
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 check_start(message)
-                answer.status = str(message["status"])
+                span.status = str(message["status"])
                 if call.timings:
                     value = ", ".join(map(str, call.timings)).encode()
                     message["headers"] = [*message.get("headers", ()), (b"server-timing", value)]
             elif message["type"] == "websocket.accept":
-                answer.status = "101"
+                span.status = "101"
             await send(message)
 
         try:
@@ -74,23 +78,58 @@ class AppDispatcher:
             if self.guard is not None and (refused := await self.guard.refusal(app, service, scope)) is not None:
                 if scope["type"] == "http":
                     raise refused
-                answer.status = "403"
+                span.status = "403"
                 await send({"type": "websocket.close"})  # before it is accepted: the upgrade is answered with 403
                 return
             await app(scope, receive, observed)
         except (asyncio.CancelledError, GeneratorExit):
-            if self.stopping and not answer.status and scope["type"] == "http":
+            if self.stopping and not span.status and scope["type"] == "http":
                 await send_answer(error_response(StatusError(Code.UNAVAILABLE, STOPPED)), observed)
                 return
-            answer.status = answer.status or "499"
+            span.status = span.status or "499"
             raise
         except BrokenStream:
             return  # The handler has said why; returning now makes the server cut the connection, as it must.
         except BaseException as error:  # A SystemExit that reached the loop would end the whole service.
+            span.error = type(error).__name__
             refusal = status_of(error, service, call)
-            if not answer.status and scope["type"] == "http":
+            if not span.status and scope["type"] == "http":
                 await send_answer(error_response(refusal), observed)
             # Otherwise half an answer is out: returning now makes the server cut the connection, as it must.
+
+
+def _target(scope: Scope) -> str:
+    """The raw path and query."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    return (b"%b?%b" % (path, query) if query else path).decode("latin-1")
+
+
+def _noting(span: Span, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """The two with the bodies that pass through them noted in the record."""
+
+    async def receiving() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            span.add_request(message.get("body", b""))
+        return message
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            span.add_response(message.get("body", b""))
+        elif message["type"] == "http.response.start":
+            span.response_type = _content_type(message.get("headers", ()))
+        await send(message)
+
+    span.request_type = _content_type(scope["headers"])
+    return receiving, sending
+
+
+def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name.lower() == b"content-type":
+            return bytes(value).decode("latin-1")
+    return ""
 
 
 def call_headers(scope: Scope) -> dict[str, str]:

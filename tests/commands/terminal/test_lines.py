@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mesh.commands.terminal.lines import Header, Style, banner, failure, line_of, tree
-from mesh.observing.journal import Change, Line, Span
+from mesh.observing.journal import Change, Line
+from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot
 from mesh.topology.model import Address
 
@@ -14,8 +15,8 @@ COLOURED = Style(colour=True, width=12)
 
 
 def span(service: str, span_id: str, parent_id: str | None = None, **changes: object) -> Span:
-    given: dict[str, object] = {"kind": "http", "name": "GET /", "start": 0.0, "milliseconds": 1.26, "status": "200"}
-    given |= {"trace_id": "t", "is_root": parent_id is None} | changes
+    given: dict[str, object] = {"kind": "server", "protocol": "http", "method": "GET", "target": "/", "start": 0.0}
+    given |= {"milliseconds": 1.26, "status": "200", "trace_id": "t", "is_root": parent_id is None} | changes
     return Span(service=service, span_id=span_id, parent_id=parent_id, **given)  # type: ignore[arg-type]  # as above
 
 
@@ -56,16 +57,16 @@ def test_a_reason_and_the_name_of_a_topology_stay_on_their_line() -> None:
 
 
 def test_a_path_cannot_begin_a_line_of_its_own() -> None:
-    (line,) = tree([span("user", "a", name="GET /x\n12:00:00 user fake")], PLAIN)
+    (line,) = tree([span("user", "a", target="/x\n12:00:00 user fake")], PLAIN)
     assert r"GET /x\x0a12:00:00 user fake" in line
 
 
 def test_calls_stand_under_their_callers_in_the_order_they_began() -> None:
     spans = [
-        span("gateway", "a", name="POST /api/orders", status="201"),
-        span("product", "d", "b", start=3.0, kind="grpc", name="GetProduct", status="OK"),
-        span("user", "c", "b", start=2.0, kind="grpc", name="GetUser", status="OK"),
-        span("order", "b", "a", start=1.0, name="POST /orders", status="201"),
+        span("gateway", "a", method="POST", target="/api/orders?key=1", status="201"),
+        span("product", "d", "b", start=3.0, protocol="grpc", method="/product.ProductService/GetProduct", status="OK"),
+        span("user", "c", "b", start=2.0, protocol="grpc", method="/user.UserService/GetUser", status="OK"),
+        span("order", "b", "a", start=1.0, method="POST", target="/orders", status="201"),
     ]
     assert [line[9:].rstrip() for line in tree(spans, PLAIN)] == [
         "gateway       POST /api/orders                        201       1.3 ms",

@@ -8,7 +8,8 @@ import tracemalloc
 
 from mesh.commands.terminal.lines import Style
 from mesh.commands.terminal.printer import Printer
-from mesh.observing.journal import MAX_BYTES, Line, Span
+from mesh.observing.journal import MAX_BYTES, Line
+from mesh.observing.span import Span
 
 
 class Stuck(io.StringIO):
@@ -77,4 +78,6 @@ def test_calls_whose_caller_never_ends_do_not_fill_the_memory() -> None:
 
 
 def call(span_id: str, parent_id: str | None) -> Span:
-    return Span("user", "http", "GET /", "one trace", span_id, parent_id, 0.0, 1.0, "200", parent_id is None)
+    return Span(
+        "user", "server", "http", "GET", "/", "one trace", span_id, parent_id, 0.0, 1.0, "200", parent_id is None
+    )

@@ -12,7 +12,8 @@ import pytest
 from misbehaving import wait_until
 
 from mesh import Grpc, Service
-from mesh.observing.journal import Line, Span
+from mesh.observing.journal import Line
+from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 
 

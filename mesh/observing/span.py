@@ -1,0 +1,84 @@
+"""The record of one attempt of one call, from which every view and export is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mesh.topology.model import Kind
+
+SpanKind = Literal["server", "client"]
+
+#: Bytes of a body or message that are kept; its size is counted whole.
+PAYLOAD_LIMIT = 16 * 1024
+
+
+@dataclass(slots=True)
+class Span:
+    """One attempt of one call, as the service that made it (`client`) or the one that answered it (`server`) saw it.
+
+    service: whose record it is. peer: the service on the other side, None where it is unknown or outside the topology.
+    method: an HTTP method, or the full name of a gRPC method, `/user.UserService/GetUser`. target: raw path and query
+    of an HTTP request, empty for gRPC. route: the template that the path matched.
+    declared, actual: the address that a client's code named, and the one that it was led to.
+    start: seconds since the epoch; milliseconds: by the monotonic clock.
+    status: an HTTP status or the name of a gRPC code, empty where none came. error: the type of the exception.
+    request, response: bodies or serialized messages, those of a stream one after the other, cut at PAYLOAD_LIMIT;
+    *_size: their bytes in all; *_type: the Content-Type, empty for gRPC.
+    attempt: counts the attempts of one call from 1. attempt_of: the id of the first one, None for that itself.
+    way: what had been tried, for an attempt over a second transport.
+    generation: of the service's code. worker: the name of the task, or of the thread without an event loop.
+    is_root: the call was not made by a call that is being answered in this process.
+    """
+
+    service: str
+    kind: SpanKind
+    protocol: Kind
+    method: str
+    target: str
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    start: float
+    milliseconds: float = 0.0
+    status: str = ""
+    is_root: bool = False
+    peer: str | None = None
+    route: str | None = None
+    declared: str = ""
+    actual: str = ""
+    error: str | None = None
+    attempt: int = 1
+    attempt_of: str | None = None
+    way: str | None = None
+    generation: int = 0
+    worker: str = ""
+    request_size: int = 0
+    response_size: int = 0
+    request_type: str = ""
+    response_type: str = ""
+    request: bytes = b""
+    response: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """`GET /users/1`, without the query, or the bare name of a gRPC method."""
+        if self.protocol == "grpc":
+            return self.method.rpartition("/")[2]
+        return f"{self.method} {self.target.partition('?')[0]}"
+
+    def add_request(self, data: bytes) -> None:
+        """Note a part of what was asked."""
+        room = PAYLOAD_LIMIT - self.request_size
+        self.request_size += len(data)
+        if room > 0 and data:
+            part = bytes(data[:room])
+            self.request = self.request + part if self.request else part
+
+    def add_response(self, data: bytes) -> None:
+        """Note a part of the answer."""
+        room = PAYLOAD_LIMIT - self.response_size
+        self.response_size += len(data)
+        if room > 0 and data:
+            part = bytes(data[:room])
+            self.response = self.response + part if self.response else part

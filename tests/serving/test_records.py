@@ -1,0 +1,90 @@
+"""What the record of an answered call holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from supervised import Project, supervised
+
+from mesh import Supervisor
+from mesh.observing.events import as_event, entry_of
+from mesh.observing.span import PAYLOAD_LIMIT, Span
+from mesh.pytest_plugin import Mesh
+from mesh.runtime.options import Options
+from mesh.store.pb import user_pb2
+from mesh.store.topology import store
+from mesh.topology.selection import renumber
+
+ECHO = """
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+async def echo(request):
+    return Response(await request.body(), media_type="text/plain")
+
+app = Starlette(routes=[Route("/echo/{name}", echo, methods=["POST"])])
+"""
+DECLARED = '[services.echo]\nhttp = { port = 5001, app = "echo:app" }\n'
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with supervised(tmp_path_factory.mktemp("echo"), {"mesh.toml": DECLARED, "echo.py": ECHO}) as project:
+        yield project
+
+
+def post(echo: Project, target: str, body: bytes) -> Span:
+    """The record of one request with a body."""
+    before = len(echo.entries)
+    address = echo.supervisor.directory.address("echo", "http")
+    requests.post(f"http://{address}{target}", body, headers={"content-type": "text/x-own"}, timeout=30)
+    span: Span = echo.wait_for(lambda each: isinstance(each, Span), before)
+    return span
+
+
+def test_a_request_is_recorded_with_route_raw_path_bodies_and_types(echo: Project) -> None:
+    span = post(echo, "/echo/a%2Fb?key=1", b"hello")
+    assert (span.kind, span.protocol, span.method) == ("server", "http", "POST")
+    assert (span.target, span.name, span.status) == ("/echo/a%2Fb?key=1", "POST /echo/a%2Fb", "404")
+    span = post(echo, "/echo/ada?key=1", b"hello")
+    assert (span.route, span.name, span.status) == ("/echo/{name}", "POST /echo/ada", "200")
+    assert (span.request, span.request_size, span.request_type) == (b"hello", 5, "text/x-own")
+    assert (span.response, span.response_size) == (b"hello", 5)
+    assert span.response_type == "text/plain; charset=utf-8"
+    assert (span.generation, span.worker.startswith("Task-"), span.error) == (1, True, None)
+
+
+def test_a_large_body_is_cut_and_its_size_is_not(echo: Project) -> None:
+    size = 10 * PAYLOAD_LIMIT
+    span = post(echo, "/echo/ada", bytes(size))
+    assert (len(span.request), span.request_size) == (PAYLOAD_LIMIT, size)
+    assert (len(span.response), span.response_size) == (PAYLOAD_LIMIT, size)
+
+
+def test_a_record_crosses_to_another_process_whole_and_is_shown_without_its_bytes(echo: Project) -> None:
+    span = post(echo, "/echo/ada", b"\xff\x00")
+    assert entry_of(as_event(span, payloads=True)) == span
+    assert '"request":' not in as_event(span)
+    assert '"request_size": 2' in as_event(span)
+
+
+@pytest.mark.parametrize("is_recording", [True, False])
+def test_a_grpc_call_is_recorded_with_its_full_name_and_messages_unless_told_not_to(
+    is_recording: bool, tmp_path: Path
+) -> None:
+    mesh = Mesh(Supervisor(renumber(store(tmp_path), None, True), Options(record=is_recording)))
+    mesh.supervisor.start()
+    try:
+        answer = mesh.stub("user-service").GetUser(id=1)
+    finally:
+        mesh.close()
+    spans = [each for each in mesh.supervisor.journal.entries() if isinstance(each, Span)]
+    assert [(each.method, each.status) for each in spans] == [("/user.UserService/GetUser", "OK")] * is_recording
+    for span in spans:
+        assert user_pb2.GetUserRequest.FromString(span.request).id == 1
+        assert user_pb2.User.FromString(span.response) == answer
+        assert (span.kind, span.protocol, span.name) == ("server", "grpc", "GetUser")

@@ -20,7 +20,6 @@ from mesh.serving.grpc.handlers import Layered
 from mesh.serving.grpc.server import AioServer, GrpcServer, kind_of_server
 from mesh.serving.http.cross_site import CrossSiteGuard, is_loopback
 from mesh.serving.http.dispatcher import AppDispatcher, closed
-from mesh.serving.http.recording import recorded_app
 from mesh.serving.http.server import HttpServer
 from mesh.serving.server_sockets import adopt, bind
 from mesh.topology.model import Address, Grpc, Http
@@ -55,7 +54,7 @@ class HttpListener:
 
     def serve(self, app: ASGIApp, service: ServiceContext) -> None:
         """Puts this application in the place of the one so far."""
-        self._dispatcher.serve(recorded_app(app, service), service)
+        self._dispatcher.serve(app, service)
 
     def close(self, reason: str, service: ServiceContext) -> None:
         """Answers every request with UNAVAILABLE and the reason."""

@@ -65,8 +65,7 @@ class Generation:
         if app is not None:
             own = asgi_app(app, f"{self._service.name}: {http.app}")
             self._lifespan = Lifespan(own)
-            own = self._lifespan.around(own)
-        self.app = assemble(http, own, self.handlers, self._pool)
+        self.app = assemble(http, own, self._lifespan, self.handlers, self._pool)
 
     def _collected(self, servicers: Sequence[Any]) -> Handlers:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -11,22 +12,45 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mesh.calling.mount import mount
 from mesh.contract import Handlers, Response, ServicerBackend, Transcoder, merge_documents, send_answer
 from mesh.contract.rest.documentation import PAGE, PAGES, document_response, page
+from mesh.runtime.generation.lifespan import Lifespan
 from mesh.service import current_service
+from mesh.serving.http.recording import recorded_app
 from mesh.topology.model import Http
 
 #: Headers that let an application answer with less than the whole, or with something packed.
 _CONDITIONS = frozenset({b"accept-encoding", b"if-none-match", b"if-modified-since", b"range"})
 
 
-def assemble(http: Http, own: ASGIApp | None, handlers: Handlers, pool: Executor) -> ASGIApp:
-    """The application behind a listener's door.
+#: Takes an application, and returns one that hands requests on to it.
+Wrapper = Callable[[ASGIApp], ASGIApp]
 
-    Without one of its own, a service's contract is served as REST by its own servicers, with `GET /health` beside it.
+
+def assemble(http: Http, own: ASGIApp | None, lifespan: Lifespan | None, handlers: Handlers, pool: Executor) -> ASGIApp:
+    """Return what a listener serves: the service's own application inside its wrappers.
+
+    Without one of its own, a service's contract is served as REST by its own servicers.
     """
-    app: ASGIApp = own or Health(own_rest(http, handlers, pool))
-    if http.contracts:
-        app = Mounted(mount(http, current_service().directory), app)
+    app = own_rest(http, handlers, pool) if own is None else own
+    for wrap in reversed(wrappers(http, own, lifespan)):
+        app = wrap(app)
     return app
+
+
+def wrappers(http: Http, own: ASGIApp | None, lifespan: Lifespan | None) -> list[Wrapper]:
+    """List every wrapper around a service's application, from the outside in.
+
+    Outside them is the listener's AppDispatcher, which outlives the generation. It runs the layers that are around each
+    call (mesh/layers.py), refuses requests of other sites (CrossSiteGuard), notes the status, and answers errors.
+    """
+    service = current_service()
+    found: list[Wrapper] = [lambda app: recorded_app(app, service)]
+    if http.contracts:
+        found.append(lambda app: Mounted(mount(http, service.directory), app))
+    if own is None:
+        found.append(Health)
+    if lifespan is not None:
+        found.append(lifespan.around)
+    return found
 
 
 def own_rest(http: Http, handlers: Handlers, pool: Executor) -> ASGIApp:

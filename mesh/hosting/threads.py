@@ -40,7 +40,7 @@ class Threads(Patch):
         ) -> Future[Any]:
             call = call_in_flight()
             if call is not None:
-                fn = _noted(fn, call, pool._max_workers)
+                fn = noted(fn, call, pool._max_workers)
             # Outside a service as well: the worker may be a thread that a service has started.
             return submit(pool, copy_context().run, fn, *args, **kwargs)
 
@@ -57,7 +57,7 @@ class Threads(Patch):
             call = call_in_flight()
             if call is not None:
                 limiter = options.get("limiter") or to_thread.current_default_thread_limiter()
-                func = _noted(func, call, limiter.total_tokens)
+                func = noted(func, call, limiter.total_tokens)
             return await run_sync(func, *args, **options)
 
         self.patches.replace(to_thread, "run_sync", noting_run_sync)
@@ -69,11 +69,11 @@ def call_in_flight() -> InFlight | None:
     return service.journal.in_flight.get(call.span_id) if call is not None and service is not None else None
 
 
-def _noted(function: Callable[..., Any], call: InFlight, threads: int) -> Callable[..., Any]:
+def noted(function: Callable[..., Any], call: InFlight, threads: int) -> Callable[..., Any]:
     """Return the function, to be called in a pool of so many threads; notes in the call which of them runs it."""
     call.waiting = Waiting(threads)
 
-    def noted(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
         thread = threading.get_ident()
         call.waiting = None
         call.workers.append(thread)
@@ -82,7 +82,7 @@ def _noted(function: Callable[..., Any], call: InFlight, threads: int) -> Callab
         finally:
             call.workers.remove(thread)
 
-    return noted
+    return run
 
 
 def _carry(thread: threading.Thread) -> None:

@@ -23,7 +23,7 @@ from mesh.runtime.reload.change_set import ChangeSet, python_path
 from mesh.runtime.reload.replay import replay
 from mesh.service import ServiceContext
 from mesh.topology.difference import Difference, difference
-from mesh.topology.model import Service, Topology
+from mesh.topology.model import GRPC_WORKERS, Service, Topology
 from mesh.topology.selection import Selection, start_order
 
 if TYPE_CHECKING:
@@ -152,6 +152,11 @@ class ServiceInstances:
             self._journal.append(Line(name, replay(exchange, address, contract), "mesh"))
 
         threading.Thread(target=ask, name="replay", daemon=True).start()
+
+    def workers_of(self, name: str) -> int:
+        """Return how many threads the service's gRPC listener has for plain methods."""
+        instance = self.by_name.get(name)
+        return instance.service.grpc.workers if instance is not None and instance.service.grpc else GRPC_WORKERS
 
     def folders(self) -> set[Path]:
         """What is to be watched for changes."""

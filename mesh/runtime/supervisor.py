@@ -104,7 +104,9 @@ class Supervisor:
     def _watching(self) -> Iterator[None]:
         """Watches the loops and, where it is wanted, the files."""
         instances = self._instances
-        watchdog = Watchdog(lambda: dict(instances.by_name), self.journal.in_flight, self._status.log)
+        watchdog = Watchdog(
+            lambda: dict(instances.by_name), self.journal.in_flight, instances.workers_of, self._status.log
+        )
         watching: list[Watchdog | Watcher] = [watchdog]
         if self.options.watch:
             watching.append(Watcher(self._instances.folders, self.post, lambda text: self._status.log("mesh", text)))

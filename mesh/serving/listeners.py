@@ -115,7 +115,7 @@ class GrpcListener:
         if not is_kept and self._server is not None:
             await self._server.stop(0)
         self._dispatcher.serve(
-            handlers, service, partial(LayeredAio, executor=self._queue) if self._kind is AioServer else Layered
+            handlers, service, partial(LayeredAio, queue=self._queue) if self._kind is AioServer else Layered
         )
         if not is_kept and self._address is not None:
             self._held = await _bound_again(self._address)

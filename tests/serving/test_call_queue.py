@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from misbehaving import GET, Misbehaving, failure, wait_until
 
 from mesh import Grpc, Http, Service
 from mesh.pytest_plugin import Mesh
+from mesh.serving.grpc.call_queue import CallQueue
 from mesh.store.pb import user_pb2
 
 WAITS, WELL = b"\x08\x1b", b"\x08\x64"
@@ -20,8 +23,12 @@ WAITS, WELL = b"\x08\x1b", b"\x08\x64"
 class Mixed(Misbehaving):
     """One coroutine function makes the server an async one, whose plain methods need threads all the same."""
 
-    async def DeleteUser(self, request: Any, context: Any) -> Any:
-        return user_pb2.User()
+    async def CreateUser(self, request: Any, context: Any) -> Any:
+        return super().CreateUser(request, context)
+
+    def WatchUsers(self, request: Any, context: Any) -> Iterator[Any]:
+        for number in range(3000):
+            yield user_pb2.User(id=number)
 
 
 @pytest.fixture(params=[Misbehaving, Mixed])
@@ -70,6 +77,40 @@ def test_a_call_that_finds_no_thread_or_no_place_is_refused(
     assert [call.result(60) for call in busy] == [WAITS] * 2
     wait_until(lambda: not mesh.supervisor.journal.in_flight)
     assert ask(WELL, timeout=60) == b"\x08d\x12\x04well"
+
+
+def test_a_stream_that_has_begun_is_not_refused_midway(start: Callable[..., Mesh]) -> None:
+    mesh = two_workers(start, Mixed(), 0, 60)
+    channel = mesh.channel("user-service")
+    stream = channel.unary_stream("/user.UserService/WatchUsers")(b"", timeout=60)
+    first = next(stream)
+    others = [channel.unary_unary(GET).future(WELL, timeout=60) for _ in range(300)]
+    assert len([first, *stream]) == 3000
+    assert {call.code().name for call in others} <= {"OK", "RESOURCE_EXHAUSTED"}
+
+
+def test_a_step_of_a_call_that_has_begun_takes_the_next_free_thread() -> None:
+    queue, gate, done = CallQueue(Grpc(0, workers=1, queue=1), ThreadPoolExecutor(1)), threading.Event(), []
+    busy = queue.submit(gate.wait, 60)
+    others = [queue.submit(done.append, "new call"), queue.begun.submit(done.append, "further step")]
+    gate.set()
+    assert [each.result(30) for each in (busy, *others)] == [True, None, None]
+    assert done == ["further step", "new call"]
+    queue.shutdown()
+
+
+def test_calls_that_are_cancelled_give_their_threads_and_places_back(start: Callable[..., Mesh]) -> None:
+    servicer = Mixed()
+    mesh = two_workers(start, servicer, 2, 60)
+    ask = mesh.channel("user-service").unary_unary(GET)
+    busy = occupied(mesh, servicer)
+    waiting = [ask.future(WELL, timeout=60) for _ in range(2)]
+    for call in (*busy, *waiting):
+        call.cancel()
+    wait_until(lambda: not mesh.supervisor.journal.in_flight, 30)
+    servicer.released.set()
+    more = [ask.future(WELL, timeout=60) for _ in range(2)]
+    assert [call.result(60) for call in more] == [b"\x08d\x12\x04well"] * 2
 
 
 def test_health_and_reflection_are_answered_while_every_thread_is_busy(

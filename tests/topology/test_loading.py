@@ -385,10 +385,12 @@ def test_a_mistake_in_pyproject_is_told_in_its_own_words(tmp_path: Path) -> None
 
 
 MODULE = """
-from mesh.topology.model import Http, Service, Topology
+from mesh.topology.model import Grpc, Http, Service, Topology
 
 shop = Topology("shop", Service("web", Http((5000,), app="app:app")))
 broken = Topology("shop", Service("web", Http((5000,)), depends_on=("usr",)))
+grpc = Grpc(1, ("a:A",), workers=0, queue=-1, queue_seconds=float("nan"))
+idle = Topology("shop", Service("users", grpc=grpc))
 number = 5
 
 def make():
@@ -448,6 +450,12 @@ shop = Topology("shop", web, api, protos=[Path("api")])
             'services.web.http: expected app, such as "module:app", or servicers under grpc to serve over HTTP\n'
             "services.web.depends_on: there is no service 'usr'; there are web",
         ),
+        (
+            "mesh_shop_used:idle",
+            "services.users.grpc.workers: expected at least 1, not 0\n"
+            "services.users.grpc.queue: expected at least 0, not -1\n"
+            "services.users.grpc.queue_seconds: expected at least 0, not nan",
+        ),
     ],
 )
 def test_a_wrong_target_is_the_users_mistake(tmp_path: Path, target: str, told: str) -> None:
@@ -459,7 +467,7 @@ def test_a_wrong_target_is_the_users_mistake(tmp_path: Path, target: str, told: 
 
 @pytest.mark.parametrize(
     ("attribute", "line", "told", "cause"),
-    [("fails", 12, "KeyError: 'DATABASE_URL'", KeyError), ("leaves", 15, "SystemExit: 3", SystemExit)],
+    [("fails", 14, "KeyError: 'DATABASE_URL'", KeyError), ("leaves", 17, "SystemExit: 3", SystemExit)],
 )
 def test_a_module_that_fails_is_told_from_a_wrong_target(
     tmp_path: Path, attribute: str, line: int, told: str, cause: type[BaseException]

@@ -26,6 +26,7 @@ class ThreadedHandler:
     """A servicer's plain function.
 
     executor: None for the loop's own. The context variables of whoever asks are visible to the function.
+    begun: runs the steps of a stream after its first; by default, `executor` does.
     """
 
     def __init__(
@@ -33,17 +34,19 @@ class ThreadedHandler:
         function: Callable[..., Any],
         executor: Executor | None,
         *,
+        begun: Executor | None = None,
         client_streaming: bool = False,
         server_streaming: bool = False,
     ) -> None:
         self._function = function
         self._executor = executor
+        self._begun = begun or executor
         self._client_streaming = client_streaming
         self._server_streaming = server_streaming
 
     async def unary(self, request: Any, context: SyncContext) -> Any:
         """Return the answer to one request."""
-        answer = await self._in_thread(copy_context(), self._function, request, context)
+        answer = await self._in_thread(self._executor, copy_context(), self._function, request, context)
         # A plain function may wrap a coroutine function.
         return await contained(answer) if inspect.isawaitable(answer) else answer
 
@@ -56,13 +59,13 @@ class ThreadedHandler:
             context.add_callback(argument.cancel)
         else:
             argument = await anext(requests)
-        made = await self._in_thread(variables, self._function, argument, context)
+        made = await self._in_thread(self._executor, variables, self._function, argument, context)
         if not self._server_streaming:
             yield made
             return
         answers = iter(made)
         try:
-            while (answer := await self._in_thread(variables, next, answers, END)) is not END:
+            while (answer := await self._in_thread(self._begun, variables, next, answers, END)) is not END:
                 yield answer
         finally:
             context.close()
@@ -72,11 +75,13 @@ class ThreadedHandler:
         # Where a thread still runs in it, the generator is closed when that thread lets go of it.
         if hasattr(answers, "close") and not getattr(answers, "gi_running", False):
             with contextlib.suppress(RuntimeError, ValueError):
-                await self._in_thread(variables, answers.close)
+                await self._in_thread(self._begun, variables, answers.close)
 
-    async def _in_thread(self, variables: Context, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _in_thread(
+        self, executor: Executor | None, variables: Context, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, variables.run, _keeping, function, arguments)
+        return await loop.run_in_executor(executor, variables.run, _keeping, function, arguments)
 
 
 class _Requests:

@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 
 from mesh.observing.journal import InFlight
 from mesh.runtime.diagnostics.stacks import stack_of_call
-from mesh.topology.model import GRPC_WORKERS
 
 
 class Saturation:
-    """Looked at by the watchdog, again and again; says it once for each generation of a service."""
+    """Looked at by the watchdog, again and again; says it once for each generation of a service.
+
+    workers_of: returns how many threads the gRPC listener of a service has for plain methods.
+    """
 
     #: Looks at which a call is found waiting for the same thread, or every thread of gRPC busy, before it is said.
     said_after = 4
 
-    def __init__(self, log: Callable[[str, str], None]) -> None:
+    def __init__(self, workers_of: Callable[[str], int], log: Callable[[str, str], None]) -> None:
+        self._workers_of = workers_of
         self._log = log
         self._full: Counter[str] = Counter()
         #: By service, the id of the generation's ServiceContext of which it was said.
@@ -30,12 +33,13 @@ class Saturation:
                     self._say(call, calls, f"all {waiting.threads:g} threads of a pool are busy, and {call.name} waits")
         plain = {call.service.name: call for call in calls if call.task is None}
         numbers = Counter(call.service.name for call in calls if call.task is None)
-        full = [name for name, number in numbers.items() if number >= GRPC_WORKERS]
+        full = [name for name, number in numbers.items() if number >= self._workers_of(name)]
         self._full = Counter({name: self._full[name] + 1 for name in full})
         for name in full:
             if self._full[name] == self.said_after:
                 text = (
-                    f"all {GRPC_WORKERS} threads for gRPC are busy, and further calls wait, and get RESOURCE_EXHAUSTED"
+                    f"all {self._workers_of(name)} threads for gRPC are busy; further calls wait for "
+                    "`queue_seconds`, then get RESOURCE_EXHAUSTED"
                 )
                 self._say(plain[name], calls, text)
 

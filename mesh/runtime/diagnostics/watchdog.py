@@ -50,7 +50,7 @@ class Watchdog:
     """A thread that looks at every loop, and wakes only those that are at work.
 
     instances: what to look at, by the services' names; asked for at every look.
-    in_flight: the journal's calls in flight.
+    in_flight: the journal's calls in flight. workers_of: see Saturation.
     say: takes a service's name and what is to be said of it.
     """
 
@@ -67,10 +67,11 @@ class Watchdog:
         self,
         instances: Callable[[], Mapping[str, Watched]],
         in_flight: Mapping[str, InFlight],
+        workers_of: Callable[[str], int],
         say: Callable[[str, str], None],
     ) -> None:
         self._in_flight = in_flight
-        self._saturation = Saturation(say)
+        self._saturation = Saturation(workers_of, say)
         self._gil_holds = GilHolds(self._services_by_thread, lambda: times_of(threading.enumerate()), say)
         self._instances = instances
         self._say = say

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NoReturn, cast
 
@@ -19,6 +18,7 @@ from mesh.errors import Code
 from mesh.layers import in_time
 from mesh.observing.span import Span
 from mesh.service import ServiceContext
+from mesh.serving.grpc.call_queue import CallQueue
 from mesh.serving.grpc.calls import ActiveCalls, Attempt
 from mesh.serving.grpc.handlers import CANCEL_SECONDS, Layered
 from mesh.serving.grpc.status import CODES, cut
@@ -27,15 +27,15 @@ from mesh.serving.grpc.status import CODES, cut
 class LayeredAio(Layered):
     """One method within the layers, for a server of grpc.aio.
 
-    executor: runs the plain functions of the servicer.
+    queue: runs the plain functions of the servicer.
     """
 
     def __init__(
-        self, path: str, handler: Handler, service: ServiceContext, calls: ActiveCalls, executor: Executor
+        self, path: str, handler: Handler, service: ServiceContext, calls: ActiveCalls, queue: CallQueue
     ) -> None:
         super().__init__(path, handler, service, calls)
         if not is_async(handler):
-            self.behave = _threaded(handler, self.behave, executor)
+            self.behave = _threaded(handler, self.behave, queue)
         self._tasks: dict[Attempt, asyncio.Task[Any] | None] = {}
 
     def _answers(self) -> Any:
@@ -109,10 +109,12 @@ async def refuse_aio(error: BaseException, attempt: Attempt) -> None:
     await attempt.context.abort(code, message, metadata)
 
 
-def _threaded(handler: Handler, function: Callable[..., Any], executor: Executor) -> Callable[..., Any]:
+def _threaded(handler: Handler, function: Callable[..., Any], queue: CallQueue) -> Callable[..., Any]:
     """Return a plain function of a servicer as the coroutine function or async generator that grpc.aio takes."""
     streams = handler.request_streaming, handler.response_streaming
-    threaded = ThreadedHandler(function, executor, client_streaming=streams[0], server_streaming=streams[1])
+    threaded = ThreadedHandler(
+        function, queue, begun=queue.begun, client_streaming=streams[0], server_streaming=streams[1]
+    )
 
     async def single(request: Any, context: Any) -> Any:
         async with aclosing(answers(request, context)) as each:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple
 
+from mesh.context import current_call
 from mesh.errors import Code, StatusError
+from mesh.hosting.threads import call_in_flight, noted
+from mesh.layers import STOPPED
 from mesh.topology.model import Grpc
 
 
@@ -19,12 +24,30 @@ class _Waiting(NamedTuple):
     work: Callable[[], Any]
     until: float
 
+    def run(self) -> None:
+        """Do the work, unless the call was cancelled before a thread came free."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            outcome = self.work()
+        except BaseException as error:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(outcome)
+
+    def fail(self, error: StatusError) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
 
 class CallQueue(Executor):
-    """Runs work in as many threads as `grpc.workers` says, and fails what waits too long for one.
+    """Runs calls in as many threads as `grpc.workers` says, and fails those that wait too long for one.
 
-    What finds no place, or has waited for `grpc.queue_seconds`, gets StatusError RESOURCE_EXHAUSTED as its outcome.
-    Whoever submits brings the context of the work along.
+    A call that finds no place, or has waited for `grpc.queue_seconds`, gets StatusError RESOURCE_EXHAUSTED as its
+    outcome. Whoever submits brings the context of the work along.
+
+    begun: runs the further steps of calls that have begun. They take the next free thread and are never refused:
+        otherwise new calls could end a stream midway.
     """
 
     def __init__(self, grpc: Grpc, pool: ThreadPoolExecutor) -> None:
@@ -32,17 +55,17 @@ class CallQueue(Executor):
         self._pool = pool
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
+        self._waiting_begun: deque[_Waiting] = deque()
+        self.begun: Executor = _Begun(self)
         self._running = 0
         self._has_watch = False
         self._closed = threading.Event()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         until = time.monotonic() + self._grpc.queue_seconds
-        waiting = _Waiting(Future(), partial(fn, *args, **kwargs), until)
+        waiting = self._noted(partial(fn, *args, **kwargs), until)
         with self._lock:
-            if self._running < self._grpc.workers:
-                self._pool.submit(self._run, waiting)
-                self._running += 1
+            if self._takes_a_thread(waiting):
                 return waiting.future
             has_place = len(self._waiting) < self._grpc.queue and not self._closed.is_set()
             if has_place:
@@ -54,21 +77,51 @@ class CallQueue(Executor):
             threading.Thread(target=self._watch, name="grpc queue", daemon=True).start()
         return waiting.future
 
+    def submit_begun(self, work: Callable[[], Any]) -> Future[Any]:
+        """Run a further step of a call that has begun, before calls that have not."""
+        waiting = self._noted(work, math.inf)
+        with self._lock:
+            if self._takes_a_thread(waiting):
+                return waiting.future
+            is_closed = self._closed.is_set()
+            if not is_closed:
+                self._waiting_begun.append(waiting)
+        if is_closed:
+            waiting.fail(StatusError(Code.UNAVAILABLE, STOPPED))
+        return waiting.future
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Fail what waits; what runs goes on."""
         self._closed.set()
+        with self._lock:
+            left = [*self._waiting_begun, *self._waiting]
+            self._waiting_begun.clear()
+            self._waiting.clear()
+        for waiting in left:
+            waiting.fail(StatusError(Code.UNAVAILABLE, STOPPED))
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _noted(self, work: Callable[[], Any], until: float) -> _Waiting:
+        call = call_in_flight()
+        return _Waiting(Future(), work if call is None else noted(work, call, self._grpc.workers), until)
+
+    def _takes_a_thread(self, waiting: _Waiting) -> bool:
+        """Hand the work to a thread if one is free; call with the lock held."""
+        if self._running >= self._grpc.workers:
+            return False
+        # Outside of the call: the thread goes on with others.
+        context = copy_context()
+        context.run(current_call.set, None)
+        context.run(self._pool.submit, self._run, waiting)
+        self._running += 1
+        return True
 
     def _run(self, waiting: _Waiting | None) -> None:
         while waiting is not None:
-            try:
-                outcome = waiting.work()
-            except BaseException as error:
-                waiting.future.set_exception(error)
-            else:
-                waiting.future.set_result(outcome)
+            waiting.run()
             with self._lock:
-                waiting = self._waiting.popleft() if self._waiting else None
+                queue = self._waiting_begun or self._waiting
+                waiting = queue.popleft() if queue else None
                 self._running -= waiting is None
 
     def _watch(self) -> None:
@@ -76,18 +129,28 @@ class CallQueue(Executor):
         while True:
             with self._lock:
                 overdue = []
-                while self._waiting and (self._closed.is_set() or self._waiting[0].until <= time.monotonic()):
+                while self._waiting and self._waiting[0].until <= time.monotonic():
                     overdue.append(self._waiting.popleft())
                 pause = self._waiting[0].until - time.monotonic() if self._waiting else None
                 self._has_watch = pause is not None
             for waiting in overdue:
-                waiting.future.set_exception(self._refusal(f"for {self._grpc.queue_seconds:g} s"))
+                waiting.fail(self._refusal(f"for {self._grpc.queue_seconds:g} s"))
             if pause is None:
                 return
             self._closed.wait(max(0.0, pause))
 
     def _refusal(self, why: str) -> StatusError:
         return StatusError(Code.RESOURCE_EXHAUSTED, f"all {self._grpc.workers} threads are busy, {why}")
+
+
+class _Begun(Executor):
+    """The queue, for further steps of calls that have begun."""
+
+    def __init__(self, queue: CallQueue) -> None:
+        self._queue = queue
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._queue.submit_begun(partial(fn, *args, **kwargs))
 
 
 _refused = threading.local()

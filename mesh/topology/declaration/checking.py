@@ -80,6 +80,7 @@ def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]
         yield Mistake(key, "a service's name is lower-case letters, digits and single dashes, and starts with a letter")
     yield from _work_mistakes(key, service)
     yield from _http_mistakes(key, service)
+    yield from _grpc_mistakes(key, service)
     yield from _folder_mistakes(key, service)
     yield from _name_mistakes(topology, f"{key}.depends_on", service.depends_on)
     for name in service.http.contracts if service.http else ():
@@ -112,6 +113,14 @@ def _http_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         yield Mistake(f"{key}.http.prefix", "expected contract beside it: the services whose contracts to mount")
     if http.app is None and not http.contracts and not service.grpc and service.command is None:
         yield Mistake(f"{key}.http", 'expected app, such as "module:app", or servicers under grpc to serve over HTTP')
+
+
+def _grpc_mistakes(key: str, service: Service) -> Iterator[Mistake]:
+    """Numbers out of range in a topology made in Python; those of a file are checked as they are read."""
+    for word, least in (("workers", 1), ("queue", 0), ("queue_seconds", 0)) if service.grpc else ():
+        value = getattr(service.grpc, word)
+        if not value >= least:
+            yield Mistake(f"{key}.grpc.{word}", f"expected at least {least}, not {value!r}")
 
 
 def _folder_mistakes(key: str, service: Service) -> Iterator[Mistake]:

@@ -1,4 +1,4 @@
-"""The command line: words, one call into mesh, print, exit code."""
+"""The command line: parse arguments, make one call into mesh, print, exit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ for command in (up, ps, down, call, start, stop, restart, check, schema, init, p
 
 
 def main() -> None:
-    """Runs the command line and ends the process: 2 for a user's mistake, 1 for a failure."""
+    """Run the command line and exit: with status 2 for a user's mistake, 1 for a failure."""
     streams.prepare()
     status = _run()
     streams.finish()

@@ -1,4 +1,4 @@
-"""`mesh call`: one gRPC call through reflection, no stubs needed."""
+"""`mesh call`: one gRPC call through reflection; needs no stubs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def call(service: str, method: str, request: str, timeout: float) -> int:
     except StatusError as error:
         if error.code is Code.DEADLINE_EXCEEDED:
             raise MeshError(
-                f"{service}: no answer from {address} within {timeout:g} s; give it more --timeout"
+                f"{service}: no answer from {address} within {timeout:g} s; allow more with --timeout"
             ) from error
         if error.code is Code.UNAVAILABLE and "failed to connect" in error.message.lower():
             raise MeshError(f"{service}: nothing listens at {address}; start it with `mesh up`") from error
@@ -49,7 +49,7 @@ def call(service: str, method: str, request: str, timeout: float) -> int:
 
 
 def address_of(service: str) -> Address:
-    """Where the service's gRPC listener is: of a mesh that runs, else as declared."""
+    """Return the address of the service's gRPC listener: that of a running mesh, or else the declared one."""
     from mesh.control.client import alive, ask
     from mesh.errors import UsageError
     from mesh.topology.model import Address

@@ -1,4 +1,4 @@
-"""`mesh check`: reads the declaration and says what is wrong with it, without starting anything."""
+"""`mesh check`: reads the declaration and reports its mistakes, without starting anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mesh.commands.terminal.streams import write_lines
 def check(target: str | None) -> int:
     """Read the topology that `mesh up` would run, and report every mistake in it at once.
 
-    HTTP rules of .proto files that cannot be served are listed; they are no mistake of the declaration.
+    HTTP rules of .proto files that cannot be served are listed, but are not mistakes of the declaration.
     """
     from mesh.calling.contracts import refused_rules
     from mesh.commands.terminal.lines import count

@@ -1,4 +1,4 @@
-"""`mesh child`: what a service with isolation = "process" runs in; started by mesh, not by people."""
+"""`mesh child`: the process of a service with isolation = "process"; started by mesh, not by people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(hidden=True)
 def child() -> None:
-    """Host one service, as told on standard input, until that ends or SIGTERM comes."""
+    """Host one service, configured by JSON on standard input, until standard input ends or SIGTERM arrives."""
     import pickle
 
     from mesh.commands.signals import StopSignals, leave
@@ -34,18 +34,18 @@ def child() -> None:
     options = Options(host=told.host, data=told.data, watch=told.watch, held=told.held)
     guard(options.grace)
     signals = StopSignals({signal.SIGTERM: 0})
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair, which ends us in its turn.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C and then ends this process.
     out = sys.stdout
 
     def tell(entry: Entry) -> None:
-        # One write: print() makes two of a line and its end, and another thread's may come in between. A parent that
-        # is gone has ended the stream; what is still running gets its grace all the same.
+        # One write: print() writes a line and its newline separately, and another thread could write in between. If
+        # the parent is gone, the stream is at its end; calls in flight still get their grace period.
         with contextlib.suppress(OSError):
             out.write(f"{as_event(entry, payloads=True)}\n")
             out.flush()
 
     for descriptor in told.held.values():
-        os.set_inheritable(descriptor, False)  # What the service starts would keep the port.
+        os.set_inheritable(descriptor, False)  # Processes that the service starts would otherwise hold the port.
     names = [f"{told.service}.{kind}" for kind in told.kinds] or [told.service]
     supervisor = Supervisor(select(told.declared, names), options)
     supervisor.journal.subscribe(tell)

@@ -1,4 +1,4 @@
-"""`mesh down`: ends what runs."""
+"""`mesh down`: stops what runs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def down() -> int:
 
     meshes = alive(project_folder())
     if not meshes:
-        write_lines("mesh: nothing of this project runs here", err=True)
+        write_lines("mesh: no mesh of this project is running", err=True)
         return 1
     for running in meshes:
-        # It may be gone before its answer is; whether it is, the next lines find out.
+        # It may be gone before it has answered; the loop below finds out.
         with contextlib.suppress(MeshError):
             ask(running, "POST", "/api/stop")
     patience = time.monotonic() + 10
     while left := alive(project_folder()):
         if time.monotonic() > patience:
-            raise MeshError(f"pid {left[0].pid} still runs after 10 s; see what it says at {left[0].url}")
+            raise MeshError(f"pid {left[0].pid} still runs after 10 s; see its state at {left[0].url}")
         time.sleep(0.05)
     for running in meshes:
         write_lines(f"stopped pid {running.pid}")

@@ -1,4 +1,4 @@
-"""`mesh init`: writes a mesh.toml for what is here."""
+"""`mesh init`: writes a mesh.toml for the current folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def init() -> int:
     for path, text in drafted.files.items():
         path = Path.cwd() / path
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x": a file that came in the meantime is not overwritten.
+        # "x": do not overwrite a file created in the meantime.
         with path.open("x") as file:
             file.write(text)
         write_lines(f"wrote {path.relative_to(Path.cwd())}")

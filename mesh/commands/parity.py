@@ -1,4 +1,4 @@
-"""`mesh parity`: asks every read of a contract over gRPC and over HTTP, and prints the difference."""
+"""`mesh parity`: makes each read of a contract over gRPC and over HTTP, and prints the differences."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("service", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each read.")
-@click.option("--request", "requests", multiple=True, metavar="METHOD=JSON", help="Ask METHOD with this; repeats.")
+@click.option("--request", "requests", multiple=True, metavar="METHOD=JSON", help="Send METHOD this; repeats.")
 def parity(service: str | None, as_json: bool, requests: tuple[str, ...]) -> int:
-    """Ask each read of SERVICE (default: of every service that runs) both ways; exit status 1 on any difference."""
+    """Make each read of SERVICE (default: of every running service) both ways; exit status 1 on any difference."""
     from mesh.calling.parity import compare
     from mesh.commands.running import running_listeners
 
@@ -32,7 +32,7 @@ def parity(service: str | None, as_json: bool, requests: tuple[str, ...]) -> int
 
 
 def shown(compared: Compared) -> str:
-    """`same  user-service GetUser {"id":1}  OK  grpc 0.9 ms  http 1.4 ms`, and a line for each difference."""
+    """Return `same  user-service GetUser {"id":1}  OK  grpc 0.9 ms  http 1.4 ms`, and a line for each difference."""
     word = "differs" if compared.differences else "same"
     times = f"grpc {compared.grpc_milliseconds:.1f} ms  http {compared.http_milliseconds:.1f} ms"
     first = f"{word:<8}{compared.service}  {compared.method} {compared.request}  {compared.code}  {times}"

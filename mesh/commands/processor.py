@@ -1,4 +1,4 @@
-"""`--pin`: one processor for the whole process, whose threads take turns with one lock anyway."""
+"""`--pin`: one processor for the whole process, whose threads share the GIL anyway."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def pin(topology: Topology, processes: bool) -> None:
-    """Keeps this process on one processor: the calling thread, and all that it starts.
+    """Keep this process on one processor: the calling thread, and everything it starts.
 
-    UsageError where a service has a process of its own, which would inherit it. Where the system cannot, it is said.
+    Raises UsageError if a service has its own process, which would inherit it. Warns where the system cannot do it.
     """
     own = [service.name for service in topology if processes or service.command or service.isolation == "process"]
     if own:
-        raise UsageError(f"--pin would keep the processes of {', '.join(own)} on that processor, too; leave it out")
+        raise UsageError(f"--pin would also keep the processes of {', '.join(own)} on that processor; leave it out")
     if sys.platform != "linux":
         write_lines("mesh: --pin works on Linux only; every processor is used", err=True)
         return
-    # The highest: what runs without being told where gathers on the first.
+    # The highest: systems schedule most other work on the first.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

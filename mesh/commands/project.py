@@ -1,4 +1,4 @@
-"""Where the project of the current folder keeps its `.mesh/`."""
+"""The project of the current folder, which holds `.mesh/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mesh.errors import MeshError
 
 
 def current_folder() -> Path:
-    """Where the command was typed; MeshError where that folder is gone."""
+    """Return the folder in which the command was typed; raises MeshError if it has been deleted."""
     try:
         return Path.cwd()
     except FileNotFoundError:
@@ -16,7 +16,7 @@ def current_folder() -> Path:
 
 
 def project_folder() -> Path:
-    """The nearest folder from here up with a `.mesh/` or a declaration; the current one where there is none."""
+    """Return the nearest folder from here up with a `.mesh/` or a declaration, or else the current folder."""
     here = current_folder()
     for folder in (here, *here.parents):
         if (folder / ".mesh" / "run").is_dir() or (folder / "mesh.toml").is_file():

@@ -1,4 +1,4 @@
-"""`mesh ps`: what runs."""
+"""`mesh ps`: shows what runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mesh.commands.terminal.streams import escaped, write_lines
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 def ps(as_json: bool) -> int:
-    """Show the services of this project that run, with their addresses."""
+    """Show the running services of this project, with their addresses."""
     from mesh.control.client import alive, ask
 
     meshes = [{"pid": each.pid, "url": each.url, **ask(each, "GET", "/api/state")} for each in alive(project_folder())]
     if as_json:
         click.echo(json.dumps(meshes, indent=2))
     elif not meshes:
-        write_lines("mesh: nothing of this project runs here; start it with `mesh up`", err=True)
+        write_lines("mesh: no mesh of this project is running; start it with `mesh up`", err=True)
     else:
         for mesh in meshes:
             write_lines(f"{mesh['topology']}  pid {mesh['pid']}  {mesh['url']}")

@@ -1,4 +1,4 @@
-"""The services that run, as commands find them."""
+"""The running services, as commands find them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def running_listeners(service: str | None) -> Iterator[tuple[str, Address, Address]]:
-    """(name, HTTP address, gRPC address) of the service, or of each one that runs with both listeners."""
+    """Return (name, HTTP address, gRPC address) of the service, or of each one that runs with both listeners."""
     from mesh.control.client import alive, ask
     from mesh.errors import UsageError
     from mesh.topology.model import Address
@@ -21,10 +21,10 @@ def running_listeners(service: str | None) -> Iterator[tuple[str, Address, Addre
     states = [each for mesh in alive(project_folder()) for each in ask(mesh, "GET", "/api/state")["services"]]
     both = {each["name"]: each for each in states if each["http"] and each["grpc"]}
     if service is not None and service not in both:
-        others = f"; {', '.join(both)} run so" if both else "; start it with `mesh up`"
-        raise UsageError(f"{service!r} does not run here with both an HTTP and a gRPC listener{others}")
+        others = f"; {', '.join(both)} do" if both else "; start it with `mesh up`"
+        raise UsageError(f"{service!r} does not run with both an HTTP and a gRPC listener{others}")
     if not both:
-        raise UsageError("no service with both an HTTP and a gRPC listener runs here; start one with `mesh up`")
+        raise UsageError("no service with both an HTTP and a gRPC listener is running; start one with `mesh up`")
     for name, each in both.items():
         if service in (None, name):
             yield name, Address.parse(urlsplit(each["http"][0]).netloc), Address.parse(each["grpc"])

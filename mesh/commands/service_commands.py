@@ -1,4 +1,4 @@
-"""`mesh start`, `mesh stop` and `mesh restart`: one service of what runs."""
+"""`mesh start`, `mesh stop` and `mesh restart`: control one running service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mesh.commands.terminal.streams import escaped, write_lines
 if TYPE_CHECKING:
     from mesh.control.state import Running
 
-#: What counts as done, by what was asked.
+#: The states in which each command counts as done.
 _DONE = {"start": ("ready", "failed"), "restart": ("ready", "failed"), "stop": ("stopped",)}
 
 
@@ -21,32 +21,32 @@ _DONE = {"start": ("ready", "failed"), "restart": ("ready", "failed"), "stop": (
 @click.argument("name")
 def start(name: str) -> int:
     """Start service NAME, which was stopped or has failed."""
-    return steer("start", name)
+    return control("start", name)
 
 
 @click.command()
 @click.argument("name")
 def stop(name: str) -> int:
-    """Stop service NAME and close its ports; the others go on."""
-    return steer("stop", name)
+    """Stop service NAME and close its ports; the others keep running."""
+    return control("stop", name)
 
 
 @click.command()
 @click.argument("name")
 def restart(name: str) -> int:
-    """Load the code of service NAME anew, behind its open ports."""
-    return steer("restart", name)
+    """Restart service NAME with its current code; its ports stay open."""
+    return control("restart", name)
 
 
-def steer(what: str, name: str) -> int:
-    """Asks the mesh that runs the service, waits until it is done, and says how it ended."""
+def control(what: str, name: str) -> int:
+    """Send the command to the mesh that runs the service, wait until it is done, and print the result."""
     from mesh.control.client import ask
 
     running = mesh_of(name)
     before = state_of(running, name)
     ask(running, "POST", f"/api/services/{name}/{what}")
-    patience = time.monotonic() + 30
-    while not _is_done(what, before, after := state_of(running, name)) and time.monotonic() < patience:
+    deadline = time.monotonic() + 30
+    while not _is_done(what, before, after := state_of(running, name)) and time.monotonic() < deadline:
         time.sleep(0.02)
     write_lines(f"{name}  {after['state']}" + (f"  {escaped(after['reason'])}" if after["reason"] else ""))
     return 0 if _is_done(what, before, after) and not after["reason"] else 1
@@ -61,7 +61,7 @@ def _is_done(what: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
 
 
 def mesh_of(name: str) -> Running:
-    """The mesh of this project that runs the service; UsageError where none does."""
+    """Return the mesh of this project that runs the service; raises UsageError if there is none."""
     from mesh.control.client import alive
     from mesh.errors import UsageError
     from mesh.suggestions import no_such
@@ -72,7 +72,7 @@ def mesh_of(name: str) -> Running:
             return running
     names = [each for running in meshes for each in running.services]
     if not names:
-        raise UsageError("nothing of this project runs here; start it with `mesh up`")
+        raise UsageError("no mesh of this project is running; start it with `mesh up`")
     raise UsageError(no_such("service", name, names))
 
 

@@ -1,4 +1,4 @@
-"""How a process of services ends: a first signal asks its supervisor to stop, a second ends it at once."""
+"""Signals and the end of a process of services: the first stops its supervisor, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from mesh.commands.terminal import streams
 if TYPE_CHECKING:
     from mesh.runtime.supervisor import Supervisor
 
-#: The exit status after each signal that stops a mesh. The closing of a terminal ends it as a termination does.
+#: The exit status after each signal that stops a mesh. Closing the terminal ends it like SIGTERM.
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 
-#: Seconds that libraries get for what they do at the end of a process.
+#: Seconds that libraries get for their work at exit.
 EXIT_SECONDS = 1.0
 
 
 def leave(supervisor: Supervisor, status: int) -> NoReturn:
-    """Ends the process, when nothing is left to be done, without taking the interpreter apart first.
+    """End the process without finalizing the interpreter.
 
-    Threads of services and of libraries still live then. Up to 3.13, Python exits each that asks for the interpreter
-    while it goes away, in the middle of C++ code too (docs of PyEval_RestoreThread), which can crash.
+    Threads of services and libraries may still run. Up to Python 3.13, finalization ends each thread that asks for the
+    GIL, even in the middle of C++ code (see PyEval_RestoreThread), which can crash.
     """
-    if not supervisor.stuck:  # Else who is stuck may hold what these wait for.
+    if not supervisor.stuck:  # A blocked thread may hold the locks that atexit functions wait for.
         limit = threading.Timer(EXIT_SECONDS, _give_up, (threading.get_ident(), status))
         limit.daemon = True
         limit.start()
@@ -48,26 +48,26 @@ def _give_up(thread: int, status: int) -> None:
 
 
 class StopSignals:
-    """Installed before anything is loaded; until there is a supervisor, a signal just ends the process.
+    """Handles stop signals from before anything is loaded; without a supervisor, a signal ends the process.
 
-    Signals are heard by a thread of their own. The main thread, where Python runs their handlers, would miss one that
-    arrives in the moment before it waits for the supervisor's queue, and hear none while it is busy.
+    Signals are received by a separate thread. The main thread, where Python runs signal handlers, would miss one that
+    arrives just before it waits for the supervisor's queue, and receive none while it is busy.
 
-    statuses: the signals that stop the process, each with the exit status that follows.
+    statuses: the signals that stop the process, each with its exit status.
     """
 
     def __init__(self, statuses: Mapping[signal.Signals, int] = STATUS) -> None:
         self._statuses = statuses
         self._supervisor: Supervisor | None = None
         self._asked = False
-        # A crash in C code ends every service: it must say where each thread stood. stderr may be closed.
+        # A crash in C code ends every service, so print where each thread was. stderr may be closed.
         with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
             faulthandler.enable()
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         for number in statuses:
-            # nohup ignores SIGHUP for us. SIGINT is heard in any case: the shell of a script ignores it for everything
-            # that is started with `&`, and `kill -INT` is meant for this process all the same.
+            # Under nohup SIGHUP stays ignored. SIGINT is always handled: a script's shell ignores it for everything it
+            # starts with `&`, and yet `kill -INT` is meant for this process.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda number, frame: None)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

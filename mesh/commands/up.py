@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--only", multiple=True, metavar="NAME", help="Run just this service or listener; repeats.")
+@click.option("--only", multiple=True, metavar="NAME", help="Run only this service or listener; repeats.")
 @click.option("--except", "excluded", multiple=True, metavar="NAME", help="Run all but this; repeats.")
-@click.option("--with-deps", is_flag=True, help="With --only: what these services depend on, too.")
+@click.option("--with-deps", is_flag=True, help="With --only: also run what these services depend on.")
 @click.option("--port-base", type=int, metavar="N", help="Listen on N, N+1, ... in declared order.")
 @click.option("--free-ports", is_flag=True, help="Listen on any free ports, for a second copy.")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="H", help="Listen on this address.")
@@ -94,7 +94,7 @@ def selection_of(
     free_ports: bool,
     again: bool = False,
 ) -> Selection:
-    """Return the topology as declared, with the ports asked for, and the part of it to run. again: see `load`."""
+    """Return the topology as declared, with the ports requested, and the part of it to run. again: see `load`."""
     from mesh.store.topology import store
     from mesh.topology.loading import load
     from mesh.topology.selection import renumber, select
@@ -113,7 +113,7 @@ def run(
     quiet: bool,
     apart: bool,
 ) -> NoReturn:
-    """Binds, notes the mesh for other commands, runs it to its end, forgets the note, and ends the process."""
+    """Bind the ports, record the mesh for other commands, run it until it stops, and end the process."""
     from mesh import __version__
     from mesh.commands.signals import leave
     from mesh.commands.terminal.lines import Header
@@ -146,7 +146,7 @@ def run(
 
 
 def bind(supervisor: Supervisor) -> None:
-    """Binds every port; names the project of a mesh that has one of them."""
+    """Bind every port; if the mesh of another project holds one, raise an error that names the project."""
     from mesh.control.state import project_of
     from mesh.errors import MeshError
     from mesh.runtime.instances.ports import PortError
@@ -166,7 +166,7 @@ def bind(supervisor: Supervisor) -> None:
 
 
 def refuse_a_second(declared: Topology, supervisor: Supervisor) -> None:
-    """Raises MeshError where a mesh of this project runs one of these listeners already."""
+    """Raise MeshError if a mesh of this project already runs one of these listeners."""
     from mesh.control.client import alive
     from mesh.control.state import parts_of
     from mesh.errors import MeshError
@@ -181,13 +181,13 @@ def refuse_a_second(declared: Topology, supervisor: Supervisor) -> None:
 
 
 def warn_public_host(host: str) -> None:
-    """Says that services are open to others, when they are."""
+    """Warn if the services are reachable from other machines."""
     if host not in ("::1", "localhost") and not host.startswith("127."):
-        write_lines(f"mesh: listening on {host}: whoever reaches this machine reaches these services", err=True)
+        write_lines(f"mesh: listening on {host}: anyone who can reach this machine can use these services", err=True)
 
 
 def warn_port_shadowed(supervisor: Supervisor) -> None:
-    """Names each port at which `localhost` leads to another program, though 127.0.0.1 leads here."""
+    """Warn of each port on which `localhost` leads to another program while 127.0.0.1 leads here."""
     from mesh.runtime.instances.port_owner import answers_for_localhost
 
     for service in supervisor.snapshot.services:
@@ -198,7 +198,7 @@ def warn_port_shadowed(supervisor: Supervisor) -> None:
 
 
 def style_of(supervisor: Supervisor) -> Style:
-    """Colour for a terminal that wants it; the name column as wide as the longest name."""
+    """Return the style: colour if the terminal wants it, and a name column as wide as the longest name."""
     from mesh.commands.terminal.lines import Style
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

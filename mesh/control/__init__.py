@@ -1,1 +1,1 @@
-"""Look in and steer."""
+"""Inspecting and controlling a running mesh from other processes."""

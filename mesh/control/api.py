@@ -1,4 +1,4 @@
-"""The control API: looks at a supervisor and steers it, for whoever holds the token."""
+"""The control API: inspects and controls a supervisor, for clients that have the token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mesh.serving.http.exception_handlers import exception_handlers
 
 
 def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> ASGIApp:
-    """The API behind its guard. hosts: the values of the Host header by which it may be reached."""
+    """Return the API behind its guard. hosts: the accepted values of the Host header."""
 
     async def state(request: Request) -> Response:
         return JSONResponse(as_json(supervisor.snapshot))
@@ -27,25 +27,25 @@ def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> AS
         supervisor.post(Stop("mesh down", 0))
         return JSONResponse({}, 202)
 
-    async def steer(request: Request) -> Response:
+    async def control(request: Request) -> Response:
         name, what = request.path_params["name"], request.path_params["what"]
         if name not in {each.name for each in supervisor.snapshot.services}:
-            raise StatusError(Code.NOT_FOUND, f"there is no service {name!r} here")
+            raise StatusError(Code.NOT_FOUND, f"there is no service {name!r} in this mesh")
         if what not in ("start", "stop", "restart"):
-            raise StatusError(Code.NOT_FOUND, f"{what!r} is none of start, stop and restart")
+            raise StatusError(Code.NOT_FOUND, f"{what!r} is not one of start, stop and restart")
         supervisor.post(ServiceCommand(name, what))
         return JSONResponse({}, 202)
 
     routes = [
         Route("/api/state", state),
         Route("/api/stop", stop, methods=["POST"]),
-        Route("/api/services/{name}/{what}", steer, methods=["POST"]),
+        Route("/api/services/{name}/{what}", control, methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes, exception_handlers=exception_handlers), token, hosts)
 
 
 def as_json(snapshot: Snapshot) -> dict[str, Any]:
-    """The snapshot as `mesh ps --json` prints it."""
+    """Return the snapshot as `mesh ps --json` prints it."""
     return {
         "topology": snapshot.topology,
         "phase": snapshot.phase,

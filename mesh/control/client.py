@@ -1,4 +1,4 @@
-"""Speaks to the running meshes of a project through their control API, and to nothing else."""
+"""A client of the control API of a project's running meshes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mesh.control.state import Running, noted
 from mesh.errors import MeshError
 from mesh.sockets import LocalConnection
 
-#: Seconds that a mesh gets to say that it is there.
+#: Seconds that a mesh gets to answer.
 ANSWER_WITHIN = 2.0
 
 
 class SilentError(MeshError):
-    """Somebody listens where the mesh should, and says nothing."""
+    """Raised if a program listens on the port of a mesh but does not answer."""
 
 
 def alive(project: Path) -> list[Running]:
-    """The meshes of the project that answer to their token. Notes of those that are gone are cleared away.
+    """Return the meshes of the project that answer to their token; delete the records of those that are gone.
 
-    A process is never taken for a mesh by its pid: that may be another program's by now. Raises MeshError for a mesh
-    that takes a question and does not answer it: one suspended with Ctrl-Z is not gone.
+    A pid does not identify a mesh, since the system may have given it to another program. Raises MeshError for a mesh
+    that accepts a request but does not answer it: one suspended with Ctrl-Z is not gone.
     """
     found = []
     for path, running in noted(project):
@@ -43,7 +43,7 @@ def alive(project: Path) -> list[Running]:
 
 
 def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:
-    """The JSON of one request; MeshError where it is refused or not answered."""
+    """Return the JSON of one response; raises MeshError if the request is refused or not answered."""
     address = urlsplit(running.url)
     connection = LocalConnection(address.hostname or "", address.port or 0, timeout)
     try:
@@ -52,7 +52,7 @@ def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:
             body = json.loads(response.read())
     except TimeoutError as error:
         raise SilentError(
-            f"the mesh with pid {running.pid} ({running.url}) does not answer; if it is suspended, `fg` wakes it"
+            f"the mesh with pid {running.pid} ({running.url}) does not answer; if it is suspended, resume it with `fg`"
         ) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise MeshError(f"the mesh at {running.url} does not answer: {error}") from error

@@ -1,4 +1,4 @@
-"""Admits to the control API requests that name this host, come from no foreign page, are JSON and have the token."""
+"""Accepts requests to the control API that name this host, come from no other site, are JSON and have the token."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mesh.contract.rest.exchange import error_response, send_answer
 from mesh.errors import Code, StatusError
 
-#: Each decides about a request, and so may be sent once: which of two counts is read in more than one way.
+#: Headers that decide about a request, and so may occur once: programs differ in which of two they read.
 _DECISIVE = ("host", "origin", "authorization", "content-type")
-#: Go with every response, unless the application behind sets one otherwise: nothing of it is to be run, framed or kept.
+#: Sent with every response unless the application sets another value: no script, no framing, no caching.
 _HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -21,7 +21,7 @@ _HEADERS = {
 
 
 class Guard:
-    """Stands before every route and method. hosts: the values of the Host header by which the app may be reached."""
+    """Checks requests before every route and method. hosts: the accepted values of the Host header."""
 
     def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str]) -> None:
         self._app = app
@@ -52,14 +52,14 @@ class Guard:
         for name in _DECISIVE:
             if sum(each == name for each, _ in sent) > 1:
                 raise StatusError(Code.INVALID_ARGUMENT, f"the header {name} is sent more than once")
-        # The Host is checked against DNS rebinding: a foreign name that resolves to this machine.
+        # The check of Host prevents DNS rebinding: a foreign name that resolves to this machine.
         if headers.get("host") not in self._hosts:
-            raise StatusError(Code.PERMISSION_DENIED, "this address is not known by that Host")
+            raise StatusError(Code.PERMISSION_DENIED, "this Host header is not accepted here")
         if headers.get("origin", next(iter(self._origins))) not in self._origins:
             raise StatusError(Code.PERMISSION_DENIED, "requests from another origin are refused")
         if not hmac.compare_digest(headers.get("authorization", "").encode("latin-1"), self._authorization):
             raise StatusError(Code.UNAUTHENTICATED, "send the token of .mesh/run/*.json as `Authorization: Bearer`")
-        # A page may send any other type to any site without asking first.
+        # A page may send any other type to any site without a preflight request.
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise StatusError(Code.INVALID_ARGUMENT, f"send application/json, not {kind}", http_status=415)

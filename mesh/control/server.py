@@ -14,19 +14,19 @@ from mesh.serving.http.server import HttpServer
 from mesh.serving.server_sockets import bind
 from mesh.topology.model import Address
 
-#: Where the first mesh of a machine is steered; a further one takes any free port.
+#: The control port of the first mesh on a machine; further ones take any free port.
 CONTROL_PORT = 4999
 
 
 class ControlServer:
-    """Binds at construction, always on loopback; `running` is what other commands need to know."""
+    """Binds at construction, always on loopback; `running` is the record for other commands."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         try:
             self._socket = bind(Address("127.0.0.1", CONTROL_PORT))
         except OSError:
             self._socket = bind(Address("127.0.0.1", 0))
-        # From now on a question waits for its answer: refused, the one who asks would take this mesh for gone.
+        # From now on requests wait for a response: if they were refused, a client would take this mesh for gone.
         self._socket.listen()
         port = self._socket.getsockname()[1]
         supervisor.keep_from_children(port)
@@ -37,7 +37,7 @@ class ControlServer:
         self._serving = threading.Event()
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start the server; return once it answers."""
         threading.Thread(target=lambda: asyncio.run(self._serve()), name="control", daemon=True).start()
         self._serving.wait()
 

@@ -1,4 +1,4 @@
-"""The meshes that run for a project: a file each under `.mesh/run/`, so that other commands find them."""
+"""The running meshes of a project: a file for each under `.mesh/run/`, where other commands find them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Running:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The names of the services that it runs, or runs a listener of."""
+        """Return the names of the services that it runs, wholly or in part."""
         return _services(self.parts)
 
     def sharing(self, parts: Sequence[str]) -> tuple[str, ...]:
-        """The names of the services of which some part is among these."""
+        """Return the names of the services that have a part among these."""
         return _services(part for part in self.parts if part in parts)
 
 
 def parts_of(topology: Topology) -> tuple[str, ...]:
-    """What only one mesh of a project can run: each listener, and each service that has none."""
+    """Return what only one mesh of a project can run: each listener, and each service without listeners."""
     silent = [service.name for service in topology if not service.listeners]
     return (*topology.listener_names(), *silent)
 
@@ -49,7 +49,7 @@ def _services(parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def state_folder(project: Path) -> Path:
-    """`.mesh/` of the project, for its user alone and ignored by git; MeshError where it cannot be made so."""
+    """Return `.mesh/` of the project, private and ignored by git; raises MeshError if it cannot be made so."""
     folder = project / ".mesh"
     with _writing(folder):
         _make_private(folder)
@@ -60,7 +60,7 @@ def state_folder(project: Path) -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """Makes the folder with mode 0700, or takes from one that exists what others may do in it."""
+    """Create the folder with mode 0700, or remove other users' access from an existing one."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = folder.stat().st_uid
     if os.geteuid() not in (owner, 0):
@@ -72,13 +72,13 @@ def _make_private(folder: Path) -> None:
         folder.chmod(0o700)
         if folder.stat().st_mode & 0o077:
             raise MeshError(
-                f"{folder} is open to other users, and its file system lets no mode be set; run mesh on one that does"
+                f"{folder} is open to other users, and its file system supports no modes; run mesh on one that does"
             )
 
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turns an OSError of the block into a MeshError that names the folder."""
+    """Turn an OSError of the block into a MeshError that names the folder."""
     try:
         yield
     except OSError as error:
@@ -87,7 +87,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def starting(project: Path) -> Iterator[None]:
-    """Held by the one mesh of a project that is starting; the system lets go of it however that mesh ends."""
+    """Hold the project's start lock, which the system releases however this mesh ends."""
     folder = state_folder(project)
     with _writing(folder):
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -99,12 +99,12 @@ def starting(project: Path) -> Iterator[None]:
 
 
 def write(project: Path, running: Running) -> Path:
-    """Notes a running mesh, readable for its user alone, and whole from the moment it can be found."""
+    """Write the record of a running mesh, readable for its user alone, and complete as soon as it can be found."""
     path = state_folder(project) / "run" / f"{running.pid}.json"
     new = path.with_suffix(".new")
     with _writing(path.parent):
         new.unlink(missing_ok=True)
-        # Exclusively: what lies there under this name already, a link above all, is not written through.
+        # Exclusively: an existing file of this name, above all a link, is not written through.
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(asdict(running), file)
@@ -113,7 +113,7 @@ def write(project: Path, running: Running) -> Path:
 
 
 def project_of(pid: int) -> Path | None:
-    """The project whose mesh this process is, or is a child of; None where it is none, or is another user's."""
+    """Return the project whose mesh, or child of one, this process of the same user is, or None."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
@@ -126,7 +126,7 @@ def project_of(pid: int) -> Path | None:
 
 
 def _projects(process: psutil.Process) -> Iterator[Path]:
-    """Folders that a mesh may run for: the one it was started in, that of a file named to it, and those above."""
+    """Yield the folders that a mesh may run for: where it was started, that of a file named to it, and those above."""
     started_in = Path(process.cwd())
     named = (started_in / word for word in process.cmdline()[1:])
     for folder in (started_in, *(path.parent for path in named if path.is_file())):
@@ -134,7 +134,7 @@ def _projects(process: psutil.Process) -> Iterator[Path]:
 
 
 def noted(project: Path) -> list[tuple[Path, Running]]:
-    """Every mesh noted for the project, alive or not, the oldest first; a file that makes no sense counts as none."""
+    """Return every recorded mesh of the project, alive or not, oldest first; invalid files are left out."""
     found = []
     for path in (project / ".mesh" / "run").glob("*.json"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""The guest that ships with mesh: gateway, user, product and order services.
+"""The example that ships with mesh: gateway, user, product and order services.
 
-Written with mesh's public words only; nothing in mesh imports it but the line that says what runs by default.
+Written with mesh's public names only; mesh imports it in one place, for the default topology.
 """

@@ -1,4 +1,4 @@
-"""What every service of the store asks of its input."""
+"""Checks that all services of the store make of their input."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ MAX_ID = 2**31 - 1
 
 
 def required_text(field: str, value: str) -> str:
-    """The value; INVALID_ARGUMENT naming the field when it is empty or blank."""
+    """Return the value; raises INVALID_ARGUMENT naming the field if it is empty or blank."""
     if not value.strip():
         raise StatusError(Code.INVALID_ARGUMENT, f"{field} is required")
     return value
 
 
 def whole_number(field: str, value: object, least: int = -(2**31)) -> int:
-    """The value; INVALID_ARGUMENT naming the field when it is no integer from `least` to the largest id."""
+    """Return the value; raises INVALID_ARGUMENT naming the field if it is not an integer from `least` to MAX_ID."""
     if value is None:
         raise StatusError(Code.INVALID_ARGUMENT, f"{field} is required")
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_ID:

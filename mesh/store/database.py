@@ -21,23 +21,23 @@ from mesh.store.tables import Tables, version_of
 BUSY = 2.0
 
 _ADVICE = "move it away, or give another --data"
-#: The files of a database in use: what is answered as stored may be in any of them.
+#: The files of a database in use: committed rows may be in any of them.
 _FILES = ("", "-wal", "-shm")
 
 _log = logging.getLogger(__name__)
 
 
 class Inserted(NamedTuple):
-    """The row that a request stands for; is_new is False where an earlier one with its key had made it."""
+    """The row for a request; is_new is False if an earlier request with the same key inserted it."""
 
     id: int
     is_new: bool
 
 
 class Database:
-    """One connection behind one lock: writers of a service queue up here and never meet each other in SQLite.
+    """One connection behind one lock: a service's writers queue for it and never meet in SQLite.
 
-    tables: made in a database that has none. Content put back by reset() is what they make.
+    tables: created in a new database; reset() restores their initial content.
     """
 
     def __init__(self, path: Path | None, tables: Tables) -> None:
@@ -56,10 +56,10 @@ class Database:
 
     @classmethod
     def of_current_service(cls, tables: Tables) -> Database:
-        """`<service>.db` in the data folder of the service that runs this; closed and reset with it."""
+        """Return `<service>.db` in the data folder of the current service, closed and reset with it."""
         service = current_service()
-        # The generation before may still have files open that are there no more. What is left of them has to be saved
-        # and moved out of the way first, or it would count as a part of the database that is there now.
+        # The previous generation may have open files that were deleted since. Save their content and move the remaining
+        # files out of the way first, or SQLite would treat those as part of the new database.
         if (previous := service.state.get("database")) is not None:
             previous.save_lost()
         database = cls(service.data / f"{service.name}.db" if service.data else None, tables)
@@ -73,10 +73,10 @@ class Database:
             return connection.execute(statement, values).fetchall()
 
     def insert(self, statement: str, values: Sequence[Any] | Mapping[str, Any], once: Once | None = None) -> Inserted:
-        """Runs one INSERT as a transaction of its own.
+        """Run one INSERT in a transaction.
 
         once: the key and the content of the request. A second request with the key inserts nothing and gets the id of
-            the first; StatusError ALREADY_EXISTS where its content is another.
+            the first; raises StatusError ALREADY_EXISTS if its content differs.
         """
         with self._held() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -89,17 +89,17 @@ class Database:
                 return Inserted(new, is_new=True)
 
     def inserted(self, once: Once) -> int | None:
-        """The id of the row that an earlier request with this key made."""
+        """Return the id of the row that an earlier request with this key inserted."""
         with self._held() as connection:
             return once.known(connection)
 
     def reset(self) -> None:
-        """Empties every table and fills them as at the first start."""
+        """Empty every table and restore its initial content."""
         with self._held() as connection:
             self._tables.recreate(connection)
 
     def save_lost(self) -> None:
-        """Saves what the connection holds of a file that was deleted or replaced, if that was not noticed before."""
+        """Save what the connection holds of a deleted or replaced file, unless that was done before."""
         with contextlib.suppress(StatusError, sqlite3.Error), self._held():
             pass
 
@@ -107,16 +107,16 @@ class Database:
         self.save_lost()
         with self._lock:
             self._connection.close()
-            self._files = frozenset()  # from now on they may go
+            self._files = frozenset()  # they may be closed from here on
 
     @contextmanager
     def _held(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for this thread alone.
+        """Hold the connection for this thread alone.
 
-        What another program or a full disk does to it is UNAVAILABLE, a damaged file is DATA_LOSS. The files are
-        looked at before and after: what went to a file that is there no more must not be answered as stored.
+        A locked database or a full disk becomes UNAVAILABLE, a damaged file DATA_LOSS. The files are checked
+        before and after: rows written to a file that has been deleted must not be reported as stored.
         """
-        # Behind one statement that waits for another program, the others do not queue up for longer than it.
+        # While one statement waits for another program, the others must not queue longer than it does.
         if not self._lock.acquire(timeout=BUSY):
             raise StatusError(Code.UNAVAILABLE, f"the database has been busy for {BUSY:g} s")
         try:
@@ -127,7 +127,7 @@ class Database:
             raise StatusError(Code.UNAVAILABLE, f"the database cannot answer: {error}") from error
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:
-                raise  # a statement of ours that does not fit
+                raise  # an error in our own statement
             raise StatusError(Code.DATA_LOSS, f"the database {self._where} is damaged: {error}; {_ADVICE}") from error
         finally:
             self._lock.release()
@@ -146,7 +146,7 @@ class Database:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Makes the tables where there are none; sqlite3.DatabaseError for a file that is none of ours, or damaged."""
+        """Create the tables if there are none; sqlite3.DatabaseError for a foreign or damaged file."""
         connection.row_factory = sqlite3.Row
         if self._path is not None:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -156,15 +156,13 @@ class Database:
         self._tables.prepare(connection)
 
     def _check(self) -> None:
-        """Raises UNAVAILABLE where the files are not those that were opened, or hold another version by now."""
+        """Raise UNAVAILABLE if the files are not those that were opened, or now hold another version."""
         problem = None
         if self._path is not None and (missing := self._files - self._found_files()):
             problem = self._problem or self._rescue(min(missing)[0])
         elif (found := version_of(self._connection)) != self._tables.version:
             version = self._tables.version
-            problem = (
-                f"the database {self._where} has version {found} by now, and this service needs {version}; {_ADVICE}"
-            )
+            problem = f"the database {self._where} now has version {found}, but this service needs {version}; {_ADVICE}"
         if problem and problem != self._problem:
             _log.error("%s", problem)
         self._problem = problem
@@ -172,7 +170,7 @@ class Database:
             raise StatusError(Code.UNAVAILABLE, problem)
 
     def _rescue(self, lost: str) -> str:
-        """Saves what the open connection still holds; returns what has happened, and the way out."""
+        """Save the content of the open connection; return what has happened, and the way out."""
         copy = Path(f"{self._path}.rescued-{datetime.now():%Y%m%d-%H%M%S-%f}")
         try:
             _make_private(copy)
@@ -183,14 +181,14 @@ class Database:
                 copy.unlink(missing_ok=True)
             way = f"its content could not be saved ({error}); restart the service"
         else:
-            # SQLite would apply what is left of the old log to whatever database stands beside it at the next start.
+            # At the next start SQLite would apply the rest of the old log to whatever database it finds beside it.
             for path, *_ in self._files & self._found_files():
                 if path != str(self._path):
                     os.unlink(path)
         return f"the database {lost} was deleted or replaced while in use; {way}"
 
     def _found_files(self) -> frozenset[tuple[str, int, int]]:
-        """Path, device and inode of each of the database's files that can be found."""
+        """Return path, device and inode of each of the database's existing files."""
         found = set()
         for path in (f"{self._path}{suffix}" for suffix in _FILES if self._path is not None):
             with contextlib.suppress(OSError):
@@ -204,10 +202,10 @@ class Database:
 
 
 def _make_private(path: Path) -> None:
-    """Makes the file and the folders it lacks for this user alone; SQLite gives its other files the mode of this.
+    """Create the file and missing folders for this user alone; SQLite gives its other files the same mode.
 
-    A file that exists is not even opened: to close it would give up the locks that this process holds on it for
-    another generation of the service, and a program that then opens and closes the database would take the
+    An existing file is not even opened: closing it would release the locks that this process holds on it for
+    another generation of the service, and a program that then opens and closes the database would remove the
     write-ahead log away.
     """
     for folder in reversed(path.parents):

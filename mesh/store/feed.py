@@ -1,4 +1,4 @@
-"""What is created, handed to everybody who watches."""
+"""A feed of what is created, for all who watch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mesh import current_service
 
 
 class Feed:
-    """Kept in the service's state, so that who watches goes on watching when the code is reloaded."""
+    """Kept in the service's state, so that watchers stay subscribed when the code is reloaded."""
 
     def __init__(self) -> None:
         self._followers: set[queue.SimpleQueue[Any]] = set()
@@ -24,7 +24,7 @@ class Feed:
 
     @property
     def followers(self) -> int:
-        """How many watch at the moment."""
+        """Return how many watch now."""
         return len(self._followers)
 
     def publish(self, item: Any) -> None:
@@ -32,12 +32,12 @@ class Feed:
             follower.put(item)
 
     def follow(self, context: grpc.ServicerContext) -> Iterator[Any]:
-        """Everything published from now on, until the caller leaves."""
+        """Yield everything published from now on, until the caller leaves."""
         items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         if not context.add_callback(lambda: items.put(None)):
             return
         self._followers.add(items)
-        # So that a caller knows from when on nothing is missed.
+        # Tells the caller from when on nothing is missed.
         context.send_initial_metadata(())
         try:
             while (item := items.get()) is not None:

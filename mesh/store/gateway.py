@@ -1,4 +1,4 @@
-"""The gateway: `/api/...` goes over HTTP to the service; `/api/grpc/...` is mounted by the topology."""
+"""The gateway: `/api/...` goes to the services over HTTP; the topology mounts `/api/grpc/...`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Index(Resource):
 
 
 def describe() -> dict[str, Any]:
-    from mesh.store.gateway_api import gateway_document  # few ask; a start need not load it
+    from mesh.store.gateway_api import gateway_document  # rarely requested; not needed at start
 
     return gateway_document()
 

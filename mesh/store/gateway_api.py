@@ -1,4 +1,4 @@
-"""The gateway's own routes as OpenAPI: what each service says of itself, under `/api`."""
+"""The gateway's own routes as OpenAPI: each service's document, under `/api`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OWN = {
 
 @cache
 def gateway_document() -> dict[str, Any]:
-    """The OpenAPI document of `/api/...`, over HTTP to the services; mesh adds the mounted contracts."""
+    """Return the OpenAPI document of `/api/...`, over HTTP to the services; mesh adds the mounted contracts."""
     comments = comments_of((Path(__file__).parent / "pb" / "descriptors.pb").read_bytes())
     services = [
         user_pb2.DESCRIPTOR.services_by_name["UserService"],
@@ -45,6 +45,6 @@ def gateway_document() -> dict[str, Any]:
     ]
     documents = [openapi(Contract.of([service]), url="/api", comments=comments) for service in services]
     for document in documents:
-        # The proxy passes on a noun and what stands below it; methods such as `/users:watch` are at /api/grpc.
+        # The proxy forwards a noun and the paths below it; methods such as `/users:watch` are under /api/grpc.
         document["paths"] = {path: item for path, item in document["paths"].items() if ":" not in path}
     return merge_documents([*documents, order_document("/api"), _OWN], title="gateway")

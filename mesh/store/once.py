@@ -1,4 +1,4 @@
-"""Idempotency keys: a request that is sent twice with one key is done once."""
+"""Idempotency keys: a request sent twice with the same key is carried out once."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ CREATE TABLE idempotency (key TEXT PRIMARY KEY, content TEXT NOT NULL, row INTEG
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """The key of a request, and a digest of its content; used within a transaction of the service's database."""
+    """The key and a digest of the content of a request; used within a transaction of the service's database."""
 
     key: str
     content: str
 
     def known(self, connection: sqlite3.Connection) -> int | None:
-        """The row that the first request made; ALREADY_EXISTS where that was another request."""
+        """Return the row of the first request; raises ALREADY_EXISTS if that was a different request."""
         row = connection.execute("SELECT content, row FROM idempotency WHERE key = ?", (self.key,)).fetchone()
         if row is None:
             return None
         if row["content"] != self.content:
             raise StatusError(
-                Code.ALREADY_EXISTS, f"idempotency-key {self.key!r:.60} was used before, for another request"
+                Code.ALREADY_EXISTS, f"idempotency-key {self.key!r:.60} was already used for another request"
             )
         return int(row["row"])
 
@@ -41,7 +41,7 @@ class Once:
 
 
 def idempotency(request: Message | Mapping[str, int]) -> Once | None:
-    """The key of the call in hand with the request's content, the same whichever way it came; None without a key."""
+    """Return the call's idempotency key with the request's content, the same over HTTP and gRPC, or None."""
     call = current_call.get()
     if call is None or call.idempotency_key is None:
         return None

@@ -1,4 +1,4 @@
-"""The order service: plain HTTP, written by hand; asks the user and the product service about each order."""
+"""The order service: plain HTTP, written by hand; looks up the user and the product of each order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INSERT = """
 INSERT INTO orders (user_id, product_id, quantity, total_price, status, created_at)
 VALUES (:user_id, :product_id, :quantity, :total_price, :status, :created_at)
 """
-#: The largest total that a JSON number still holds to the cent.
+#: The largest total that a JSON number represents to the cent.
 MAX_TOTAL = Decimal(10) ** 13
 
 users = Peer("user-service")
@@ -68,7 +68,7 @@ class Order(Resource):
 
 
 def stored(database: Database, order_id: int) -> dict[str, Any]:
-    """The order as JSON; NOT_FOUND where there is none."""
+    """Return the order as JSON; raises NOT_FOUND if there is none."""
     rows = database.rows("SELECT * FROM orders WHERE id = ?", (order_id,))
     if not rows:
         raise StatusError(Code.NOT_FOUND, f"order {order_id} does not exist")
@@ -80,7 +80,7 @@ def created(order: dict[str, Any]) -> Response:
 
 
 async def product_for(wanted: Mapping[str, int]) -> Any:
-    """The product ordered, its user asked about at the same time; what is wrong with the user is said first."""
+    """Return the product ordered, looking up the user at the same time; an error with the user is raised first."""
     user = asyncio.ensure_future(users.GetUser(id=wanted["user_id"]))
     product = asyncio.ensure_future(products.GetProduct(id=wanted["product_id"]))
     try:
@@ -93,7 +93,7 @@ async def product_for(wanted: Mapping[str, int]) -> Any:
 
 
 def wanted_order(body: object) -> dict[str, int]:
-    """user_id, product_id and quantity of a request's body; INVALID_ARGUMENT naming what does not fit."""
+    """Return user_id, product_id and quantity from a request's body; raises INVALID_ARGUMENT naming the mistake."""
     least = {"user_id": -(2**31), "product_id": -(2**31), "quantity": 1}
     if not isinstance(body, Mapping):
         raise StatusError(Code.INVALID_ARGUMENT, f"an order is an object of {', '.join(least)}")
@@ -104,7 +104,7 @@ def wanted_order(body: object) -> dict[str, int]:
 
 
 def total_price(price: float, quantity: int) -> Decimal:
-    """The total to the cent, halves rounded up; the price's shortest decimal form counts, not its binary one."""
+    """Return the total to the cent, halves rounded up, computed from the price's shortest decimal form."""
     total = Decimal(repr(price)) * quantity
     if total > MAX_TOTAL:
         raise StatusError(Code.INVALID_ARGUMENT, f"quantity: the total of {quantity} x {price} is over {MAX_TOTAL}")
@@ -112,7 +112,7 @@ def total_price(price: float, quantity: int) -> Decimal:
 
 
 def as_json(order: dict[str, Any]) -> dict[str, Any]:
-    """The stored row with its total as the number it is."""
+    """Return the stored row with its total as a number."""
     return order | {"total_price": float(order["total_price"])}
 
 
@@ -128,7 +128,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
 
 
 def describe() -> dict[str, Any]:
-    from mesh.store.order_api import order_document  # few ask; a start need not load it
+    from mesh.store.order_api import order_document  # rarely requested; not needed at start
 
     return order_document()
 

@@ -1,4 +1,4 @@
-"""The order service's API as OpenAPI, written by hand as its routes are."""
+"""The order service's API as OpenAPI, written by hand like its routes."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _GET = {
 
 @cache
 def order_document(url: str = "/") -> dict[str, Any]:
-    """The OpenAPI document of the orders that stand under `url`."""
+    """Return the OpenAPI document of the orders under `url`."""
     orders = {
         "info": {"title": "Orders", "version": "1"},
         "servers": [{"url": url}],
@@ -101,5 +101,5 @@ def order_document(url: str = "/") -> dict[str, Any]:
         "paths": {"/orders": {"get": _LIST, "post": _CREATE}, "/orders/{id}": {"get": _GET}},
         "components": {"schemas": _SCHEMAS},
     }
-    # The document of no contract has the schema of an error.
+    # The document without contracts has the schema of an error.
     return merge_documents([openapi(Contract(())), orders], title="Orders")

@@ -1,4 +1,4 @@
-"""The product service: its REST API and its gRPC methods are both read from proto/product.proto."""
+"""The product service: proto/product.proto defines both its REST API and its gRPC methods."""
 
 from __future__ import annotations
 

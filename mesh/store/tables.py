@@ -1,4 +1,4 @@
-"""The tables of a database, their version, and the steps from an older version to this one."""
+"""The tables of a database, their version, and the migrations from older versions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from mesh.store.once import ONCE_SCHEMA
 
-#: The version of databases from before there were versions; SQLite keeps 0 where nothing was ever written.
+#: The version of databases written before there were versions; SQLite has 0 for a new file.
 _UNNUMBERED = 1
 
 
 class Tables:
-    """What a service expects in its database.
+    """The tables that a service expects in its database.
 
     create: statements that create the tables, followed by those that fill them for the first time.
-    migrations: statements that lead from version 1 to 2, from 2 to 3, and so on; `create` makes the last version.
+    migrations: statements that lead from version 1 to 2, from 2 to 3, and so on; `create` makes the latest version.
     """
 
     def __init__(self, create: str, migrations: Sequence[str] = ()) -> None:
@@ -28,9 +28,9 @@ class Tables:
         example.close()
 
     def prepare(self, connection: sqlite3.Connection) -> None:
-        """Creates the tables where there are none, and brings older ones to this version, as one transaction.
+        """Create the tables if there are none, or migrate older ones to this version, in one transaction.
 
-        Raises sqlite3.DatabaseError for tables of a newer version, or of something else.
+        Raises sqlite3.DatabaseError for tables of a newer version, or of another program.
         """
         connection.execute("BEGIN IMMEDIATE")
         with connection:
@@ -43,7 +43,7 @@ class Tables:
                 raise sqlite3.DatabaseError(f"it is of another service or version: there is no column {missing[0]}")
 
     def recreate(self, connection: sqlite3.Connection) -> None:
-        """Drops every table, and fills them as for the first time."""
+        """Drop every table, and create and fill them again."""
         tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         drops = [f'DROP TABLE "{row[0]}";' for row in connection.execute(tables)]
         connection.executescript("".join(["BEGIN;", *drops, self._create, "COMMIT;"]))
@@ -52,7 +52,7 @@ class Tables:
         found = version_of(connection) or _UNNUMBERED
         if found > self.version:
             raise sqlite3.DatabaseError(
-                f"it has version {found}, and this mesh knows up to {self.version}: a newer mesh has written it"
+                f"it has version {found}, but this mesh knows up to {self.version}: a newer mesh has written it"
             )
         for number, step in enumerate(self._migrations, start=_UNNUMBERED):
             if number >= found:
@@ -60,12 +60,12 @@ class Tables:
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """The version that is written in the database; 0 where none is."""
+    """Return the database's version; 0 if none is written."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _columns(connection: sqlite3.Connection) -> frozenset[str]:
-    """`table.column` of every column."""
+    """Return `table.column` of every column."""
     select = """
         SELECT tables.name || '.' || columns.name
         FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
@@ -75,7 +75,7 @@ def _columns(connection: sqlite3.Connection) -> frozenset[str]:
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:
-    """Runs statements within the transaction that is open; executescript() would commit it first."""
+    """Run statements in the open transaction; executescript() would commit it first."""
     statement = ""
     for piece in script.split(";"):
         statement += piece + ";"

@@ -1,4 +1,4 @@
-"""The topology that runs when nothing else is declared."""
+"""The topology that runs if none is declared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mesh import Grpc, Http, Service, Topology
 
 
 def store(folder: Path | None = None) -> Topology:
-    """Four services on seven ports; `.mesh/` is kept in `folder`, by default the current one."""
+    """Return four services on seven ports; `.mesh/` is kept in `folder`, by default the current one."""
     return Topology(
         "store",
         Service(

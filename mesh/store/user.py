@@ -1,4 +1,4 @@
-"""The user service: its REST API and its gRPC methods are both read from proto/user.proto."""
+"""The user service: proto/user.proto defines both its REST API and its gRPC methods."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class UserServicer(user_pb2_grpc.UserServiceServicer):
         name = required_text("name", request.name)
         email = required_text("email", request.email)
         if "@" not in email:
-            raise StatusError(Code.INVALID_ARGUMENT, f"email: {email!r} holds no @")
+            raise StatusError(Code.INVALID_ARGUMENT, f"email: {email!r} has no @")
         row = self._database.insert("INSERT INTO users (name, email) VALUES (?, ?)", (name, email), once)
         user = user_pb2.User(id=row.id, name=name, email=email)
         if row.is_new:

@@ -1,4 +1,4 @@
-"""What the store's hand-written HTTP services have in common."""
+"""What the store's hand-written HTTP services share."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MAX_BODY = 4 * 1024 * 1024
 
 
 class Resource(HTTPEndpoint):
-    """An endpoint that says on OPTIONS what it can do."""
+    """An endpoint that lists its methods on OPTIONS."""
 
     async def options(self, request: Request) -> Response:
         return Response(status_code=204, headers={"allow": ", ".join(self._allowed_methods)})
 
 
 def document_route(describe: Callable[[], dict[str, Any]]) -> Route:
-    """The route of an OpenAPI document, which is made when it is asked for."""
+    """Return the route of an OpenAPI document, which is generated when requested."""
 
     class Document(Resource):
         async def get(self, request: Request) -> Response:
@@ -41,7 +41,7 @@ class Health(Resource):
 
 
 async def json_body(request: Request) -> Any:
-    """The request's JSON, an object where the body is empty or blank; StatusError, with 413 beyond MAX_BODY."""
+    """Return the request's JSON, or an object if the body is empty; raises StatusError, with 413 beyond MAX_BODY."""
     body = bytearray()
     _check_size(int(request.headers.get("content-length", 0)))
     async for chunk in request.stream():
@@ -56,7 +56,7 @@ def _check_size(size: int) -> None:
 
 
 def web_app(*routes: BaseRoute, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
-    """An application whose every error is google.rpc.Status as JSON; a trailing slash is another path, and 404."""
+    """Return an application that renders every error as google.rpc.Status; a trailing slash is another path."""
     app = Starlette(
         routes=[*routes, Route("/health", Health)], exception_handlers=exception_handlers, lifespan=lifespan
     )

@@ -83,7 +83,7 @@ def test_no_answer_in_time_is_told_with_the_time(mesh_command: RunMesh) -> None:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         ran = mesh_command("call", address, "GetUser", "--timeout", "0.5")
     assert ran.status == 1
-    assert ran.err == f"mesh: {address}: no answer from {address} within 0.5 s; give it more --timeout\n"
+    assert ran.err == f"mesh: {address}: no answer from {address} within 0.5 s; allow more with --timeout\n"
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_an_unknown_service_is_told_the_nearest_and_all_names(mesh_command: RunM
         (["up", "nowhere:thing"], "no module named 'nowhere'; looked in /"),
         (
             ["up", "--pin", "--processes"],
-            f"--pin would keep the processes of {NAMES} on that processor, too; leave it out",
+            f"--pin would also keep the processes of {NAMES} on that processor; leave it out",
         ),
         (["call", "usr", "GetUser"], "there is no service 'usr'; did you mean 'user-service'?"),
         (["call", "gateway", "GetUser"], "gateway.grpc is not a listener of this topology; "),
@@ -112,7 +112,7 @@ def test_two_services_with_one_port_are_refused_before_anything_starts(mesh_comm
 @pytest.mark.parametrize(
     "words", [["up", "no\x1b[2Jwhere/mesh.toml"], ["no\x1b[2Jwhere"], ["check", "\u202ex/mesh.toml"]]
 )
-def test_what_an_error_quotes_does_not_steer_the_terminal(mesh_command: RunMesh, words: list[str]) -> None:
+def test_what_an_error_quotes_cannot_control_the_terminal(mesh_command: RunMesh, words: list[str]) -> None:
     ran = mesh_command(*words)
     assert ran.status == 2
     assert "\x1b" not in ran.err
@@ -120,7 +120,7 @@ def test_what_an_error_quotes_does_not_steer_the_terminal(mesh_command: RunMesh,
     assert r"no\x1b[2Jwhere" in ran.err or r"\u202ex" in ran.err
 
 
-def test_a_name_from_the_declaration_does_not_steer_the_terminal(mesh_command: RunMesh) -> None:
+def test_a_name_from_the_declaration_cannot_control_the_terminal(mesh_command: RunMesh) -> None:
     Path("mesh.toml").write_text(f'[mesh]\nname = "a\\u001b[2J\\u202eb"\n{ONE}')
     ran = mesh_command("check")
     assert (ran.status, ran.err) == (0, "")

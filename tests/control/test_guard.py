@@ -1,4 +1,4 @@
-"""Who may look at a mesh and steer it."""
+"""Who may inspect and control a mesh."""
 
 from __future__ import annotations
 

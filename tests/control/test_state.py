@@ -156,7 +156,7 @@ def test_a_folder_whose_mode_cannot_be_set_is_refused(tmp_path: Path, monkeypatc
     (tmp_path / ".mesh").mkdir()
     (tmp_path / ".mesh").chmod(0o777)
     monkeypatch.setattr(Path, "chmod", lambda *_: None)
-    with pytest.raises(MeshError, match=r"\.mesh is open to other users, and its file system lets no mode be set"):
+    with pytest.raises(MeshError, match=r"\.mesh is open to other users, and its file system supports no modes"):
         state_folder(tmp_path)
 
 

@@ -117,7 +117,7 @@ def test_the_printed_addresses_are_reached_whatever_the_host(shell: Shell, host:
     mesh = shell.up("--free-ports", "--memory", "--only", "user-service", "--host", host)
     assert get(f"{mesh.http('user-service')}/users/1").status_code == 200
     assert shell.run("call", mesh.grpc("user-service"), "GetUser", '{"id":1}').process.returncode == 0
-    warning = "mesh: listening on 0.0.0.0: whoever reaches this machine reaches these services\n"
+    warning = "mesh: listening on 0.0.0.0: anyone who can reach this machine can use these services\n"
     assert mesh.err == ([warning] if host == "0.0.0.0" else [])
     assert mesh.ready()["url"].startswith("http://127.0.0.1:")
 

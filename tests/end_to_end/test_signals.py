@@ -213,7 +213,7 @@ def test_a_killed_mesh_starts_again_on_its_ports_with_what_it_had_answered(shell
     ps = shell.run("ps")
     assert (ps.process.returncode, ps.err) == (
         1,
-        ["mesh: nothing of this project runs here; start it with `mesh up`\n"],
+        ["mesh: no mesh of this project is running; start it with `mesh up`\n"],
     )
     second = shell.up("--free-ports", "--only", "order-service")
     assert get(f"{second.http('order-service')}/orders/{made}").status_code == 200
@@ -252,7 +252,7 @@ def test_a_suspended_mesh_is_still_there_when_it_wakes(shell: Shell) -> None:
     asleep = shell.run("ps")
     assert asleep.process.returncode == 1
     assert f"mesh: the mesh with pid {mesh.pid} " in asleep.text()
-    assert "does not answer; if it is suspended, `fg` wakes it" in asleep.text()
+    assert "does not answer; if it is suspended, resume it with `fg`" in asleep.text()
     mesh.send(SIGCONT)
     awake: list[dict[str, Any]] = json.loads("".join(shell.run("ps", "--json").out))
     assert [each["pid"] for each in awake] == [mesh.pid]

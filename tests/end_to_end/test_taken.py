@@ -124,7 +124,7 @@ def test_down_ends_the_mesh_with_status_0_and_says_which(shell: Shell) -> None:
     assert (down.process.returncode, down.text()) == (0, f"stopped pid {mesh.pid}\n")
     assert mesh.end() == 0
     again = shell.run("down")
-    assert (again.process.returncode, again.text()) == (1, "mesh: nothing of this project runs here\n")
+    assert (again.process.returncode, again.text()) == (1, "mesh: no mesh of this project is running\n")
 
 
 def test_down_never_ends_a_program_that_has_the_pid_of_a_mesh_that_is_gone(shell: Shell) -> None:

@@ -416,7 +416,7 @@ def test_a_newer_database_is_refused_with_the_way_out_and_kept(tmp_path: Path) -
     with pytest.raises(MeshError) as caught:
         Database(path, TABLES)
     assert str(caught.value) == (
-        f"the database {path} cannot be opened: it has version 3, and this mesh knows up to 1: a newer mesh has "
+        f"the database {path} cannot be opened: it has version 3, but this mesh knows up to 1: a newer mesh has "
         "written it; move it away, or give another --data"
     )
     assert path.read_bytes() == content
@@ -435,7 +435,7 @@ def test_a_database_migrated_by_another_mesh_while_it_is_in_use_is_refused(tmp_p
     path = tmp_path / "d.db"
     database = opened(path)
     Database(path, Tables(NEWER, MIGRATIONS)).close()
-    assert _refused(database).startswith(f"the database {path} has version 3 by now, and this service needs 1; move")
+    assert _refused(database).startswith(f"the database {path} now has version 3, but this service needs 1; move")
 
 
 def test_a_deletion_that_no_call_has_noticed_is_noticed_at_the_end(tmp_path: Path, opened: Open) -> None:

@@ -34,7 +34,7 @@ def test_another_order_with_a_known_key_is_409(mesh):
     assert answer.status_code == 409
     assert answer.json() == {
         "code": 6,
-        "message": "idempotency-key 'key-1' was used before, for another request",
+        "message": "idempotency-key 'key-1' was already used for another request",
         "details": [],
     }
 

@@ -127,7 +127,7 @@ WRONG_USERS = [
     ({"name": None, "email": "n@x"}, "name is required"),
     ({"name": "N"}, "email is required"),
     ({"name": "N", "email": ""}, "email is required"),
-    ({"name": "N", "email": "n.x"}, "email: 'n.x' holds no @"),
+    ({"name": "N", "email": "n.x"}, "email: 'n.x' has no @"),
 ]
 WRONG_PRODUCTS = [
     ({"price": 1}, "name is required"),
@@ -224,7 +224,7 @@ def test_a_grpc_client_is_refused_as_an_http_client_is(mesh: Mesh) -> None:
 
     cases = [
         (lambda: mesh.stub("user-service").CreateUser(email="n@x"), "name is required"),
-        (lambda: mesh.stub("user-service").CreateUser(name="N", email="n"), "email: 'n' holds no @"),
+        (lambda: mesh.stub("user-service").CreateUser(name="N", email="n"), "email: 'n' has no @"),
         (lambda: mesh.stub("product-service").CreateProduct(name="N"), "price is required"),
         (
             lambda: mesh.stub("product-service").CreateProduct(name="N", price=math.inf),

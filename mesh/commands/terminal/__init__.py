@@ -1,1 +1,1 @@
-"""What the terminal shows, and how it gets there."""
+"""Terminal output: lines, the printer that writes them, and the streams."""

@@ -14,14 +14,14 @@ from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot
 
-#: CR LF is no line end within a text: by it, what a client sends could pass for another line of the log.
+#: CR LF does not end a line here: a client could send it to forge another line of the log.
 _LINE_END = re.compile(r"(?<!\r)\n")
 _RED, _YELLOW, _DIM, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """colour: whether escape sequences may be written. width: columns given to the name of a service."""
+    """How lines look. colour: whether escape sequences may be written. width: columns for the name of a service."""
 
     colour: bool
     width: int
@@ -32,7 +32,7 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the banner says. milliseconds: from the command's start until every service was ready or had failed."""
+    """The banner's content. milliseconds: from the command's start until every service was ready or had failed."""
 
     version: str
     snapshot: Snapshot
@@ -44,7 +44,7 @@ class Header:
 
 
 def banner(header: Header, style: Style) -> list[str]:
-    """What runs, and where it is reached."""
+    """Return the lines that list the services and their addresses."""
     services = header.snapshot.services
     ports = sum(len(each.http) + (each.grpc is not None) for each in services)
     counted = f"{count(len(services), 'service')}  {count(ports, 'port')}"
@@ -61,7 +61,7 @@ def banner(header: Header, style: Style) -> list[str]:
 
 
 def where(state: ServiceState, style: Style) -> str:
-    """A service's addresses, each one to click or curl; what is wrong with it comes first."""
+    """Return a service's addresses, ready to click or curl, after the reason if it is stale or has failed."""
     parts = [] if state.state == "ready" else [style.paint(state.state, _RED if state.state == "failed" else _YELLOW)]
     parts += [f"http://{state.http[0]}", *(f":{address.port}" for address in state.http[1:])] if state.http else []
     parts += [f"grpc {state.grpc}"] if state.grpc else []
@@ -69,7 +69,7 @@ def where(state: ServiceState, style: Style) -> str:
 
 
 def tree(spans: Sequence[Span], style: Style) -> list[str]:
-    """A call and those made on its behalf, each under its caller, in the order they began."""
+    """Return a call and the calls made for it, each under its caller, in the order in which they began."""
     children: dict[str | None, list[Span]] = {}
     for span in sorted(spans[1:], key=lambda each: each.start):
         children.setdefault(span.parent_id, []).append(span)
@@ -83,14 +83,14 @@ def tree(spans: Sequence[Span], style: Style) -> list[str]:
 
 
 def line_of(line: Line, style: Style) -> list[str]:
-    """Each line of a service's text under its name."""
+    """Return each line of a service's output under the service's name."""
     name = f"{line.service:<{style.width}}"
     prefix = f"{style.paint(_clock(line.at), _DIM)} {style.paint(name, _RED) if line.stream == 'stderr' else name}"
     return [f"{prefix}  {escaped(text)}".rstrip() for text in _LINE_END.split(line.text.removesuffix("\n"))]
 
 
 def failure(change: Change, style: Style) -> list[str]:
-    """Why a service failed, under its name and without saying that name twice."""
+    """Return why a service failed, with its name given once."""
     reason = (change.reason or "").removeprefix(f"{change.service}: ")
     return line_of(Line(change.service, escaped(f"failed: {reason}"), "stderr", change.at), style)
 
@@ -116,5 +116,5 @@ def _clock(at: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """`1 service`, `4 services`."""
+    """Return `1 service`, `4 services`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

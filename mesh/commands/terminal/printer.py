@@ -1,4 +1,4 @@
-"""The terminal: what the journal records as plain lines or as JSON, written by one thread."""
+"""Writes journal entries to the terminal as plain lines or as JSON, from one thread."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mesh.observing.events import as_event
 from mesh.observing.journal import MAX_BYTES, Change, Entry, Line, size_of
 from mesh.observing.span import Span
 
-#: Entries that may wait for a slow terminal; what exceeds this, or MAX_BYTES, is counted and left out.
+#: Entries that may wait for a slow terminal; more than this, or than MAX_BYTES, are counted and left out.
 BACKLOG = 10_000
-#: Characters that are written at once.
+#: Characters written at once.
 BATCH = 256 * 1024
 
 
@@ -33,7 +33,7 @@ class Printer:
         self._lock = threading.RLock()
         self._waiting_bytes = 0
         self._left_out = 0
-        #: Answered calls whose caller is still being answered, by trace; and their number.
+        #: Finished calls whose caller's call is not finished yet, by trace; and their number.
         self._open: dict[str, list[Span]] = {}
         self._held = 0
         self._thread = threading.Thread(target=self._write, name="printer", daemon=True)
@@ -49,7 +49,7 @@ class Printer:
             self._waiting.put(entry)
 
     def close(self) -> None:
-        """Writes what is left, and ends."""
+        """Write the remaining entries and stop the thread."""
         self._waiting.put(None)
         self._thread.join(timeout=2)
 
@@ -61,10 +61,10 @@ class Printer:
                 self._stream.write(text)
                 self._stream.flush()
             except (OSError, ValueError):
-                pass  # `| head -1` has left, or the disk is full: the services go on.
+                pass  # The reader of `| head -1` has left, or the disk is full: the services keep running.
 
     def _batch(self) -> tuple[str, bool]:
-        """Return the lines of the next entry and of those that wait behind it, and whether the end is among them."""
+        """Return the lines of the next entry and those queued behind it, and whether the end is among them."""
         text = ""
         entry = self._take()
         while entry is not None:
@@ -95,7 +95,7 @@ class Printer:
         return self._news(entry)
 
     def _settled(self, span: Span) -> list[str]:
-        """The whole tree of a trace once the call is over that nobody here made; until then the span waits."""
+        """Return a trace's whole tree once its outermost call is over; hold the span until then."""
         if not span.is_root:
             if self._held >= BACKLOG:
                 self._open.clear()
@@ -114,8 +114,8 @@ class Printer:
             return banner(self._header(), self._style)
         if change.state != "stopping":
             return []
-        over = "\r" if self._style.colour else ""  # A terminal has just shown ^C there.
-        return [f"{over}stopping; calls in flight are let end"]
+        over = "\r" if self._style.colour else ""  # A terminal has just shown ^C here.
+        return [f"{over}stopping; waiting for calls in flight"]
 
     def _event(self, entry: Entry) -> str:
         if isinstance(entry, Change) and entry.service == "mesh" and entry.state == "running":

@@ -1,4 +1,4 @@
-"""The standard streams as they really are: in any encoding, closed, full, or with nobody at the other end."""
+"""The standard streams in any state: any encoding, closed, full, or without a reader."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import sys
 
 import click
 
-#: Characters that move the cursor, ring, colour, begin a line, or change the direction in which text is shown (bidi).
+#: Characters that move the cursor, ring, colour, start a line, or change the direction of text (bidi).
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def escaped(text: str) -> str:
-    """Return the text as one line that cannot steer the terminal: control characters become `\\x1b`, `\\u202e`."""
+    """Return the text as one line without control of the terminal: control characters become `\x1b`, `\u202e`."""
     return _CONTROL.sub(lambda found: _escape(ord(found[0])), text)
 
 
 def write_lines(text: str, err: bool = False) -> None:
-    """Print what a command has to say. Only a line feed begins a line; every other control character is escaped."""
+    """Print the output of a command. Only a line feed starts a line; other control characters are escaped."""
     click.echo("\n".join(map(escaped, text.split("\n"))), err=err)
 
 
@@ -30,18 +30,18 @@ def _escape(code: int) -> str:
 
 
 def prepare() -> None:
-    """Makes both streams take any text; one that is closed becomes one that goes nowhere."""
+    """Make both streams accept any text; a closed one is replaced by one that discards its text."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open until the process ends
         elif isinstance(stream, io.TextIOWrapper):
-            # What the terminal has no letter for is shown as its escape, and is no reason to fail.
+            # Characters that the encoding lacks are written as escapes instead of raising an error.
             stream.reconfigure(errors="backslashreplace")
 
 
 def is_reason(error: OSError) -> bool:
-    """Whether the error says that nothing more can be written; a full disk is told, a reader that left is not."""
+    """Return whether the error means that the stream takes no more; report a full disk, but not a reader that left."""
     if error.errno == errno.ENOSPC:
         with contextlib.suppress(OSError):
             print(f"mesh: the output cannot be written: {error.strerror}", file=sys.stderr)
@@ -49,7 +49,7 @@ def is_reason(error: OSError) -> bool:
 
 
 def finish() -> None:
-    """Writes what is left; where that fails, keeps the interpreter from trying and complaining once more."""
+    """Flush the stream; if that fails, keep the interpreter from trying again and complaining."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -38,7 +38,7 @@ def span(service: str, span_id: str, parent_id: str | None = None, **changes: ob
         ),
     ],
 )
-def test_what_a_service_writes_does_not_steer_the_terminal(written: str, shown: str) -> None:
+def test_what_a_service_writes_cannot_control_the_terminal(written: str, shown: str) -> None:
     (line,) = line_of(Line("user", written), PLAIN)
     assert line.partition("user          ")[2] == shown
 

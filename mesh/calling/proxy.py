@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -26,7 +27,9 @@ _HOP = {
     b"transfer-encoding", b"upgrade",
 }  # fmt: skip
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
-_OURS = {b"host", b"traceparent", b"grpc-timeout"}
+_COOKIE_PATH = re.compile(rb"(;\s*path\s*=\s*)(/[^;]*)", re.IGNORECASE)
+_FORWARDED = {b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix"}
+_OURS = {b"traceparent", b"grpc-timeout"} | _FORWARDED
 
 
 def proxy(service: str, *, strip: str = "") -> Any:
@@ -74,12 +77,33 @@ class Proxy:
             response.close()
 
     def _answered(self, response: ClientResponse) -> list[tuple[bytes, bytes]]:
-        """The answer's headers; a Location on the service is one below the path it is reached by here."""
+        """Return the answer's headers; what names a place on the service names the same place as it is reached here."""
+        inner = str(response.url.origin()).encode()
         return [
-            (name.lower(), self.strip + value if name.lower() == b"location" and value[:1] == b"/" else value)
+            (name.lower(), self._outer(name.lower(), value, inner))
             for name, value in response.raw_headers
             if name.lower() not in _HOP
         ]
+
+    def _outer(self, name: bytes, value: bytes, inner: bytes) -> bytes:
+        """Map a Location on the service, and the Path of a cookie, to below the path it is reached by here."""
+        if name in (b"location", b"content-location"):
+            path = value.removeprefix(inner)
+            return self.strip + path if path[:1] == b"/" and path[:2] != b"//" else value
+        if name == b"set-cookie" and self.strip:
+            return _COOKIE_PATH.sub(lambda found: found[1] + self.strip + found[2].rstrip(b"/"), value)
+        return value
+
+    def _forwarded(self, scope: Any) -> dict[str, str]:
+        """Tell the service who asked, and by which URL, as other reverse proxies do; it may make links of that."""
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED}
+        client = scope["client"][0] if scope.get("client") else ""
+        return {
+            "x-forwarded-for": headers.get(b"x-forwarded-for") or client,
+            "x-forwarded-host": headers.get(b"x-forwarded-host") or headers.get(b"host", ""),
+            "x-forwarded-proto": headers.get(b"x-forwarded-proto") or scope["scheme"],
+            "x-forwarded-prefix": headers.get(b"x-forwarded-prefix", "") + _ascii(self.strip),
+        }
 
     async def _ask(
         self, session: ClientSession, address: Address, scope: Any, body: AsyncIterator[bytes] | None
@@ -99,7 +123,12 @@ class Proxy:
             return await session.request(
                 scope["method"],
                 URL(f"http://{address}{target}{query}", encoded=True),
-                headers=[*_headers(scope), *headers_of(call).items(), ("grpc-timeout", timeout_text(seconds))],
+                headers=[
+                    *_headers(scope),
+                    *self._forwarded(scope).items(),
+                    *headers_of(call).items(),
+                    ("grpc-timeout", timeout_text(seconds)),
+                ],
                 data=body,
                 timeout=aiohttp.ClientTimeout(
                     remaining, sock_connect=seconds, sock_read=seconds, ceil_threshold=seconds + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,9 +46,18 @@ class GrpcPeer:
 
 
 class HttpPeer:
-    """Answers every request with this status and JSON; `asked` are the paths and headers it was asked with."""
+    """Answers every request with this status, JSON and headers; `asked` are the paths and headers it was asked with.
 
-    def __init__(self, status: int, content: object, content_type: str = "application/json") -> None:
+    headers: `{inner}` in a value stands for the peer's own origin, `http://127.0.0.1:PORT`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        content: object,
+        content_type: str = "application/json",
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.asked: list[dict[str, str]] = []
         peer, body = self, json.dumps(content).encode()
 
@@ -60,6 +69,8 @@ class HttpPeer:
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
+                for name, value in headers:
+                    self.send_header(name, value.format(inner=f"http://{peer.address}"))
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -88,3 +88,37 @@ def test_what_belongs_to_the_callers_connection_stays_there(gateway: Callable[[s
     asked = peer.asked[0]
     assert (asked["x-mine"], asked["accept"], asked["host"]) == ("kept", "text/x", peer.address)
     assert not {"te", "keep-alive", "proxy-authorization"} & asked.keys()
+
+
+def test_the_service_is_told_who_asked_and_by_which_url(gateway: Callable[[str], Ask], stack: ExitStack) -> None:
+    peer = stack.enter_context(closing(HttpPeer(200, [])))
+    ask = gateway(peer.address)
+    ask("/api/users")
+    ask("/api/users", x_forwarded_for="10.0.0.9", x_forwarded_host="shop.test", x_forwarded_proto="https")
+    first, second = ([asked[f"x-forwarded-{name}"] for name in ("for", "proto", "prefix")] for asked in peer.asked)
+    assert first == ["127.0.0.1", "http", "/api"]
+    assert second == ["10.0.0.9", "https", "/api"]
+    assert [asked["x-forwarded-host"].partition(":")[0] for asked in peer.asked] == ["127.0.0.1", "shop.test"]
+
+
+@pytest.mark.parametrize(("location", "expected"), [
+    ("/users/2", "/api/users/2"),
+    ("{inner}/users/2?x=1", "/api/users/2?x=1"),
+    ("https://elsewhere.test/users", "https://elsewhere.test/users"),
+    ("//elsewhere.test/users", "//elsewhere.test/users"),
+    ("next", "next"),
+])  # fmt: skip
+def test_a_redirect_on_the_service_leads_to_the_same_place_through_the_proxy(
+    gateway: Callable[[str], Ask], stack: ExitStack, location: str, expected: str
+) -> None:
+    peer = stack.enter_context(closing(HttpPeer(307, [], headers=[("Location", location)])))
+    status, headers, _ = gateway(peer.address)("/api/users")
+    assert (status, headers["location"]) == (307, expected)
+
+
+def test_a_cookie_for_a_path_of_the_service_is_for_that_path_as_it_is_reached_here(
+    gateway: Callable[[str], Ask], stack: ExitStack
+) -> None:
+    cookie = [("Set-Cookie", "a=/; Path=/users; HttpOnly")]
+    peer = stack.enter_context(closing(HttpPeer(200, [], headers=cookie)))
+    assert gateway(peer.address)("/api/users")[1]["set-cookie"] == "a=/; Path=/api/users; HttpOnly"

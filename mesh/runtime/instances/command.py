@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -15,14 +14,13 @@ from pathlib import Path
 from mesh.contract import Handlers
 from mesh.errors import MeshError
 from mesh.hosting.output import LINE_LIMIT
-from mesh.hosting.proxies import past_proxies
 from mesh.observing.journal import Line
 from mesh.runtime.instances import process_group
+from mesh.runtime.instances.command_environment import command_environment
 from mesh.runtime.instances.readiness import Readiness
 from mesh.runtime.messages import Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
 from mesh.serving.server_sockets import bind
-from mesh.topology.directory import variable_of
 from mesh.topology.model import Address, Kind, Service, Topology
 
 #: Seconds between two looks at whether a child is ready.
@@ -33,7 +31,7 @@ class CommandInstance:
     """An instance whose thread watches a process.
 
     The ports are tried and let go at `bind()`: the process binds them itself. It is told them, and where every other
-    service is found, by environment variables: `PORT` (its HTTP port), `MESH_<SERVICE>_HTTP` and `_GRPC`.
+    service is found, by environment variables: `PORT`, `MESH_<SERVICE>_HTTP` and `_GRPC`.
     """
 
     #: Characters that are taken of a line.
@@ -146,15 +144,7 @@ class CommandInstance:
         return process_group.start(self.service.command or "", self.context.root, self._environment())
 
     def _environment(self) -> dict[str, str]:
-        """The process's own variables above ours, and where everything is found."""
-        found = {
-            variable_of(name, kind): str(address)
-            for (name, kind), address in self.context.directory.addresses.items()
-            if address.port  # 0 is any free one, of a service that does not run here
-        }
-        port = {"PORT": str(self._addresses["http"][0].port)} if "http" in self._addresses else {}
-        proxies = past_proxies(os.environ, (each.name for each in self._declared))
-        return {**os.environ, **proxies, **found, **port, **self.service.env}
+        return command_environment(self.service, self._declared, self.context.directory, self._addresses)
 
     def _read(self, process: subprocess.Popen[str], name: str) -> threading.Thread:
         """Takes the lines of one stream, in a thread of their own."""

@@ -8,13 +8,17 @@ import http.client
 from mesh.sockets import LocalConnection, connect
 from mesh.topology.model import Address, Kind
 
+#: Where a program that was told a port listens: some take `localhost` for `::1` alone.
+_LOOPBACK = ("127.0.0.1", "::1")
+
 
 class Readiness:
     """path: of a GET that must not fail; None where an open port is enough."""
 
     def __init__(self, kind: Kind, address: Address, path: str | None) -> None:
         self.name = f"{kind} port {address.port}"
-        self._address = address
+        self._hosts = _LOOPBACK if address.host in _LOOPBACK else (address.host,)
+        self._port = address.port
         self._path = path
         self._answered = False
         self._connection: LocalConnection | None = None
@@ -33,14 +37,18 @@ class Readiness:
             self._connection = None
 
     def _is_open(self) -> bool:
-        with contextlib.suppress(OSError):
-            connect(self._address.host, self._address.port, 1).close()
-            return True
+        for host in self._hosts:
+            with contextlib.suppress(OSError):
+                connect(host, self._port, 1).close()
+                return True
         return False
 
     def _is_healthy(self, path: str) -> bool:
+        return any(self._answers_at(host, path) for host in self._hosts)
+
+    def _answers_at(self, host: str, path: str) -> bool:
         if self._connection is None:
-            self._connection = LocalConnection(self._address.host, self._address.port, 1)
+            self._connection = LocalConnection(host, self._port, 1)
         try:
             self._connection.request("GET", path)
             # A response whose connection is to end owns the socket, and closing the connection does not close it.

@@ -1,0 +1,44 @@
+"""The environment of a command: where it finds programs, its port, and every other service."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mesh.hosting.proxies import past_proxies
+from mesh.topology.directory import Directory, variable_of
+from mesh.topology.model import Address, Kind, Service, Topology
+
+#: Names of a virtual environment's folder, as the tools that make one give it.
+_VENVS = (".venv", "venv")
+
+
+def command_environment(
+    service: Service, declared: Topology, directory: Directory, addresses: Mapping[Kind, Sequence[Address]]
+) -> dict[str, str]:
+    """Return this process's variables, what the command needs to know, and the service's variables above both.
+
+    PATH begins with the virtual environments of the service and of the project, and with mesh's own programs, so that
+    `python` and `uvicorn` are found though no environment is activated. addresses: those that the command listens on.
+    """
+    found = {
+        variable_of(name, kind): str(address)
+        for (name, kind), address in directory.addresses.items()
+        if address.port  # 0 is any free one, of a service that does not run here
+    }
+    own = addresses.get("http") or addresses.get("grpc")
+    port = {"PORT": str(own[0].port)} if own else {}
+    path = os.pathsep.join([*map(str, _programs(service, declared)), os.environ.get("PATH", os.defpath)])
+    proxies = past_proxies(os.environ, (each.name for each in declared))
+    # A pipe makes Python keep lines back; they are shown as they are printed.
+    return {"PYTHONUNBUFFERED": "1", **os.environ, **proxies, **found, **port, "PATH": path, **service.env}
+
+
+def _programs(service: Service, declared: Topology) -> Iterator[Path]:
+    root = service.root or declared.folder
+    inner = (root, *root.parents) if root.is_relative_to(declared.folder) else (root,)
+    for folder in (folder for folder in inner if folder.is_relative_to(declared.folder) or folder == root):
+        yield from (folder / name / "bin" for name in _VENVS if (folder / name / "bin").is_dir())
+    yield Path(sys.executable).parent

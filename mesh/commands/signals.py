@@ -74,12 +74,19 @@ class StopSignals:
         threading.Thread(target=self._hear, args=(reading,), name="signals", daemon=True).start()
 
     def of(self, supervisor: Supervisor) -> None:
+        """Pass signals on to the supervisor from now on, those too that its services may have handlers for."""
+        from mesh.hosting.signals import HEARD
+
         self._supervisor = supervisor
+        for number in HEARD:
+            signal.signal(number, lambda number, frame: None)
 
     def _hear(self, reading: int) -> None:
         while heard := os.read(reading, 1):
             if heard[0] in self._statuses:
                 self._stop(signal.Signals(heard[0]))
+            elif self._supervisor is not None:
+                self._supervisor.signal_arrived(heard[0])
 
     def _stop(self, number: signal.Signals) -> None:
         status = self._statuses[number]

@@ -1,10 +1,8 @@
-"""Signals and ends that one service asks for and all would get: kept for the service, or named before they happen."""
+"""Ends of the process that one service asks for, named before they happen, and patches of everything, refused."""
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -14,6 +12,7 @@ from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.fork import Forks
 from mesh.hosting.patches import Patch
 from mesh.hosting.tracebacks import caller
+from mesh.observing.journal import Line
 from mesh.service import ServiceContext, current_service_var
 
 #: Takes the service's name and a sentence about it.
@@ -22,75 +21,41 @@ Notice = Callable[[str, str], None]
 _PATCHERS = {"gevent.monkey": "patch_all", "eventlet": "monkey_patch", "eventlet.patcher": "monkey_patch"}
 
 
-class Exits(Patch):
-    """Keeps signal handlers for the service's own stop, reports `os._exit`, and refuses to patch the whole process."""
+def tell_last(service: ServiceContext, text: str) -> None:
+    """Say why the process is about to end, and return when that has been written."""
+    service.journal.append_last(Line(service.name, text, "mesh"))
 
-    def __init__(self, arrivals: Arrivals, forks: Forks, notice: Notice) -> None:
+
+class Exits(Patch):
+    """Names the caller of `os._exit` and `os.abort`, and refuses to patch the whole process.
+
+    alone: see Isolation.
+    """
+
+    def __init__(self, arrivals: Arrivals, forks: Forks, alone: bool) -> None:
         super().__init__()
         self._arrivals = arrivals
         self._forks = forks
-        self._notice = notice
-        self._handlers: dict[int, dict[int, Any]] = {}
+        self._alone = alone
 
     def install(self) -> None:
-        real_signal, real_exit = signal.signal, os._exit
-
-        def own_signal(number: int, handler: Any, /) -> Any:
-            service = self._service()
-            return real_signal(number, handler) if service is None else self._remember(service, number, handler)
-
-        def own_exit(status: int = 0) -> None:
-            service = self._service()
-            if service is not None:
-                text = f"os._exit({status}) was called at {caller()}; it ends the whole process, every service with it"
-                self._notice(service.name, text)
-                for stream in (sys.__stdout__, sys.__stderr__):
-                    if stream is not None:
-                        stream.flush()
-            real_exit(status)
-
-        self.patches.replace(signal, "signal", own_signal)
-        self.patches.replace(os, "_exit", own_exit)
+        self._name_caller("_exit", lambda status=0: f"os._exit({status})")
+        self._name_caller("abort", lambda: "os.abort()")
         for module, function in _PATCHERS.items():
             self._arrivals.when(module, lambda arrived, function=function: self._refuse(arrived, function))  # type: ignore[misc]
 
-    def _service(self) -> ServiceContext | None:
-        """The service that asks; none in a child of it, whose signals and end are its own."""
-        return None if self._forks.in_child else current_service_var.get()
+    def _name_caller(self, name: str, call: Callable[..., str]) -> None:
+        """Have a function of `os` that ends the process say first who calls it. A child may end itself."""
+        end = getattr(os, name)
 
-    def on_signal(self, number: int, handler: Any) -> None:
-        """What a service's event loop does with `add_signal_handler`."""
-        service = current_service_var.get()
-        if service is not None:
-            self._remember(service, number, handler)
+        def named_end(*args: Any, **options: Any) -> None:
+            service = None if self._forks.in_child else current_service_var.get()
+            if service is not None:
+                whole = "its process" if self._alone else "the whole process, every service with it"
+                tell_last(service, f"{call(*args, **options)} was called at {caller()}; it ends {whole}")
+            end(*args, **options)
 
-    def deliver(self, service: ServiceContext) -> None:
-        """Calls the handler the service set for SIGTERM, else SIGINT, once; call it in its thread when it is to stop.
-
-        What the handler raises is passed on, but for its `sys.exit`.
-        """
-        kept = self._handlers.pop(id(service), {})
-        handler = next((kept[n] for n in (signal.SIGTERM, signal.SIGINT) if callable(kept.get(n))), None)
-        if handler is not None and handler is not signal.default_int_handler:
-            try:
-                handler(signal.SIGTERM, None)
-            except SystemExit:
-                return
-
-    def remove_service(self, service: ServiceContext) -> None:
-        self._handlers.pop(id(service), None)
-
-    def _remember(self, service: ServiceContext, number: int, handler: Any) -> Any:
-        kept = self._handlers.setdefault(id(service), {})
-        if number not in kept and callable(handler):
-            when = (
-                "is called when the service stops" if number in (signal.SIGTERM, signal.SIGINT) else "is never called"
-            )
-            name = signal.Signals(number).name
-            self._notice(service.name, f"its handler of {name} ({caller()}) {when}: signals go to mesh")
-        before = kept.get(number, signal.SIG_DFL)
-        kept[number] = handler
-        return before
+        self.patches.replace(os, name, named_end)
 
     def _refuse(self, module: ModuleType, function: str) -> None:
         patch = getattr(module, function)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +24,7 @@ from mesh.hosting.output import LineSink, Output
 from mesh.hosting.patches import Patch
 from mesh.hosting.prometheus import PrometheusRegistry
 from mesh.hosting.proxies import past_proxies
+from mesh.hosting.signals import Signals
 from mesh.hosting.threads import Threads
 from mesh.service import ServiceContext
 
@@ -35,9 +36,16 @@ class Isolation:
         prints itself it must write past `sys.stdout`.
     alone: whether there is one service only, which can do its neighbours no harm.
     redirect_process: see `HostNames`.
+    stop: asks for the service of this name to be stopped.
     """
 
-    def __init__(self, sink: LineSink, alone: bool = False, redirect_process: bool = False) -> None:
+    def __init__(
+        self,
+        sink: LineSink,
+        alone: bool = False,
+        redirect_process: bool = False,
+        stop: Callable[[str], object] = lambda name: None,
+    ) -> None:
         self.arrivals = Arrivals()
         self.environ = Environ()
         self.forks = Forks(sink)
@@ -48,14 +56,15 @@ class Isolation:
         def notice(name: str, text: str) -> None:
             self.forks.tell(name, "mesh", text)
 
-        self.exits = Exits(self.arrivals, self.forks, notice)
+        self.signals = Signals(self.forks, notice, stop, alone)
         self._patches: Sequence[Patch] = (
             self.environ,
             Threads(self.arrivals),
             Logs(),
             self.output,
             self.names,
-            self.exits,
+            self.signals,
+            Exits(self.arrivals, self.forks, alone),
             self.forks,
             ChildProcesses(self.arrivals, self.forks),
             self._pools,
@@ -108,7 +117,7 @@ class Isolation:
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """A service's event loop, for `asyncio.Runner(loop_factory=isolation.new_event_loop)`."""
-        return new_event_loop(self.names, self.exits.on_signal)
+        return new_event_loop(self.names, self.signals)
 
 
 def _python_path(env: Mapping[str, str]) -> list[Path]:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from mesh.hosting.host_names import HostNames
+from mesh.hosting.signals import Signals
 
-AddHandler = Callable[[int, Callable[[int, Any], object]], object]
 
+def new_event_loop(names: HostNames, signals: Signals) -> asyncio.AbstractEventLoop:
+    """Return a loop of uvloop's where it is installed, else of asyncio's, for the service that is running.
 
-def new_event_loop(names: HostNames, on_signal: AddHandler) -> asyncio.AbstractEventLoop:
-    """A loop of uvloop's where it is installed, else of asyncio's.
-
-    on_signal: takes a signal's number and handler where code asks the loop for it.
+    To be called in the thread that will run the loop.
     """
     kind = _own_loop(_base())
     loop: asyncio.AbstractEventLoop = kind()
-    loop.mesh_names, loop.mesh_on_signal = names, on_signal  # type: ignore[attr-defined]
+    loop.mesh_names, loop.mesh_signals = names, signals  # type: ignore[attr-defined]
+    signals.add_loop(loop)
     return loop
 
 
@@ -41,7 +40,7 @@ def _base() -> Any:
 def _own_loop(base: Any) -> Any:
     class ServiceLoop(base):  # type: ignore[misc]  # one of two, known at run time
         mesh_names: HostNames
-        mesh_on_signal: AddHandler
+        mesh_signals: Signals
 
         async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
             found = self.mesh_names.actual_for(options.get("family", 0), host, port)
@@ -63,10 +62,9 @@ def _own_loop(base: Any) -> Any:
             return await super().subprocess_shell(protocol, command, **options)
 
         def add_signal_handler(self, number: int, callback: Callable[..., object], *args: Any) -> None:
-            self.mesh_on_signal(number, lambda *_: callback(*args))
+            self.mesh_signals.set_loop_handler(self, number, functools.partial(callback, *args))
 
         def remove_signal_handler(self, number: int) -> bool:
-            self.mesh_on_signal(number, signal.SIG_DFL)  # type: ignore[arg-type]
-            return True
+            return self.mesh_signals.remove_loop_handler(number)
 
     return ServiceLoop

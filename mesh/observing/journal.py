@@ -68,6 +68,8 @@ class Journal:
         # Reentrant: a finalizer that runs in the middle of an append may print.
         self._lock = threading.RLock()
         self._subscribers: tuple[Subscriber, ...] = ()
+        #: Called with the last entry before the process ends; each returns when it has written it, or given up.
+        self.last_subscribers: tuple[Subscriber, ...] = ()
         #: Ids of the calls being answered, with the thread that answers each.
         self.in_flight: dict[str, InFlight] = {}
         #: Ids of the calls that services here are making, with the name of the service.
@@ -82,6 +84,12 @@ class Journal:
         for subscriber in self._subscribers:
             subscriber(entry)
 
+    def append_last(self, entry: Entry) -> None:
+        """Append an entry after which the process ends at once; return when what must be written of it has been."""
+        self.append(entry)
+        for subscriber in self.last_subscribers:
+            subscriber(entry)
+
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Hands every further entry to `subscriber`, in the thread that appends; returns the way to end that."""
         self._subscribers = (*self._subscribers, subscriber)
@@ -94,7 +102,7 @@ class Journal:
     def reset_after_fork(self) -> None:
         """Forget the subscribers, whose threads a forked child does not have, and a lock that one of them may hold."""
         self._lock = threading.RLock()
-        self._subscribers = ()
+        self._subscribers = self.last_subscribers = ()
 
     def entries(self) -> list[Entry]:
         """The newest entries, oldest first."""

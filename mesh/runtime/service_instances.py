@@ -17,7 +17,7 @@ from mesh.runtime.addresses import Addresses, ServiceAddresses
 from mesh.runtime.contracts import Contracts
 from mesh.runtime.instances.ports import Patience, bind_all, bind_instance
 from mesh.runtime.instances.thread import ThreadInstance
-from mesh.runtime.messages import Message
+from mesh.runtime.messages import Message, ServiceCommand
 from mesh.runtime.options import Options
 from mesh.runtime.reload.change_set import ChangeSet, python_path
 from mesh.runtime.reload.replay import replay
@@ -44,7 +44,10 @@ class ServiceInstances:
         self.order = _flat(start_order(selection.running))
         alone = len(selection.running.services) == 1
         self.isolation = Isolation(
-            lambda name, stream, text: journal.append(Line(name, text, stream)), alone, options.redirect_process
+            lambda name, stream, text: journal.append(Line(name, text, stream)),
+            alone,
+            options.redirect_process,
+            lambda name: post(ServiceCommand(name, "stop")),
         )
         self._needs_processes = not alone and not is_supported()
         if self._needs_processes:

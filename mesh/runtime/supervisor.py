@@ -81,6 +81,10 @@ class Supervisor:
         for name, addresses in self._instances.bind(patience).items():
             self._status.set_addresses(name, addresses)
 
+    def signal_arrived(self, number: int) -> None:
+        """Pass on a signal from outside, which is not to stop mesh, to the services that have a handler for it."""
+        self._instances.isolation.signals.arrived(number)
+
     def keep_from_children(self, port: int) -> None:
         """Keep the sockets of a port of mesh's own, bound before `run()`, out of what services fork."""
         self._instances.isolation.forks.ports |= {port}

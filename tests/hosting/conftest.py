@@ -74,7 +74,9 @@ class Neighbours:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lines: Lines = []
-        self.isolation = Isolation(lambda *line: self.lines.append(line))
+        #: Names of the services that are to be stopped.
+        self.stopped: list[str] = []
+        self.isolation = Isolation(lambda *line: self.lines.append(line), stop=self.stopped.append)
         self.services: list[tuple[ServiceContext, ServiceCode]] = []
 
     def add(

@@ -20,46 +20,6 @@ if TYPE_CHECKING:
     from tests.hosting.conftest import Neighbours, Write
 
 
-def test_a_signal_handler_is_kept_and_called_at_the_stop(neighbours: Neighbours) -> None:
-    """In any thread, where signal.signal alone raises ValueError; with one line."""
-    one, calls = neighbours.add("one"), []
-    before = signal.getsignal(signal.SIGTERM)
-
-    def configure() -> None:
-        assert signal.signal(signal.SIGTERM, lambda *args: calls.append(args)) is signal.SIG_DFL
-        first = signal.signal(signal.SIGTERM, lambda *args: (calls.append(args), sys.exit(0)))
-        assert callable(first)
-
-    thread = threading.Thread(target=neighbours.within, args=(one, configure))
-    thread.start()
-    thread.join()
-    assert signal.getsignal(signal.SIGTERM) is before
-    neighbours.isolation.exits.deliver(one)
-    neighbours.isolation.exits.deliver(one)
-    assert calls == [(signal.SIGTERM, None)]
-    (line,) = neighbours.lines
-    assert line[:2] == ("one", "mesh")
-    assert line[2].startswith(f"its handler of SIGTERM ({__file__}:")
-    assert line[2].endswith(") is called when the service stops: signals go to mesh")
-
-
-def test_a_loops_signal_handler_as_well(neighbours: Neighbours) -> None:
-    one, calls = neighbours.add("one"), []
-
-    async def main() -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, calls.append, "stopped")
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=neighbours.isolation.new_event_loop) as runner:
-            runner.run(main())
-
-    thread = threading.Thread(target=neighbours.within, args=(one, run))
-    thread.start()
-    thread.join()
-    neighbours.isolation.exits.deliver(one)
-    assert calls == ["stopped"]
-
-
 def test_what_is_registered_for_the_exit_runs_at_the_services_stop(neighbours: Neighbours, write: Write) -> None:
     app = """
         import atexit
@@ -106,23 +66,37 @@ def test_patching_the_whole_process_is_refused(
         sys.modules.pop(name, None)
 
 
-def test_os_exit_names_its_caller_before_the_end(write: Write) -> None:
-    root = write("one", {"app.py": "import os\ndef leave():\n    os._exit(5)\n"})
+@pytest.mark.parametrize(
+    ("end", "status", "text"),
+    [
+        ("os._exit(5)", 5, "os._exit(5) was called at {}/app.py:3; it ends the whole process, every service with it"),
+        ("os.abort()", -6, "os.abort() was called at {}/app.py:3; it ends the whole process, every service with it"),
+        (
+            "os.kill(os.getpid(), 9)",
+            -9,
+            "SIGKILL was sent to the whole process at {}/app.py:3, every service with it",
+        ),
+    ],
+)
+def test_a_hard_end_names_its_caller_before_it_happens(end: str, status: int, text: str, write: Write) -> None:
+    root = write("one", {"app.py": f"import os\ndef leave():\n    {end}\n"})
     code = f"""
 import sys
 from pathlib import Path
 from mesh.service import ServiceContext, current_service_var
 from mesh.hosting.isolation import Isolation
-with Isolation(lambda *line: print(*line, file=sys.__stdout__)) as isolation:
+with Isolation(lambda *line: None) as isolation:
     service = ServiceContext("one", Path({str(root)!r}))
+    service.journal.last_subscribers = (
+        lambda line: print(line.service, line.stream, line.text, file=sys.__stdout__, flush=True),
+    )
     generation = isolation.add_service(service, {{}}, [service.root])
     current_service_var.set(service)
     generation.load("app:leave")()
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert (ended.returncode, ended.stderr) == (5, "")
-    said = f"one mesh os._exit(5) was called at {root}/app.py:3; it ends the whole process, every service with it\n"
-    assert ended.stdout == said
+    assert (ended.returncode, ended.stderr) == (status, "")
+    assert ended.stdout == f"one mesh {text.format(root)}\n"
 
 
 def test_get_event_loop_answers_in_a_services_thread(neighbours: Neighbours, write: Write) -> None:

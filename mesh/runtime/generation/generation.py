@@ -112,7 +112,7 @@ class Generation:
         hooks: list[Callable[[], object]] = list(reversed(self.context.stop_hooks))
         if self._lifespan is not None:
             hooks.insert(0, self._lifespan.shutdown)
-        hooks.insert(0, lambda: self._isolation.exits.deliver(self.context))
+        hooks.insert(0, lambda: self._isolation.signals.run_stop_handler(self.context))
         self.context.stop_hooks.clear()
         current_service_var.set(self.context)
         for hook in hooks:

@@ -16,7 +16,7 @@ from mesh.observing.events import entry_of
 from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
 from mesh.runtime.instances.command import LOOK, CommandInstance
-from mesh.runtime.messages import Failed, Message, Ready, ReloadFailed
+from mesh.runtime.messages import Failed, Message, Ready, ReloadFailed, ServiceCommand
 from mesh.runtime.status import STALE_PREFIX
 from mesh.service import ServiceContext
 from mesh.topology.directory import Directory
@@ -65,6 +65,8 @@ class ProcessInstance(CommandInstance):
         #: Set once the process has said what became of its start.
         self._settled = threading.Event()
         self._failed = False
+        #: Whether the process has been told to end, by this one or by anybody else.
+        self._ending = False
         self._held: dict[int, socket.socket] = {}
 
     def _keep(self, kind: Kind, bound: socket.socket) -> None:
@@ -83,7 +85,7 @@ class ProcessInstance(CommandInstance):
 
     def _begin(self) -> subprocess.Popen[str]:
         self._settled.clear()
-        self._failed = False
+        self._failed = self._ending = False
         assignment = self._assignment().hex()
         for bound in self._held.values():
             bound.listen(BACKLOG)
@@ -132,6 +134,8 @@ class ProcessInstance(CommandInstance):
         elif isinstance(entry, Change):
             if entry.service == self.service.name:
                 self._learn(entry)
+            elif entry.state == "stopping":
+                self._ending = True
         else:
             super()._take(line, stream)
 
@@ -146,6 +150,8 @@ class ProcessInstance(CommandInstance):
         elif change.state == "ready" and self._settled.is_set():
             self._failed = False
             self._post(Ready(name, 0.0))
+        elif change.state == "stopping" and not self._ending:
+            self._post(ServiceCommand(name, "stop"))  # It has sent itself a signal to stop.
         if change.state in ("failed", "ready"):
             self._settled.set()
 

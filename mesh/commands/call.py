@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 def call(service: str, method: str, request: str, timeout: float) -> int:
     """Call METHOD of SERVICE (a name of the topology, or host:port) with REQUEST as JSON; `-` reads it from stdin."""
     from mesh.calling.reflected import Reflected
+    from mesh.compat.grpcio import is_not_http2, is_unconnected
     from mesh.contract.rest.transcoding import write_json
     from mesh.errors import Code, MeshError, StatusError
 
@@ -42,7 +43,9 @@ def call(service: str, method: str, request: str, timeout: float) -> int:
             raise MeshError(
                 f"{service}: no answer from {address} within {timeout:g} s; allow more with --timeout"
             ) from error
-        if error.code is Code.UNAVAILABLE and "failed to connect" in error.message.lower():
+        if error.code is Code.UNAVAILABLE and is_not_http2(error.message):
+            raise MeshError(f"{service}: what listens at {address} does not speak gRPC") from error
+        if error.code is Code.UNAVAILABLE and is_unconnected(error.message):
             raise MeshError(f"{service}: nothing listens at {address}; start it with `mesh up`") from error
         raise
     return 0

@@ -1,1 +1,1 @@
-"""Private parts of libraries that mesh relies on, one module a library."""
+"""Private parts of libraries that mesh relies on, one module a library; tests/compat says what each relies on."""

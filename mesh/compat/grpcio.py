@@ -1,11 +1,13 @@
-"""grpcio's synchronous server."""
+"""grpcio's synchronous server, and what it says of a connection in English only."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
-import grpc
-from grpc import _server
+if TYPE_CHECKING:
+    import grpc
 
 
 class Ended(Exception):
@@ -14,6 +16,8 @@ class Ended(Exception):
 
 def end_call(context: Any, code: grpc.StatusCode, details: str) -> None:
     """Send the call's status at once, from any thread, while its handler goes on."""
+    from grpc import _server
+
     state = context._state
     with state.condition:
         if state.client == _server._CANCELLED or state.statused:
@@ -28,3 +32,27 @@ def ended(context: Any) -> Ended:
     with context._state.condition:
         context._state.rpc_errors.append(error)
     return error
+
+
+def methods_of(handler: grpc.GenericRpcHandler) -> Mapping[str, Any] | None:
+    """Return the methods by path of what `grpc.method_handlers_generic_handler` has made; None for other handlers.
+
+    Code generated before grpcio-tools 1.65 adds its methods in this form alone.
+    """
+    found = getattr(handler, "_method_handlers", None)
+    return found if isinstance(found, Mapping) else None
+
+
+def run_in(pool: ThreadPoolExecutor, behavior: Any) -> None:
+    """Have a synchronous server call the function, a method's behavior, in this pool rather than in its own."""
+    behavior.experimental_thread_pool = pool
+
+
+def is_unconnected(details: str) -> bool:
+    """True if the details of an UNAVAILABLE call say that there is no connection, so that nothing was executed."""
+    return details.startswith("failed to connect to all addresses")
+
+
+def is_not_http2(details: str) -> bool:
+    """True if the details of an UNAVAILABLE call say that something answered that does not speak HTTP/2."""
+    return "Failed parsing HTTP/2" in details

@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 
+from mesh.compat.grpcio import methods_of
 from mesh.contract.methods import Contract
 from mesh.errors import UsageError
 
@@ -79,12 +80,11 @@ class _Collector:
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[Any]) -> None:
         for handler in generic_rpc_handlers:
-            # Code generated before grpcio-tools 1.65 adds its methods in this form alone.
-            methods = getattr(handler, "_method_handlers", None)
-            if isinstance(methods, Mapping):
-                self.by_path.update(methods)
-            else:
+            methods = methods_of(handler)
+            if methods is None:
                 self.generic.append(handler)
+            else:
+                self.by_path.update(methods)
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Handler]) -> None:
         self.by_path.update({f"/{service_name}/{name}": handler for name, handler in method_handlers.items()})

@@ -13,6 +13,7 @@ import sys
 from types import FrameType, ModuleType
 from typing import Any
 
+from mesh.compat.protobuf import forget_classes, symbol_database
 from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.imports.import_scope import ImportScope, is_shared_package
 from mesh.hosting.imports.module_keys import current_scope, shared_imports
@@ -67,21 +68,19 @@ class DescriptorPool:
     def use_private_pool(self) -> None:
         """From now on everything goes into a pool of this generation's own."""
         with shared_imports():
-            from google.protobuf import descriptor_pool, symbol_database
+            from google.protobuf import descriptor_pool
 
+            self.pool = descriptor_pool.DescriptorPool()
+            self.symbols = symbol_database(self.pool)
         self._private.add(self._service_name)
         self._is_used = False
-        self.pool = descriptor_pool.DescriptorPool()
-        self.symbols = symbol_database.SymbolDatabase(self.pool)
         if self._scope is not None:
             self._scope.copy_modules(self)
 
     def close(self) -> None:
         """Take the classes of the own pool out of the registry of all; the pool goes with its last message."""
         if self.symbols is not None:
-            classes = self.symbols._classes
-            for descriptor in [each for each in list(classes) if each.file.pool is self.pool]:
-                classes.pop(descriptor, None)
+            forget_classes(self.pool, self.symbols)
 
     # What the service has of the package `google`, once its pool is its own.
 
@@ -170,15 +169,15 @@ class DescriptorPools(Patch):
         Default.shared = shared  # type: ignore[attr-defined]
         self.patches.replace(descriptor_pool, "Default", Default)
 
-    def _patch_symbols(self, symbol_database: ModuleType) -> None:
+    def _patch_symbols(self, module: ModuleType) -> None:
         """json_format and pickle find a message's class by its name here."""
-        shared = symbol_database.Default
+        shared = module.Default
 
         def Default() -> Any:  # protobuf's name
             own = _own_pool()
             return shared() if own is None or own.symbols is None else own.symbols
 
-        self.patches.replace(symbol_database, "Default", Default)
+        self.patches.replace(module, "Default", Default)
 
 
 def _own_pool() -> DescriptorPool | None:

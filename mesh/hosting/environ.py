@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
+from mesh.compat import os_environ
 from mesh.hosting.patches import Patch
 from mesh.service import ServiceContext, current_service_var
 
@@ -49,10 +50,10 @@ class Environ(Patch):
     """Each service's environment variables: the process's as they were at its start, and its own above them."""
 
     def install(self) -> None:
-        self._data = _PerService(vars(os.environ)["_data"])
-        self.patches.replace(os.environ, "_data", self._data)
+        self._data = _PerService(os_environ.mapping())
+        self.patches.replace(os.environ, os_environ.MAPPING, self._data)
         if hasattr(os, "environb"):
-            self.patches.replace(os.environb, "_data", self._data)
+            self.patches.replace(os.environb, os_environ.MAPPING, self._data)
         putenv, unsetenv, start = os.putenv, os.unsetenv, subprocess.Popen.__init__
 
         # os.environ calls these two beside writing to its mapping; called directly they would reach everybody.
@@ -65,9 +66,9 @@ class Environ(Patch):
                 unsetenv(name)
 
         def own_popen(popen: Any, *args: Any, **options: Any) -> None:
-            # The eleventh argument; without it a child inherits the C environment.
-            if len(args) <= 10 and options.get("env") is None and self._data.seen() is not self._data.shared:
-                options["env"] = dict(os.environ)
+            # A child that is given none inherits the C environment, which is the process's.
+            if self._data.seen() is not self._data.shared and not os_environ.gives_environment(args, options):
+                args, options = os_environ.with_environment(args, options, dict(os.environ))
             start(popen, *args, **options)
 
         self.patches.replace(os, "putenv", own_putenv)

@@ -16,11 +16,11 @@ import functools
 import inspect
 import re
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from mesh.compat.anyio import SOCKETS, modules_with_connect_tcp
 from mesh.descriptors import PER_CHANNEL, check_free
 from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.patches import Patch
@@ -135,8 +135,7 @@ class HostNames(Patch):
         self.patches.replace(socket, "getaddrinfo", own_getaddrinfo)
         self.patches.replace(socket, "gethostbyname", own_gethostbyname)
         self._arrivals.when("grpc", self._serve_grpc)
-        # Not "anyio": asking it for the function imports 20 ms of ssl, which a start should not pay.
-        self._arrivals.when("anyio._core._sockets", self._serve_anyio)
+        self._arrivals.when(SOCKETS, self._serve_anyio)
 
     def _redirect_sockets(self) -> None:
         """Redirect `connect` of sockets: most addresses were resolved above, an IP address may come here as it is."""
@@ -181,10 +180,8 @@ class HostNames(Patch):
         return channel
 
     def _serve_anyio(self, sockets: ModuleType) -> None:
-        # anyio takes the function from there when it is first asked for it, and keeps it.
-        for module in (sockets, sys.modules["anyio"]):
-            if "connect_tcp" in vars(module):
-                self.patches.replace(module, "connect_tcp", self._redirecting(vars(module)["connect_tcp"]))
+        for module in modules_with_connect_tcp(sockets):
+            self.patches.replace(module, "connect_tcp", self._redirecting(vars(module)["connect_tcp"]))
 
     def _redirecting(self, connect: Callable[..., Any]) -> Callable[..., Any]:
         # anyio resolves the host, and then connects to the port it was given.

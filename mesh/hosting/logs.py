@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from mesh.compat.logging import DISABLED_LEVEL, LEVEL_CACHE
 from mesh.hosting.patches import Patch
 from mesh.service import ServiceContext, current_service_var
 
@@ -66,12 +67,12 @@ class Logs(Patch):
             "level": PerService("level"),
             "propagate": PerService("propagate"),
             "disabled": PerService("disabled"),
-            "_cache": PerService("_cache", lambda logger, cache: {}),
+            LEVEL_CACHE: PerService(LEVEL_CACHE, lambda logger, cache: {}),
         }
-        self._disable = PerService("_disable")
+        self._disable = PerService(DISABLED_LEVEL)
         for name, kept in self._kept.items():
             self.patches.replace(logging.Logger, name, kept)
-        self.patches.replace(logging.Manager, "_disable", self._disable)
+        self.patches.replace(logging.Manager, DISABLED_LEVEL, self._disable)
         shutdown = logging.shutdown
 
         def own_shutdown(*handlers: Any) -> None:

@@ -13,6 +13,7 @@ from contextvars import copy_context
 from types import ModuleType
 from typing import Any
 
+from mesh.compat.concurrent import max_workers
 from mesh.context import current_call
 from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.patches import Patch
@@ -31,7 +32,7 @@ class Threads(Patch):
         start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 
         def carrying_start(thread: threading.Thread) -> None:
-            if current_service_var.get() is not None and not thread._started.is_set():  # type: ignore[attr-defined]  # no public word
+            if current_service_var.get() is not None and thread.ident is None:
                 _carry(thread)
             start(thread)
 
@@ -40,7 +41,7 @@ class Threads(Patch):
         ) -> Future[Any]:
             call = call_in_flight()
             if call is not None:
-                fn = noted(fn, call, pool._max_workers)
+                fn = noted(fn, call, max_workers(pool))
             # Outside a service as well: the worker may be a thread that a service has started.
             return submit(pool, copy_context().run, fn, *args, **kwargs)
 

@@ -77,6 +77,12 @@ def test_a_closed_port_is_told_with_the_way_out(mesh_command: RunMesh) -> None:
     assert (ran.status, ran.err) == (1, f"mesh: {address}: nothing listens at {address}; start it with `mesh up`\n")
 
 
+def test_a_port_that_speaks_http_only_is_told_as_such(mesh_command: RunMesh, mesh: Mesh) -> None:
+    address = str(mesh.address("user-service.http"))
+    ran = mesh_command("call", address, "GetUser")
+    assert (ran.status, ran.err) == (1, f"mesh: {address}: what listens at {address} does not speak gRPC\n")
+
+
 def test_no_answer_in_time_is_told_with_the_time(mesh_command: RunMesh) -> None:
     """The port accepts connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,7 +1,9 @@
-"""The private parts of grpcio that mesh relies on are as mesh takes them."""
+"""grpcio's synchronous server and its words for failed connections are as mesh takes them."""
 
 from __future__ import annotations
 
+import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from mesh.compat.grpcio import end_call, ended
+from mesh.compat.grpcio import end_call, ended, is_not_http2, is_unconnected, methods_of, run_in
 
 
 class Waiting(grpc.GenericRpcHandler):
@@ -65,3 +67,47 @@ def test_a_call_can_be_ended_while_its_handler_goes_on_which_then_leaves_quietly
         channel.unary_unary("/a/b")(b"", timeout=0.2)
     assert caplog.records == []
     assert capfd.readouterr().err == ""
+
+
+def test_details_say_when_no_connection_was_made_and_when_the_peer_is_no_grpc_server() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        refused = failure(taken.getsockname()[1])
+    assert is_unconnected(refused)
+    assert not is_not_http2(refused)
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        other = failure(server.server_address[1])
+        server.shutdown()
+    assert is_not_http2(other)
+    assert is_unconnected(other)
+
+
+def failure(port: int) -> str:
+    """The details of a call to this port, which is UNAVAILABLE."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/a/b")(b"", timeout=30)
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    return str(error.details())
+
+
+def test_the_methods_of_a_generic_handler_are_found_by_path_and_those_of_others_are_not() -> None:
+    method = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    assert methods_of(grpc.method_handlers_generic_handler("a", {"b": method})) == {"/a/b": method}
+    assert methods_of(Waiting()) is None
+
+
+def test_a_method_runs_in_the_pool_that_it_is_given() -> None:
+    def name(request: bytes, context: Any) -> bytes:
+        return threading.current_thread().name.encode()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="own") as own:
+        run_in(own, name)
+        handler = grpc.method_handlers_generic_handler("a", {"b": grpc.unary_unary_rpc_method_handler(name)})
+        server = grpc.server(ThreadPoolExecutor(1, thread_name_prefix="server"), handlers=[handler])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert channel.unary_unary("/a/b")(b"", timeout=30) == b"own_0"
+        server.stop(None).wait(10)

@@ -16,6 +16,7 @@ from mesh.calling.grpc_transport import GrpcTransport
 from mesh.calling.http_transport import HttpTransport, Unreached
 from mesh.calling.peer.interceptors import OutgoingCall, intercepted
 from mesh.calling.peer.options import CallOptions, PeerOptions
+from mesh.compat.grpcio import is_not_http2, is_unconnected
 from mesh.context import current_call
 from mesh.contract import Reply
 from mesh.contract.backends.backend import Frame
@@ -203,8 +204,8 @@ def _share(seconds: float) -> float:
 
 
 def peer_is_not_grpc(error: StatusError) -> bool:
-    """Whether something answered at the port that does not speak gRPC; by grpcio's own words (1.85)."""
-    return error.code is Code.UNAVAILABLE and "Failed parsing HTTP/2" in error.message
+    """Whether something answered at the port that does not speak gRPC; by grpcio's own words."""
+    return error.code is Code.UNAVAILABLE and is_not_http2(error.message)
 
 
 def may_ask_again(error: StatusError, *, safe: bool) -> bool:
@@ -216,7 +217,7 @@ def may_ask_again(error: StatusError, *, safe: bool) -> bool:
     a key is asked again only where it certainly was not executed. UNAVAILABLE alone does not tell: a connection reset
     before the request arrived and one reset after it was executed read the same (measured, docs/calling.md).
     """
-    refused = error.code is Code.UNAVAILABLE and "failed to connect" in error.message
+    refused = error.code is Code.UNAVAILABLE and is_unconnected(error.message)
     if error.code is Code.UNIMPLEMENTED or refused:
         return True
     return safe and error.code in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)

@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
+from mesh.compat.watchfiles import MODIFIED, FolderWatch
 from mesh.runtime.messages import Changed
 from mesh.runtime.reload.contents import Contents
 from mesh.runtime.reload.source_folders import Identity, edited, files_in
@@ -25,8 +25,6 @@ LOOK, POLL = 500, 250
 #: What editors write beside the file that is edited, and Python beside the one that is imported.
 _ASIDE = re.compile(r".*\.py[cod]|.*\.sw.|.*~|\.#.*|4913|.*___jb_(?:tmp|old)___|\.DS_Store|flycheck_.*")
 
-#: watchfiles' kind of change beside "came" and "went".
-_WRITTEN = 2
 _OFF = ("", "0", "false", "disable", "disabled")
 
 
@@ -79,7 +77,7 @@ class Watcher:
         try:
             while not self._stop.is_set():
                 roots = _real(self._folders())
-                changes = _changes(notify.watch(DEBOUNCE, STEP, BURST_WITHIN if told else LOOK, self._stop))
+                changes = notify.changes(DEBOUNCE, STEP, BURST_WITHIN if told else LOOK, self._stop)
                 if changes and told:
                     changes |= self._rest_of_burst(notify)
                 told = bool(changes)
@@ -87,22 +85,22 @@ class Watcher:
                     self._contents.remember(files_in(self._unknown))
                     self._unknown = set()
                 self._tell({path for _, path in changes})
-                moved = {path for kind, path in changes if kind != _WRITTEN and self._is_folder(path)}
+                moved = {path for kind, path in changes if kind != MODIFIED and self._is_folder(path)}
                 if moved or roots - self._watched.keys():
                     # The new one first: what is saved between the two is told by either.
                     before, old = self._watched, notify
                     notify = self._open(polling)
-                    missed = {path for _, path in _changes(old.watch(1, 1, 1, None))}
+                    missed = {path for _, path in old.changes(1, 1, 1)}
                     old.close()
                     self._tell(missed | self._arrived(before, moved))
         finally:
             notify.close()
 
-    def _rest_of_burst(self, notify: Any) -> set[tuple[int, str]]:
+    def _rest_of_burst(self, notify: FolderWatch) -> set[tuple[int, str]]:
         # Not by a longer step: watchfiles sees no further change in one more to the same file.
         found: set[tuple[int, str]] = set()
         until = time.monotonic() + BURST_SECONDS
-        while time.monotonic() < until and (more := _changes(notify.watch(DEBOUNCE, STEP, BURST_REST, self._stop))):
+        while time.monotonic() < until and (more := notify.changes(DEBOUNCE, STEP, BURST_REST, self._stop)):
             found |= more
         return found
 
@@ -110,13 +108,11 @@ class Watcher:
         """Of a path that came or went."""
         return path in self._watched or os.path.isdir(path)
 
-    def _open(self, polling: bool) -> Any:
+    def _open(self, polling: bool) -> FolderWatch:
         """Watches every folder by itself: below a folder as a whole are those of tools, thousands of them at times."""
-        from watchfiles._rust_notify import RustNotify
-
         while True:
             watched = edited(self._folders())
-            notify = RustNotify(list(watched), False, polling, POLL, False, True)
+            notify = FolderWatch(list(watched), polling, POLL)
             if edited(self._folders()) == watched:
                 self._unknown |= watched.keys() - self._watched.keys()
                 self._watched = watched
@@ -153,8 +149,3 @@ def must_poll() -> str:
 
 def _real(folders: Iterable[Path]) -> set[str]:
     return {os.path.realpath(folder) for folder in folders if folder.is_dir()}
-
-
-def _changes(found: Any) -> set[tuple[int, str]]:
-    """What watchfiles has found; it answers with a word where there is nothing."""
-    return found if isinstance(found, set) else set()

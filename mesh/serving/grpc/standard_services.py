@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pool
 
+from mesh.compat.grpcio import run_in
 from mesh.contract.servicers import Handler, Handlers, behavior, collect_handlers
 
 HEALTH = "grpc.health.v1.Health"
@@ -77,7 +78,7 @@ def _in_pool(handler: Handler, pool: ThreadPoolExecutor) -> Handler:
     def in_pool(request: Any, context: Any) -> Any:
         return answer(request, context)
 
-    in_pool.experimental_thread_pool = pool  # type: ignore[attr-defined]  # where grpc looks for it
+    run_in(pool, in_pool)
     kind = next(
         name for name in ("unary_unary", "unary_stream", "stream_unary", "stream_stream") if getattr(handler, name)
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mesh.hosting.host_names import HostNames
@@ -22,7 +25,28 @@ def new_event_loop(names: HostNames, signals: Signals) -> asyncio.AbstractEventL
     loop: asyncio.AbstractEventLoop = kind()
     loop.mesh_names, loop.mesh_signals = names, signals  # type: ignore[attr-defined]
     signals.add_loop(loop)
+    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
     return loop
+
+
+async def end_work(deadline: float) -> list[str]:
+    """End what is left in the running loop of a service, and stop waiting for it at the deadline.
+
+    That are tasks, async generators, and threads of the default executor, for which asyncio's own runner would wait for
+    ever. deadline: on the loop's clock. Returns what did not end.
+    """
+    loop: Any = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    tasks.add(loop.create_task(loop.shutdown_asyncgens()))
+    _, left = await asyncio.wait(tasks, timeout=deadline - loop.time())
+    for task in left:
+        asyncio._unregister_task(task)  # public, see "Extending" in the docs of asyncio
+    unfinished = [f"a task that goes on after it was cancelled, {task.get_coro()!r}" for task in left]
+    if not await loop.join_default_executor(deadline - loop.time()):
+        unfinished.append("a thread of its event loop's executor")
+    return unfinished
 
 
 def _base() -> Any:
@@ -41,6 +65,7 @@ def _own_loop(base: Any) -> Any:
     class ServiceLoop(base):  # type: ignore[misc]  # one of two, known at run time
         mesh_names: HostNames
         mesh_signals: Signals
+        mesh_executor: ThreadPoolExecutor
 
         async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
             found = self.mesh_names.actual_for(options.get("family", 0), host, port)
@@ -51,6 +76,27 @@ def _own_loop(base: Any) -> Any:
             if options.get("ssl") and found_host != host and not options.get("server_hostname"):
                 options["server_hostname"] = host
             return await super().create_connection(protocol, found_host, found_port, **options)
+
+        def set_default_executor(self, executor: ThreadPoolExecutor) -> None:
+            self.mesh_executor = executor
+            super().set_default_executor(executor)
+
+        async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+            """Let go of the threads; what is to wait for them calls `join_default_executor` before."""
+            self.mesh_executor.shutdown(wait=False)
+
+        async def join_default_executor(self, seconds: float) -> bool:
+            """Wait for the default executor's threads to end; False if one of them is still at work after that time."""
+            ended = self.create_future()
+
+            def join() -> None:
+                self.mesh_executor.shutdown()
+                with contextlib.suppress(RuntimeError):  # closed in the meantime
+                    self.call_soon_threadsafe(ended.set_result, None)
+
+            threading.Thread(target=join, name="executor end", daemon=True).start()
+            done, _ = await asyncio.wait([ended], timeout=seconds)
+            return bool(done)
 
         # A child of the loop's own would inherit the C environment.
         async def subprocess_exec(self, protocol: Any, *args: Any, **options: Any) -> Any:

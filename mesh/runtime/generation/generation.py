@@ -107,8 +107,13 @@ class Generation:
             await asyncio.sleep(0.05)
             quiet = 0 if self.in_flight() else quiet + 1
 
-    async def stop(self, complain: Callable[[str], None]) -> None:
-        """Runs the application's shutdown and every on_stop hook; one that fails does not stop the next."""
+    async def stop(self, complain: Callable[[str], None], seconds: float | None = None) -> None:
+        """Run the application's shutdown and every on_stop hook; one that fails does not stop the next.
+
+        seconds: how long they may take together; None for any time.
+        """
+        loop = asyncio.get_running_loop()
+        until = None if seconds is None else loop.time() + seconds
         hooks: list[Callable[[], object]] = list(reversed(self.context.stop_hooks))
         if self._lifespan is not None:
             hooks.insert(0, self._lifespan.shutdown)
@@ -119,7 +124,11 @@ class Generation:
             try:
                 outcome = hook()
                 if inspect.isawaitable(outcome):
-                    await outcome
+                    task = asyncio.ensure_future(outcome)
+                    await asyncio.wait([task], timeout=None if until is None else until - loop.time())
+                    if not task.done():
+                        raise TimeoutError(f"{getattr(hook, '__qualname__', hook)} did not end within {seconds:.1f} s")
+                    await task
             except Exception as error:
                 complain(f"while stopping: {error!r}")
         self._isolation.remove_service(self.context, self._code)

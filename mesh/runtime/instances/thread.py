@@ -15,6 +15,7 @@ from mesh.calling.connections import Connections
 from mesh.contract import Handlers
 from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
+from mesh.hosting.loops import end_work
 from mesh.hosting.requirements import declares_requirements, misfits
 from mesh.hosting.working_folder import own_folder
 from mesh.observing.journal import Line
@@ -71,6 +72,7 @@ class ThreadInstance:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mailbox = Mailbox()
         self._grace = 0.0
+        self._stop_by = 0.0
         self._loading = False
 
     # From the main thread, before the start.
@@ -129,6 +131,7 @@ class ThreadInstance:
     def stop(self, grace: float) -> None:
         """Asks for the end; Ended follows on the queue, unless a handler blocks the loop."""
         self._grace = grace
+        self._stop_by = time.monotonic() + grace
         self._mailbox.put(None)
 
     def reset(self) -> None:
@@ -152,6 +155,7 @@ class ThreadInstance:
                     # A task of the service's own called sys.exit(), say: its callers must not be left hanging.
                     outcome = Ended(self.service.name, f"ended by itself: {reason_of(error)}", trace_of(error))
                     runner.run(self._end())
+                runner.run(self._end_work())
         except BaseException as error:
             outcome = Ended(self.service.name, f"ended by itself: {reason_of(error)}", trace_of(error))
         self._pool.shutdown(wait=False)
@@ -235,11 +239,19 @@ class ThreadInstance:
         for outcome in await asyncio.gather(*dispatchers, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 self._say(f"while stopping: {outcome!r}")
-        await self._draining.end()
+        await self._draining.end(self._seconds_left())
         if self._generation is not None:
-            await self._generation.stop(self._say)
+            await self._generation.stop(self._say, self._seconds_left())
         if isinstance(self.context.connections, Connections):
             await self.context.connections.close()
+
+    async def _end_work(self) -> None:
+        for unfinished in await end_work(asyncio.get_running_loop().time() + self._seconds_left()):
+            self._say(f"stopped without waiting any longer for {unfinished}")
+
+    def _seconds_left(self) -> float:
+        """Return how long the end may wait for hooks and threads once the calls have ended or have been cut."""
+        return max(0.25, self._stop_by - time.monotonic())
 
     def _compare_requirements(self, root: Path) -> None:
         """Says what the service asks for that it does not get; it may work all the same."""

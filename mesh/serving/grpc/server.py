@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import grpc
@@ -66,9 +67,12 @@ class SyncServer:
 
     async def stop(self, grace: float) -> None:
         stopped = self._server.stop(grace + CUT_WITHIN)
-        if not await asyncio.to_thread(stopped.wait, grace):
-            self._calls.cut(STOPPED)
-            await asyncio.to_thread(stopped.wait, CUT_WITHIN)
+        loop = asyncio.get_running_loop()
+        # Not in the loop's own executor, whose threads the service may keep busy.
+        with ThreadPoolExecutor(1, thread_name_prefix="grpc stop") as waiter:
+            if not await loop.run_in_executor(waiter, stopped.wait, grace):
+                self._calls.cut(STOPPED)
+                await loop.run_in_executor(waiter, stopped.wait, CUT_WITHIN)
 
 
 class AioServer:

@@ -58,7 +58,9 @@ class HttpServer:
             await self._server.shutdown(sockets=self._sockets)
             # Those that were cancelled still say so to their callers.
             if tasks := list(self._server.server_state.tasks):
-                await asyncio.wait(tasks, timeout=CUT_WITHIN)
+                _, left = await asyncio.wait(tasks, timeout=CUT_WITHIN)
+                if left:
+                    self._abort_connections()
             return
         # Nothing is in flight: uvicorn's shutdown would sleep 100 ms all the same.
         for connection in list(self._server.server_state.connections):
@@ -66,3 +68,8 @@ class HttpServer:
         for bound in self._sockets:
             bound.close()
         await asyncio.sleep(0)
+
+    def _abort_connections(self) -> None:
+        """Close the connections of requests that go on after they were cancelled: their clients must not wait."""
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()

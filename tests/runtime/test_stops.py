@@ -1,0 +1,125 @@
+"""A stop takes no longer than the grace and a moment, whatever a service leaves at work."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+from supervised import ECHO, PATIENCE, Project, gate, supervised
+
+from mesh.runtime.messages import ServiceCommand
+from mesh.runtime.options import Options
+
+TOML = """\
+    [services.web]
+    http = { port = 0, app = "app:app" }
+    """
+START = """\
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from supervised import gate
+
+"""
+
+IN_A_THREAD = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await asyncio.to_thread(hang)
+
+
+def hang():
+    gate("in").set()
+    gate("out").wait(60)
+"""
+IN_THE_ONLY_THREAD = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        await asyncio.to_thread(hang)
+
+
+def hang():
+    gate("in").set()
+    gate("out").wait(60)
+"""
+IN_A_TASK = """
+tasks = []
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        tasks.append(asyncio.create_task(stay()))
+        await tasks[0]
+
+
+async def stay():
+    gate("in").set()
+    while not gate("out").is_set():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+"""
+IN_A_HOOK = """
+from mesh import current_service
+
+
+async def hang():
+    gate("in").set()
+    await asyncio.Event().wait()
+
+
+current_service().on_stop(hang)
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        gate("in").set()
+        await asyncio.Event().wait()
+"""
+SAID = {
+    "in a thread": (IN_A_THREAD, "stopped without waiting any longer for a thread of its event loop's executor"),
+    "in the only thread": (IN_THE_ONLY_THREAD, "stopped without waiting any longer for a thread of its event loop's"),
+    "in a task": (IN_A_TASK, "stopped without waiting any longer for a task that goes on after it was cancelled"),
+    "in a hook": (IN_A_HOOK, "while stopping: TimeoutError('hang did not end within 0.2 s')"),
+}
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_what_does_not_end_keeps_no_service_from_stopping(tmp_path: Path, kind: str) -> None:
+    code, said = SAID[kind]
+    with supervised(tmp_path, {"mesh.toml": TOML, "app.py": START + code}, Options(grace=0.2)) as project:
+        asking = threading.Thread(target=hang, args=(project,))
+        asking.start()
+        assert gate("in").wait(PATIENCE)
+        project.supervisor.post(ServiceCommand("web", "stop"))
+        project.change("web", "stopped")
+        project.line("web", said)
+        asking.join(PATIENCE)
+        (tmp_path / "app.py").write_text(ECHO)
+        project.supervisor.post(ServiceCommand("web", "start"))
+        project.change("web", "ready", since=project.entries.index(project.change("web", "stopped")))
+        assert project.get("web", "/here").text == "/here"
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_what_does_not_end_keeps_no_service_from_restarting(tmp_path: Path, kind: str) -> None:
+    with supervised(tmp_path, {"mesh.toml": TOML, "app.py": START + SAID[kind][0]}, Options(grace=0.2)) as project:
+        asking = threading.Thread(target=hang, args=(project,))
+        asking.start()
+        assert gate("in").wait(PATIENCE)
+        (tmp_path / "app.py").write_text(ECHO)
+        project.supervisor.post(ServiceCommand("web", "restart"))
+        project.line("web", "(restart)")
+        assert project.get("web", "/here").text == "/here"
+        gate("out").set()
+    asking.join(PATIENCE)
+
+
+def hang(project: Project) -> None:
+    with contextlib.suppress(requests.RequestException):
+        project.get("web", "/for-ever")

@@ -68,7 +68,7 @@ def test_a_call_that_a_stop_cuts_is_unavailable_to_every_caller(
     wait_until(lambda: mesh.supervisor.snapshot["user-service"].state == "stopped", 30)
     wait_until(lambda: not mesh.supervisor.journal.in_flight, 30)
     entries = mesh.supervisor.journal.entries()
-    spans = {(each.service, each.kind, each.status) for each in entries if isinstance(each, Span)}
+    spans = {(each.service, each.protocol, each.status) for each in entries if isinstance(each, Span)}
     assert spans == {
         ("user-service", "grpc", "UNAVAILABLE"),
         ("user-service", "http", "503"),

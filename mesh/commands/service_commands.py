@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mesh.control.state import Running
 
 #: The states in which each command counts as done.
-_DONE = {"start": ("ready", "failed"), "restart": ("ready", "failed"), "stop": ("stopped",)}
+_DONE = {"start": ("ready", "done", "failed"), "restart": ("ready", "done", "failed"), "stop": ("stopped",)}
 
 
 @click.command()

@@ -11,7 +11,18 @@ from typing import Literal
 from mesh.calling.connections import warm_up
 from mesh.errors import MeshError
 from mesh.runtime.instances.ports import PortError
-from mesh.runtime.messages import Changed, Ended, Failed, Message, Ready, Reloaded, ReloadFailed, ServiceCommand, Stop
+from mesh.runtime.messages import (
+    Changed,
+    Done,
+    Ended,
+    Failed,
+    Message,
+    Ready,
+    Reloaded,
+    ReloadFailed,
+    ServiceCommand,
+    Stop,
+)
 from mesh.runtime.options import Options
 from mesh.runtime.reload.own_writes import ROUNDS, OwnWrites
 from mesh.runtime.restart_policy import RestartPolicy
@@ -76,6 +87,8 @@ class Loop:
                 self._status.mark_stale(name, reason, trace)
             case Failed(name, reason, trace, again):
                 self._fail(name, reason, trace, again)
+            case Done(name, milliseconds):
+                self._finish(name, milliseconds)
             case Ended(name, reason, trace):
                 self._end(name, reason, trace)
             case Changed(files):
@@ -123,6 +136,17 @@ class Loop:
         self._status.set(name, state="ready", reason=None, generation=self._status.snapshot[name].generation + 1)
         for other in self._status.snapshot.in_state("ready", "starting").intersection(served_by):
             self._instances.by_name[other].reload(f"the contract of {name}")
+        self._start_what_can()
+
+    def _finish(self, name: str, milliseconds: float) -> None:
+        """A command has done its work: what depends on it may start, and it runs again only if somebody asks."""
+        if self._status.snapshot[name].state == "stopping" or self._status.snapshot.phase == "stopping":
+            self._end(name, None, "")
+            return
+        self._instances.living.discard(name)
+        self._restart_policy.forget(name)
+        self._status.log(name, f"done in {milliseconds:.0f} ms")
+        self._status.set(name, state="done", reason=None, generation=self._status.snapshot[name].generation + 1)
         self._start_what_can()
 
     def _fail(self, name: str, reason: str, trace: str, again: bool = False) -> None:
@@ -182,7 +206,7 @@ class Loop:
             self._after_end[name] = "start"
         elif state == "ready" and what == "restart":
             self._instances.by_name[name].reload("restart")
-        elif state in ("failed", "stopped"):
+        elif state in ("failed", "done", "stopped"):
             self._start_again(name)
 
     def _reload(self, files: frozenset[Path]) -> None:
@@ -210,7 +234,7 @@ class Loop:
             if self._status.snapshot[name].state in ("ready", "starting"):
                 if not self._is_put_off(name, why, files):
                     self._load_again(name, why)
-            elif self._status.snapshot[name].state == "failed":
+            elif self._status.snapshot[name].state in ("failed", "done"):
                 self._start_again(name)
 
     def _load_again(self, name: str, why: str) -> None:
@@ -255,7 +279,7 @@ class Loop:
         """Seconds until something is to be done though nothing is said; None while there is no such thing."""
         if self._shutdown.has_started:
             return self._shutdown.seconds_left()
-        times = [self._late_from(name) for name in self._status.snapshot.in_state("starting")]
+        times = [self._late_from(name) for name in self._due_to_start()]
         times += self._restart_policy.due.values()
         times += [at for at, _ in self._own_writes.due().values()]
         if self._status.snapshot.phase == "starting" and self._status.snapshot.in_state("waiting"):
@@ -273,11 +297,16 @@ class Loop:
         for name, (at, why) in self._own_writes.due().items():
             if at <= now:
                 self._load_again(name, why)
-        for name in self._status.snapshot.in_state("starting"):
+        for name in self._due_to_start():
             if self._late_from(name) <= now:
                 where = self._instances.by_name[name].current_stack()
                 self._fail(name, f"has not started within {self._options.start_within:g} s", where)
         self._start_what_can()
+
+    def _due_to_start(self) -> set[str]:
+        """The services that are starting and have limited time for it; a command that ends by itself has none."""
+        starting = self._status.snapshot.in_state("starting")
+        return {name for name in starting if self._instances.topology[name].ready != "done"}
 
     def _late_from(self, name: str) -> float:
         return self._launched[name] + self._options.start_within

@@ -8,7 +8,7 @@ from typing import Literal
 
 from mesh.topology.model import Address
 
-State = Literal["waiting", "starting", "ready", "failed", "stopping", "stopped"]
+State = Literal["waiting", "starting", "ready", "failed", "done", "stopping", "stopped"]
 Phase = Literal["bound", "starting", "running", "stopping", "stopped"]
 
 
@@ -62,6 +62,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """A command has ended with status 0, as a migration does; nothing of it runs any more."""
+
+    service: str
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """Files that were written, made or deleted."""
 
@@ -84,7 +92,7 @@ class Stop:
     exit_status: int
 
 
-Message = Ready | Failed | Reloaded | ReloadFailed | Ended | Changed | ServiceCommand | Stop
+Message = Ready | Failed | Reloaded | ReloadFailed | Ended | Done | Changed | ServiceCommand | Stop
 
 
 @dataclass(frozen=True, slots=True)

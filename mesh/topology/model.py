@@ -103,7 +103,8 @@ class Service:
     env: environment variables that this service alone sees.
     protos: folders of .proto files for this service alone.
     command: a child process instead of Python code, as typed in a shell.
-    ready: when a command counts as ready: `"port"`, or an HTTP path such as `"/health"`.
+    ready: when a command counts as ready: `"port"`, an HTTP path such as `"/health"`, or `"done"`: when it has ended
+        with status 0, as a migration does.
     watch: patterns of further files below `root` whose change reloads the service.
     private: installed packages that are executed separately for this service, beside those that mesh knows; shared:
         exceptions from these.

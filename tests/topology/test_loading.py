@@ -33,7 +33,7 @@ protos = ["services/user-service/proto"]   # for this service alone, beside or i
 [services.web]
 command = "npm run dev"               # anything else: a child process, same logs, readiness, stop
 http = 3000
-ready = "/health"                     # an HTTP path, or "port" (default)
+ready = "/health"                     # an HTTP path, "port" (default), or "done"
 isolation = "process"
 """
 
@@ -286,7 +286,7 @@ command = "x"
         'not "abc"',
         'mesh.toml:17: services.user-service.grpc.aliases: expected a list, each item "host:port", not ["users"]',
         "mesh.toml:21: services.Web_.http.app: not allowed with command, which serves its own app; remove one of them",
-        'mesh.toml:22: services.Web_.ready: expected "port", or a path such as "/health", not "health"',
+        'mesh.toml:22: services.Web_.ready: expected "port", "done", or a path such as "/health", not "health"',
         'mesh.toml:23: services.Web_.env: expected a table of texts, numbers, true or false, not {"A": ["1"]}',
         "mesh.toml:25: service: there is no such key; known are mesh, services; did you mean 'services'?",
     ]
@@ -371,6 +371,14 @@ http = { port = 1, app = "a:a", aliases = ["users:80"] }
 http = { port = 2, app = "b:b", aliases = ["users:80"] }
 """
     assert mistakes_of(tmp_path, text) == ["mesh.toml:4: services.b.http.aliases: 'users:80' leads to a.http already"]
+
+
+@pytest.mark.parametrize("serves", ["command = 'x'\nhttp = 3000", "http = { port = 0, app = 'a:a' }"])
+def test_what_listens_is_never_done(tmp_path: Path, serves: str) -> None:
+    (mistake,) = mistakes_of(tmp_path, f'[services.a]\nready = "done"\n{serves}\n')
+    assert mistake == (
+        'mesh.toml:2: services.a.ready: "done" is for a command that ends, and has no ports; remove it, or the ports'
+    )
 
 
 def test_a_mistake_in_pyproject_is_told_in_its_own_words(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mesh.observing.journal import Line
 from mesh.runtime.instances import process_group
 from mesh.runtime.instances.command_environment import command_environment
 from mesh.runtime.instances.readiness import Readiness
-from mesh.runtime.messages import Ended, Message, Ready, Reloaded
+from mesh.runtime.messages import Done, Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
 from mesh.serving.server_sockets import bind
 from mesh.topology.model import Address, Kind, Service, Topology
@@ -112,14 +112,19 @@ class CommandInstance:
     def _run(self) -> None:
         why: str | None = ""
         reason: str | None = None
+        began = 0.0
         while why is not None and not self._stopping:
+            began = time.perf_counter()
             reason = self._live(why)
             why, self._again = self._again, None
         self.release()
-        self._post(Ended(self.service.name, None if self._stopping else reason))
+        if reason is None and not self._stopping:
+            self._post(Done(self.service.name, (time.perf_counter() - began) * 1000))
+        else:
+            self._post(Ended(self.service.name, None if self._stopping else reason))
 
-    def _live(self, why: str) -> str:
-        """One process, from its start to its end; returns how that came about."""
+    def _live(self, why: str) -> str | None:
+        """Run one process to its end; return how it ended, or None if its work is done."""
         started = time.perf_counter()
         try:
             process = self._process = self._begin()
@@ -135,6 +140,8 @@ class CommandInstance:
         process_group.clear(process)
         for reader in readers:
             reader.join()
+        if status == 0 and not self._addresses:
+            return None  # What listens is not done when it ends.
         return f"{self._called()} {process_group.describe_exit(status)}"
 
     def _called(self) -> str:
@@ -176,7 +183,9 @@ class CommandInstance:
         ]
 
     def _wait_until_ready(self, process: subprocess.Popen[str]) -> bool:
-        """Whether the process answers before it ends."""
+        """True if the process answers before it ends."""
+        if self.service.ready == "done":
+            return False
         with contextlib.ExitStack() as closing:
             listening = self._listening()
             for each in listening:

@@ -90,6 +90,8 @@ def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]
 def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     """Yield the mistakes in what a service runs: it has Python code or a command, not both."""
     servicers = service.grpc.servicers if service.grpc else ()
+    if service.ready == "done" and (service.listeners or service.command is None):
+        yield Mistake(f"{key}.ready", '"done" is for a command that ends, and has no ports; remove it, or the ports')
     if service.command is None:
         if not service.listeners:
             yield Mistake(key, "nothing to run: expected http, grpc or command")

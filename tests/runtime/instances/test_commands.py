@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from supervised import ECHO, supervised
 
+from mesh.runtime.messages import ServiceCommand
+
 #: Prints a line, and goes on; Python keeps back what it writes to a pipe.
 WORKER = "import sys, time\nprint('at work in', sys.prefix)\ntime.sleep(1000)\n"
 
@@ -80,3 +82,44 @@ def test_a_command_that_listens_on_ipv6_alone_is_ready_and_its_dependants_start(
     with supervised(tmp_path, {"mesh.toml": toml, "serve.py": SERVE, "app.py": ECHO}) as project:
         project.change("front", "ready")
         assert project.get("web", "/here").text == "/here"
+
+
+MIGRATION = """\
+        [services.migrate]
+        command = "echo migrated >> done.txt; exit $(cat status)"
+        ready = "done"
+        watch = ["*.sql"]
+
+        [services.web]
+        http = { port = 0, app = "app:app" }
+        depends_on = ["migrate"]
+        """
+
+#: Answers with what the migration had written when this code was loaded.
+MIGRATED = "from pathlib import Path\nFOUND = Path('done.txt').read_text()\n" + ECHO.replace(
+    'scope["path"].encode()', "FOUND.encode()"
+)
+
+
+def test_what_depends_on_a_migration_starts_when_that_is_done_and_it_runs_once(tmp_path: Path) -> None:
+    with supervised(tmp_path, {"mesh.toml": MIGRATION, "app.py": MIGRATED, "status": "0"}) as project:
+        assert project.get("web", "/").text == "migrated\n"
+        assert project.supervisor.snapshot["migrate"].state == "done"
+        project.supervisor.post(ServiceCommand("migrate", "restart"))
+        project.wait_for(lambda _: project.supervisor.snapshot["migrate"].generation == 2)
+        assert (tmp_path / "done.txt").read_text() == "migrated\n" * 2
+
+
+def test_a_migration_that_fails_is_tried_again_and_done_when_it_succeeds(tmp_path: Path) -> None:
+    files = {"mesh.toml": MIGRATION, "app.py": MIGRATED, "status": "3"}
+    with supervised(tmp_path, files, settled=False) as project:
+        project.change("migrate", "failed", "ended with status 3; tried again in 1.0 s")
+        (tmp_path / "status").write_text("0")
+        project.change("migrate", "done")
+
+
+def test_a_command_without_ports_that_ends_with_status_0_is_done(tmp_path: Path) -> None:
+    with supervised(tmp_path, {"mesh.toml": '[services.job]\ncommand = "echo worked"\n'}) as project:
+        project.change("job", "done")
+        project.line("job", "done in ")
+    assert [each.state for each in project.supervisor.snapshot.services] == ["done"]

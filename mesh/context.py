@@ -78,9 +78,14 @@ def call_from(carrier: Mapping[str, str], remaining: float | None = None) -> Cal
         remaining = min(remaining, LONGEST_SECONDS) if remaining <= _LARGEST_TIMEOUT else None
     deadline = None if remaining is None else time.monotonic() + remaining
     key = carrier.get("idempotency-key") or None
-    matched = _TRACEPARENT.fullmatch(carrier.get("traceparent", ""))
-    trace_id, parent_id = matched.groups() if matched else (os.urandom(16).hex(), None)
+    trace_id, parent_id = trace_and_span(carrier.get("traceparent", "")) or (os.urandom(16).hex(), None)
     return Call(trace_id, os.urandom(8).hex(), parent_id, deadline, key)
+
+
+def trace_and_span(traceparent: str) -> tuple[str, str] | None:
+    """Return the ids of a traceparent; None for a broken one."""
+    matched = _TRACEPARENT.fullmatch(traceparent)
+    return (matched[1], matched[2]) if matched else None
 
 
 def headers_of(call: Call | None) -> dict[str, str]:

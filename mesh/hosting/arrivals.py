@@ -17,7 +17,7 @@ class Arrivals:
     """A finder in front of `sys.meta_path` that finds nothing itself."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Callback] = {}
+        self._waiting: dict[str, list[Callback]] = {}
 
     def install(self) -> None:
         sys.meta_path.insert(0, self)
@@ -32,29 +32,29 @@ class Arrivals:
         if module is not None:
             callback(module)
         else:
-            self._waiting[name] = callback
+            self._waiting.setdefault(name, []).append(callback)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         # Taken out first: the search below comes by here again.
-        callback = self._waiting.pop(fullname, None)
-        if callback is None:
+        callbacks = self._waiting.pop(fullname, None)
+        if callbacks is None:
             return None
         spec = importlib.util.find_spec(fullname)
         if spec is None or spec.loader is None:
-            self._waiting[fullname] = callback
+            self._waiting[fullname] = callbacks
             return None
-        spec.loader = _Announcing(spec.loader, callback, self._waiting)
+        spec.loader = _Announcing(spec.loader, callbacks, self._waiting)
         return spec
 
 
 class _Announcing(Loader):
     """A module's own loader, which says when it is done and then steps back."""
 
-    def __init__(self, loader: Loader, callback: Callback, waiting: dict[str, Callback]) -> None:
+    def __init__(self, loader: Loader, callbacks: list[Callback], waiting: dict[str, list[Callback]]) -> None:
         self._loader = loader
-        self._callback = callback
+        self._callbacks = callbacks
         self._waiting = waiting
 
     def __getattr__(self, name: str) -> Any:
@@ -70,6 +70,7 @@ class _Announcing(Loader):
         try:
             self._loader.exec_module(module)
         except BaseException:
-            self._waiting[module.__name__] = self._callback
+            self._waiting[module.__name__] = self._callbacks
             raise
-        self._callback(module)
+        for callback in self._callbacks:
+            callback(module)

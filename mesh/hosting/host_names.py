@@ -65,12 +65,25 @@ class HostNames(Patch):
         self._table: Mapping[tuple[str, int], Address] = {}
         self._hosts: Mapping[str, str] = {}
         self._listening: Mapping[int, Address] = {}
+        self._owners: Mapping[tuple[str, int], str] = {}
 
-    def point(self, table: Mapping[tuple[str, int], Address]) -> None:
-        """From now on these names lead there; a known host on another port leads to that port of the same machine."""
+    def point(self, table: Mapping[tuple[str, int], Address], owners: Mapping[Address, str] | None = None) -> None:
+        """From now on these names lead there; a known host on another port leads to that port of the same machine.
+
+        owners: the service that listens at each address.
+        """
+        self._owners = {(_canonical(each.host), each.port): name for each, name in (owners or {}).items()}
         self._table = {(_canonical(host), port): address for (host, port), address in table.items()}
         self._hosts = {host: address.host for (host, _), address in self._table.items() if host != LOOPBACK}
         self._listening = {address.port: address for address in self._table.values() if address.port}
+
+    def led_to(self, host: str, port: int) -> tuple[str, str | None]:
+        """Return the address that a service's connection to this host and port goes to, and the service there."""
+        try:
+            address = Address(*self.actual(host, port))
+        except ConnectionRefusedError:
+            return "", None
+        return str(address), self._owners.get((_canonical(address.host), address.port))
 
     def hosts(self) -> set[str]:
         """Every host that leads to a service of this machine."""

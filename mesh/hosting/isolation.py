@@ -10,6 +10,7 @@ from types import TracebackType
 
 from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.child_processes import ChildProcesses
+from mesh.hosting.clients.clients import Clients
 from mesh.hosting.descriptor_pools import DescriptorPools
 from mesh.hosting.environ import Environ
 from mesh.hosting.exits import Exits
@@ -63,6 +64,7 @@ class Isolation:
             Logs(),
             self.output,
             self.names,
+            Clients(self.arrivals, self.names),
             self.signals,
             Exits(self.arrivals, self.forks, alone),
             self.forks,

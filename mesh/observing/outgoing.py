@@ -6,9 +6,13 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
-from mesh.context import current_call
+from mesh.context import current_call, trace_and_span
 from mesh.observing.span import Span
 from mesh.service import ServiceContext, current_service_var
 from mesh.topology.model import Kind
@@ -22,29 +26,46 @@ def current_task() -> asyncio.Task[Any] | None:
         return None
 
 
-class Outgoing:
-    """One attempt of a call that a service makes; `end()` records it.
+@dataclass(slots=True)
+class Attempts:
+    """The attempts of one call, over one transport after the other; see Span for `way`."""
 
-    declared, actual: addresses, see Span.
-    """
+    count: int = 0
+    first: str | None = None
+    way: str | None = None
+
+    @contextmanager
+    def next(self) -> Iterator[None]:
+        """Make the calls of the block attempts of this one call."""
+        before = attempts_var.get()
+        attempts_var.set(self)
+        try:
+            yield
+        finally:
+            attempts_var.set(before)
+
+
+#: What the next call that is made counts as an attempt of; None for a call of its own.
+attempts_var: ContextVar[Attempts | None] = ContextVar("attempts_var", default=None)
+
+
+class Outgoing:
+    """One attempt of a call that a service makes; `end()` records it."""
 
     __slots__ = ("_ended", "_journal", "_started", "span")
 
-    def __init__(
-        self, service: ServiceContext, protocol: Kind, method: str, target: str, declared: str, actual: str
-    ) -> None:
-        call = current_call.get()
-        trace_id, parent_id = (call.trace_id, call.span_id) if call is not None else (os.urandom(16).hex(), None)
-        span_id = os.urandom(8).hex()
+    def __init__(self, service: ServiceContext, span: Span) -> None:
+        self.span = span
         self._journal = service.journal
         self._ended = False
-        self.span = Span(service.name, "client", protocol, method, target, trace_id, span_id, parent_id, time.time())
-        self.span.declared = declared
-        self.span.actual = actual or declared
-        self.span.generation = service.generation
+        span.generation = service.generation
         task = current_task()
-        self.span.worker = task.get_name() if task is not None else threading.current_thread().name
-        self._journal.calling[span_id] = service.name
+        span.worker = task.get_name() if task is not None else threading.current_thread().name
+        if (attempts := attempts_var.get()) is not None:
+            attempts.count += 1
+            span.attempt, span.attempt_of, span.way = attempts.count, attempts.first, attempts.way
+            attempts.first = attempts.first or span.span_id
+        self._journal.calling[span.span_id] = service.name
         self._started = time.perf_counter()
 
     @property
@@ -67,9 +88,28 @@ class Outgoing:
         self._journal.append(span)
 
 
-def outgoing(protocol: Kind, method: str, target: str = "", declared: str = "", actual: str = "") -> Outgoing | None:
-    """Begin a call of the service that is running; None outside of one, and where nothing is recorded."""
+def outgoing(
+    protocol: Kind, method: str, target: str, declared: str, actual: str, peer: str | None, given: str | None
+) -> Outgoing | None:
+    """Begin a call of the service that is running; None outside of one, and for a call that is recorded already.
+
+    given: the traceparent that the request has. That of the service's own tracer names the attempt; one that was
+    copied from the call being answered does not.
+    """
     service = current_service_var.get()
     if service is None or not service.journal.is_recording:
         return None
-    return Outgoing(service, protocol, method, target, declared, actual)
+    call = current_call.get()
+    trace_id, parent_id = (call.trace_id, call.span_id) if call is not None else (os.urandom(16).hex(), None)
+    span_id = os.urandom(8).hex()
+    known = trace_and_span(given) if given else None
+    if known is not None:
+        if known[1] in service.journal.calling:
+            return None
+        if call is None or known[1] not in (call.span_id, call.parent_id):
+            span_id = known[1]
+            if known[0] != trace_id:
+                trace_id, parent_id = known[0], None
+    span = Span(service.name, "client", protocol, method, target, trace_id, span_id, parent_id, time.time())
+    span.declared, span.actual, span.peer = declared, actual, peer
+    return Outgoing(service, span)

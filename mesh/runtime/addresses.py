@@ -51,6 +51,10 @@ class Addresses:
         """Make the directory again, and give it to every running service."""
         running = {(name, kind): found[0] for name, bound in self._bound.items() for kind, found in bound.items()}
         self.directory = Directory.of(selection.declared, running, contracts.descriptors(), contracts.known)
-        self._names.point(self.directory.names(selection.declared))
+        owners = {address: service for (service, _), address in self.directory.addresses.items()}
+        owners |= {
+            address: name for name, bound in self._bound.items() for found in bound.values() for address in found
+        }
+        self._names.point(self.directory.names(selection.declared), owners)
         for service in services:
             service.directory = self.directory

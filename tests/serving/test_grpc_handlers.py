@@ -258,9 +258,10 @@ def test_each_call_is_recorded_once_with_what_its_caller_was_told(bad: Mesh) -> 
 
 def test_a_call_through_the_gateway_hangs_in_one_trace(bad: Mesh) -> None:
     bad.http("gateway").get("/api/grpc/users/100", headers=dict([TRACEPARENT]))
-    wait_until(lambda: len([e for e in bad.supervisor.journal.entries() if isinstance(e, Span)]) == 2)
-    inner, outer = (each for each in bad.supervisor.journal.entries() if isinstance(each, Span))
-    assert (inner.service, inner.parent_id, inner.trace_id) == ("user-service", outer.span_id, TRACE)
+    wait_until(lambda: len([e for e in bad.supervisor.journal.entries() if isinstance(e, Span)]) == 3)
+    inner, client, outer = (each for each in bad.supervisor.journal.entries() if isinstance(each, Span))
+    assert (inner.service, inner.parent_id, inner.trace_id) == ("user-service", client.span_id, TRACE)
+    assert (client.service, client.parent_id, client.peer) == ("gateway", outer.span_id, "user-service")
     assert (outer.service, outer.parent_id, outer.trace_id) == ("gateway", "b7ad6b7169203331", TRACE)
     assert (inner.is_root, outer.is_root) == (False, True)
 

@@ -17,11 +17,10 @@ from mesh.calling.http_transport import HttpTransport, Unreached
 from mesh.calling.peer.interceptors import OutgoingCall, intercepted
 from mesh.calling.peer.options import CallOptions, PeerOptions
 from mesh.compat.grpcio import is_not_http2, is_unconnected
-from mesh.context import current_call
 from mesh.contract import Reply
 from mesh.contract.backends.backend import Frame
 from mesh.errors import Code, MeshError, StatusError
-from mesh.observing.span import Span
+from mesh.observing.outgoing import Attempts
 from mesh.service import ServiceContext
 from mesh.topology.model import Address, Kind
 
@@ -46,6 +45,7 @@ class Fallback:
         self._at = at
         wait = call_options.wait_for_ready
         self._waits = options.wait_for_ready if wait is None else wait
+        self._attempts = Attempts()
         self._compression = options.compression if call_options.compression is None else call_options.compression
 
     async def unary(self, call: OutgoingCall) -> Reply:
@@ -66,6 +66,7 @@ class Fallback:
         """StatusError with the service's own answer where it gave one, else UNAVAILABLE with the cause of each try."""
         if not self._has_grpc(call):
             return await self._unary_over("http", call, timeout)
+        self._attempts.way = None
         has_second = self._has_http(call)
         deadline = time.monotonic() + timeout
         try:
@@ -106,9 +107,9 @@ class Fallback:
         async with intercepted(attempt, self._options.interceptors):
             limit = timeout if attempt.timeout is None else attempt.timeout
             assert isinstance(attempt.request, Message)
-            if kind == "grpc":
-                return await self._grpc(call).unary(attempt.method, attempt.request, attempt.metadata, limit)
-            return await self._http(call).unary(attempt.method, attempt.request, attempt.metadata, limit)
+            transport = self._grpc(call) if kind == "grpc" else self._http(call)
+            with self._attempts.next():
+                return await transport.unary(attempt.method, attempt.request, attempt.metadata, limit)
         raise _swallowed(call)
 
     async def _frames_over(self, kind: Kind, call: OutgoingCall) -> AsyncGenerator[Frame, None]:
@@ -124,8 +125,12 @@ class Fallback:
                 assert isinstance(request, Message)
                 frames = self._http(call).frames(method, request, metadata, timeout)
             async with aclosing(frames):
-                async for frame in frames:
+                # Not around the whole stream: what it yields to is not part of the attempt.
+                with self._attempts.next():
+                    frame = await anext(frames, None)
+                while frame is not None:
                     yield frame
+                    frame = await anext(frames, None)
             ended = True
         if not ended:
             raise _swallowed(call)
@@ -159,30 +164,16 @@ class Fallback:
 
     @contextmanager
     def _second(self, call: OutgoingCall, first: StatusError) -> Iterator[None]:
-        """Around the second attempt: names the causes of both where it fails too, and records that it was needed."""
-        at, started = time.time(), time.perf_counter()
-        status = "200"
+        """Around the second attempt: its record says what it follows, and its error names the causes of both."""
+        what = f"{first.code.name}{' (not a gRPC server)' if peer_is_not_grpc(first) else ''}"
+        self._attempts.way = f"{call.service}.grpc {what} -> http"
         try:
             yield
         except StatusError as error:
-            status = error.code.name if isinstance(error, Unreached) else str(error.http_status)
             if not isinstance(error, Unreached) and error.code is not Code.UNAVAILABLE:
                 raise
             causes = f"grpc {first.code.name}: {first.message}; http {error.code.name}: {error.message}"
             raise StatusError(Code.UNAVAILABLE, f"{call.service} is unavailable: {causes}") from first
-        finally:
-            what = f"{first.code.name}{' (not a gRPC server)' if peer_is_not_grpc(first) else ''}"
-            self._note(f"{call.service}.grpc {what} -> http", status, at, started)
-
-    def _note(self, way: str, status: str, at: float, started: float) -> None:
-        """Records that the second way was needed, under the call that needed it."""
-        call, journal = current_call.get(), self._caller.journal
-        if call is not None:
-            span = Span(self._caller.name, "client", "http", "", "", call.trace_id, "", call.span_id, at)
-            span.milliseconds = (time.perf_counter() - started) * 1000
-            span.status = status
-            span.way = way
-            journal.append(span)
 
 
 def is_safe(call: OutgoingCall) -> bool:

@@ -69,16 +69,24 @@ def where(state: ServiceState, style: Style) -> str:
 
 
 def tree(spans: Sequence[Span], style: Style) -> list[str]:
-    """Return a call and the calls made for it, each under its caller, in the order in which they began."""
+    """Return a call and the calls made for it, each under its caller, in the order in which they began.
+
+    A call that a service here answered is one line, of that service; the client's own line is shown where nobody here
+    answered, and where it tells of a second transport.
+    """
     children: dict[str | None, list[Span]] = {}
     for span in sorted(spans[1:], key=lambda each: each.start):
         children.setdefault(span.parent_id, []).append(span)
+    followed = {span.attempt_of for span in spans if span.way}
     lines: list[str] = []
     stack = [(spans[0], 0)]
     while stack:
         span, depth = stack.pop()
-        lines.append(_call(span, depth, style))
-        stack += [(child, depth + 1) for child in reversed(children.pop(span.span_id, []))]
+        inner = children.pop(span.span_id, [])
+        is_client = span.kind == "client"
+        if not is_client or span.way or not (inner or span.span_id in followed):
+            lines.append(_call(span, depth, style))
+        stack += [(child, depth if is_client else depth + 1) for child in reversed(inner)]
     return lines
 
 
@@ -98,15 +106,16 @@ def failure(change: Change, style: Style) -> list[str]:
 def _call(span: Span, depth: int, style: Style) -> str:
     name = f"{span.service:<{style.width}}"
     what = f"grpc {span.name}" if span.protocol == "grpc" else span.name
+    what = f"-> {span.peer or span.declared} {what}" if span.kind == "client" else what
     shown = f"{'  ' * depth}{escaped(span.way or what)}"
-    status = f"{span.status:<5}"
+    status = f"{span.status or span.error or '':<5}"
     began = style.paint(_clock(span.start), _DIM)
     return f"{began} {name}  {shown:<38}  {_painted(status, style)} {span.milliseconds:7.1f} ms"
 
 
 def _painted(status: str, style: Style) -> str:
     text = status.strip()
-    if text == "OK" or text[:1] in "123":
+    if text == "OK" or text[:1] in ("1", "2", "3"):
         return status
     return style.paint(status, _RED if text[:1] == "5" or text in ("INTERNAL", "UNKNOWN", "DATA_LOSS") else _YELLOW)
 

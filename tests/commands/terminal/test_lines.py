@@ -105,3 +105,24 @@ def test_an_error_of_the_caller_is_yellow_and_one_of_the_service_red(status: str
     (line,) = tree([span("user", "a", status=status)], COLOURED)
     after = line[line.index("GET /") :]
     assert (f"\x1b[{colour}m{status}" in after) if colour else ("\x1b" not in after)
+
+
+def test_a_call_of_a_client_is_a_line_where_nobody_here_answered_it() -> None:
+    spans = [
+        span("web", "a"),
+        span("web", "b", "a", kind="client", start=1.0, peer="user", protocol="grpc", method="/user.Users/Get"),
+        span("user", "c", "b", start=1.5, protocol="grpc", method="/user.Users/Get", status="OK"),
+        span("web", "d", "a", kind="client", start=2.0, declared="example.org:443", target="/x"),
+        span("web", "e", "a", kind="client", start=3.0, declared="gone:80", status="", error="ConnectionRefusedError"),
+        span("web", "f", "a", kind="client", start=4.0, peer="user", protocol="grpc", status="UNAVAILABLE"),
+        span("web", "g", "a", kind="client", start=5.0, way="user.grpc UNAVAILABLE -> http", attempt_of="f"),
+        span("user", "h", "g", start=5.5),
+    ]
+    assert [line[9:].rstrip() for line in tree(spans, PLAIN)] == [
+        "web           GET /                                   200       1.3 ms",
+        "user            grpc Get                              OK        1.3 ms",
+        "web             -> example.org:443 GET /x             200       1.3 ms",
+        "web             -> gone:80 GET /                      ConnectionRefusedError     1.3 ms",
+        "web             user.grpc UNAVAILABLE -> http         200       1.3 ms",
+        "user            GET /                                 200       1.3 ms",
+    ]

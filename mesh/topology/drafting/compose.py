@@ -24,6 +24,7 @@ class ComposeService:
     command: as a shell would read it; the Dockerfile's if the file gives none.
     ports: host port and container port of each; host port 0 means any.
     unset: variables whose values come from outside the file.
+    depends_on_end_of: those of `depends_on` that must have ended with status 0, as migrations do.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ComposeService:
     unset: tuple[str, ...]
     env_file: bool
     depends_on: tuple[str, ...]
+    depends_on_end_of: tuple[str, ...] = ()
 
 
 def read_compose(file: Path) -> tuple[str, list[ComposeService]]:
@@ -94,7 +96,14 @@ def _service(folder: Path, name: str, table: Mapping[str, Any]) -> ComposeServic
         tuple(key for key, value in env.items() if value is None),
         "env_file" in table,
         tuple(each(table.get("depends_on"))),
+        tuple(_ending(table.get("depends_on"))),
     )
+
+
+def _ending(depends_on: Any) -> Iterator[str]:
+    for name, how in depends_on.items() if isinstance(depends_on, dict) else ():
+        if isinstance(how, dict) and how.get("condition") == "service_completed_successfully":
+            yield str(name)
 
 
 def _exposed(value: Any, dockerfile: str) -> Iterable[int]:

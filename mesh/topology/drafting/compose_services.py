@@ -28,7 +28,13 @@ def sketches_of(file: Path) -> tuple[str, list[Sketch], list[str]]:
     for service in ours:
         names[service.name] = service_name(service.name, names.values())
     ports = Ports(reserved=frozenset(host for service in ours for host, _ in service.ports))
-    sketches = [_sketch(service, file.parent, names, ports, left) for service in ours]
+    ending = {name for service in declared for name in service.depends_on_end_of}
+    sketches = [
+        _one_shot(service, file.parent, names, left)
+        if service.name in ending and service.command
+        else _sketch(service, file.parent, names, ports, left)
+        for service in ours
+    ]
     _claim(sketches)
     return project, sketches, [_left_out(service, file.name) for service in left]
 
@@ -53,6 +59,17 @@ def _sketch(
     else:
         sketch.command = service.command
     _give_ports(sketch, service, ports)
+    _give_environment(sketch, service, left)
+    return sketch
+
+
+def _one_shot(
+    service: ComposeService, folder: Path, names: Mapping[str, str], left: Sequence[ComposeService]
+) -> Sketch:
+    """Draft a service that others wait for to end: it runs its command and listens on no port."""
+    assert service.build
+    sketch = Sketch(names[service.name], relative(service.build, folder), command=service.command, ready="done")
+    sketch.depends_on = [names[name] for name in service.depends_on if name in names]
     _give_environment(sketch, service, left)
     return sketch
 

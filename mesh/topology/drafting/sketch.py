@@ -23,6 +23,7 @@ class Sketch:
     servicers: list[str] = field(default_factory=list)
     grpc_aliases: list[str] = field(default_factory=list)
     command: str | None = None
+    ready: str | None = None
     depends_on: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     protos: list[str] = field(default_factory=list)
@@ -87,7 +88,12 @@ def _service(sketch: Sketch) -> list[str]:
     lines.append(f"[services.{sketch.name}]")
     if sketch.root != ".":
         lines.append(f"root = {_value(sketch.root)}")
-    for key, value in (("command", sketch.command), ("http", _http(sketch)), ("grpc", _grpc(sketch))):
+    for key, value in (
+        ("command", sketch.command),
+        ("ready", sketch.ready),
+        ("http", _http(sketch)),
+        ("grpc", _grpc(sketch)),
+    ):
         if value:
             lines.append(f"{key} = {_value(value)}")
     for key, names in (("depends_on", sketch.depends_on), ("protos", sketch.protos)):

@@ -127,6 +127,28 @@ def test_a_compose_file_becomes_its_services(composed: Path) -> None:
     )
 
 
+def test_a_service_that_others_wait_for_to_end_is_a_command_that_is_done(tmp_path: Path) -> None:
+    compose = """
+services:
+  migrate:
+    build: ./web
+    command: python migrate.py --all
+    environment: {TARGET: head}
+  web:
+    build: ./web
+    command: uvicorn main:app
+    ports: ["8000:8000"]
+    depends_on:
+      migrate: {condition: service_completed_successfully}
+"""
+    write(tmp_path, {"compose.yaml": compose, "web/main.py": FASTAPI, "web/migrate.py": "print('migrated')\n"})
+    _, topology = written(tmp_path)
+    migrate, web = topology["migrate"], topology["web"]
+    assert (migrate.command, migrate.ready, migrate.listeners) == ("python migrate.py --all", "done", ())
+    assert (migrate.root, dict(migrate.env)) == (tmp_path / "web", {"TARGET": "head"})
+    assert web.depends_on == ("migrate",)
+
+
 def test_the_drafted_text_is_commented_and_readable(composed: Path) -> None:
     assert (
         draft(composed).files[Path("mesh.toml")]

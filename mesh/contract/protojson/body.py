@@ -43,8 +43,7 @@ def parse_json(body: bytes, *, limit: int | None = None) -> Any:
         raise too_large(limit)
     if body.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise _invalid("starts with a byte order mark; send UTF-8 without one")
-    # Few brackets cannot nest deeply: the exact count is for the rest.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+    if is_nested_deeper(body, MAX_DEPTH):
         raise _invalid(f"is nested deeper than {MAX_DEPTH} levels")
     try:
         text = body.decode()
@@ -62,6 +61,12 @@ def parse_json(body: bytes, *, limit: int | None = None) -> Any:
     if _SURROGATE.search(body):
         _refuse_lone_surrogates(text)
     return value
+
+
+def is_nested_deeper(body: bytes, levels: int) -> bool:
+    """True if the arrays and objects of a JSON text are nested in one another deeper than this."""
+    # Few brackets cannot nest deeply: the exact count is for the rest.
+    return body.count(b"[") + body.count(b"{") > levels and _depth(body) > levels
 
 
 def too_large(limit: int) -> StatusError:

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from mesh.contract.methods import Binding, Contract, Method
-from mesh.contract.protojson.body import parse_json
+from mesh.contract.protojson.body import is_nested_deeper, parse_json
 from mesh.contract.protojson.fields import OneofMember, Text, check_oneofs, oneof_members, resolve, set_text, text_of
 from mesh.contract.protojson.messages import read_json, to_json
 from mesh.contract.protojson.query import Query
@@ -23,6 +23,10 @@ UnknownFields = Literal["reject", "ignore"]
 
 JSON = "application/json"
 HTTP_BODY = "google.api.HttpBody"
+
+#: JSON of this depth or less is a message that can be read: each level is three messages at most (a Value, its Struct
+#: and the entry of a map), and protobuf reads 100 within one another.
+_ALWAYS_READABLE_LEVELS = 33
 
 #: Compact, in UTF-8, and never a bare NaN.
 write_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False).encode
@@ -92,6 +96,8 @@ class Endpoint:
             target.content_type, target.data = content_type, body
         elif body and not body.isspace():
             self._read_json(message, parse_json(body))
+            if is_nested_deeper(body, _ALWAYS_READABLE_LEVELS):
+                _refuse_unreadable(message)
 
     def _read_json(self, message: Message, content: Any) -> None:
         target = message
@@ -130,6 +136,16 @@ class Endpoint:
         """The JSON value of the body: the message, or the part that response_body names; an unset part is null."""
         content = to_json(message, self._pool, defaults=True)
         return content if self._part is None else content.get(self._part.json_name)
+
+
+def _refuse_unreadable(message: Message) -> None:
+    """Raise Mismatch for a message that json_format has made and that protobuf, wherever it runs, does not read."""
+    try:
+        type(message).FromString(message.SerializeToString())
+    except DecodeError:
+        raise Mismatch(
+            "is nested deeper than a message can be, of which protobuf reads 100 levels", "the body"
+        ) from None
 
 
 class _PathField(NamedTuple):

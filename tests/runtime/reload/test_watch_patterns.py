@@ -21,6 +21,11 @@ from mesh.runtime.reload.watch_patterns import matches
         ("d/words.yml", "**/*.yml"),
         ("templates/a", "templates/"),
         ("a1", "a[0-9]"),
+        ("a1", "a[!a-z]"),
+        ("a]", "a[]]"),
+        ("d/.env", "**/.env*"),
+        ("a{b,c}", "a{b,c}"),
+        ("templates/x/y/a.html", "./templates/x"),
         ("any/thing", "**"),
     ],
 )
@@ -30,7 +35,13 @@ def test_a_pattern_names_the_file(path: str, pattern: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "pattern"),
-    [("d/words.yml", "*.yml"), ("a/templates/b", "templates/**"), ("templates.py", "templates"), ("xyml", "x.yml")],
+    [
+        ("d/words.yml", "*.yml"),
+        ("a/templates/b", "templates/**"),
+        ("templates.py", "templates"),
+        ("xyml", "x.yml"),
+        ("ab", "a[!a-z]"),
+    ],
 )
 def test_a_pattern_does_not_name_the_file(path: str, pattern: str) -> None:
     assert not matches(PurePath(path), [pattern])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 import locale
 import os
+import resource
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +26,11 @@ _EVERYBODYS = (
     (sys, "setrecursionlimit"),
     (sys, "setswitchinterval"),
     (gc, "disable"),
-    # On Linux each service has a working folder of its own (folder.py).
-    *(() if sys.platform == "linux" else ((os, "chdir"),)),
+    (resource, "setrlimit"),
+    (asyncio, "set_event_loop_policy"),
+    (time, "tzset"),
+    # On Linux each service has a working folder and a umask of its own (working_folder.py).
+    *(() if sys.platform == "linux" else ((os, "chdir"), (os, "umask"))),
 )
 
 

@@ -25,6 +25,7 @@ from mesh.hosting.output import LineSink, Output
 from mesh.hosting.patches import Patch
 from mesh.hosting.prometheus import PrometheusRegistry
 from mesh.hosting.proxies import past_proxies
+from mesh.hosting.shared_modules import SharedModules
 from mesh.hosting.signals import Signals
 from mesh.hosting.threads import Threads
 from mesh.service import ServiceContext
@@ -71,7 +72,7 @@ class Isolation:
             ChildProcesses(self.arrivals, self.forks),
             self._pools,
             PrometheusRegistry(self.arrivals),
-            *(() if alone else (InterpreterSettings(notice),)),
+            *(() if alone else (InterpreterSettings(notice), SharedModules(notice))),
         )
 
     def install(self) -> None:
@@ -110,6 +111,11 @@ class Isolation:
         return ServiceCode(
             service, [*roots, *_python_path(env)], self._pools.of(service), {*PRIVATE, *private} - {*shared}
         )
+
+    def service_loaded(self, service: ServiceContext) -> None:
+        """After the generation's code was loaded, or could not be."""
+        for patch in self._patches:
+            patch.service_loaded(service)
 
     def remove_service(self, service: ServiceContext, code: ServiceCode) -> None:
         """After the generation has drained and its hooks have run."""

@@ -56,5 +56,8 @@ class Patch:
     def add_service(self, service: ServiceContext) -> None:
         """Before the generation's code is loaded. One ServiceContext object stands for one generation."""
 
+    def service_loaded(self, service: ServiceContext) -> None:
+        """After the generation's code was loaded, or could not be."""
+
     def remove_service(self, service: ServiceContext) -> None:
         """After the generation has ended."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import locale
+import resource
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,8 @@ from mesh.hosting.isolation import Isolation
 if TYPE_CHECKING:
     from tests.hosting.conftest import Neighbours
 
+CORE = resource.getrlimit(resource.RLIMIT_CORE)
+
 
 @pytest.mark.parametrize(
     ("change", "name", "undo"),
@@ -24,6 +29,13 @@ if TYPE_CHECKING:
         (lambda: sys.setrecursionlimit(1003), "sys.setrecursionlimit(1003)", lambda: sys.setrecursionlimit(1000)),
         (lambda: sys.setswitchinterval(0.01), "sys.setswitchinterval(0.01)", lambda: sys.setswitchinterval(0.005)),
         (lambda: gc.disable(), "gc.disable()", gc.enable),
+        (
+            lambda: resource.setrlimit(resource.RLIMIT_CORE, CORE),
+            f"resource.setrlimit({resource.RLIMIT_CORE}, {CORE})",
+            None,
+        ),
+        (lambda: asyncio.set_event_loop_policy(None), "asyncio.set_event_loop_policy(None)", None),
+        (lambda: time.tzset(), "time.tzset()", None),
         (lambda: locale.setlocale(locale.LC_CTYPE, "C"), f"locale.setlocale({locale.LC_CTYPE}, 'C')", None),
     ],
 )

@@ -57,7 +57,10 @@ class Generation:
         """Imports the servicers and the application, and puts together what each listener serves."""
         current_service_var.set(self.context)
         grpc, http = self._service.grpc, self._service.http
-        app, *servicers = self._objects([http.app if http else None, *(grpc.servicers if grpc else ())])
+        try:
+            app, *servicers = self._objects([http.app if http else None, *(grpc.servicers if grpc else ())])
+        finally:
+            self._isolation.service_loaded(self.context)
         self.handlers = self._collected(servicers)
         if http is None:
             return

@@ -1,0 +1,50 @@
+"""Attributes of the standard library that a service replaces are named when its code has been loaded."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.hosting.conftest import Neighbours, Write
+
+PATCHES = """\
+import json
+import socket
+import time
+
+
+def default(self, value):
+    return str(value)
+
+
+json.JSONEncoder.default = default
+time.time = lambda: 0.0
+socket.own = 1
+"""
+
+
+def test_what_a_service_replaces_is_named_once_with_the_line_that_it_became(
+    neighbours: Neighbours, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner, name in ((json.JSONEncoder, "default"), (time, "time")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back after the test
+    monkeypatch.setattr(socket, "own", 0, raising=False)
+    neighbours.isolation.uninstall()
+    neighbours.isolation.install()
+    root = write("one", {"app.py": PATCHES})
+    one, other = neighbours.add("one", root=root), neighbours.add("other")
+    neighbours.load(one, "app:default")
+    for service in (one, one, other):
+        neighbours.isolation.service_loaded(service)
+    shared = 'for every service of this process; isolation = "process" gives this one its own'
+    assert sorted(text for service, stream, text in neighbours.lines if (service, stream) == ("one", "mesh")) == [
+        f"json.JSONEncoder.default was replaced by {root}/app.py:6 while the service was loaded, {shared}",
+        f"socket.own was replaced while the service was loaded, {shared}",
+        f"time.time was replaced by {root}/app.py:11 while the service was loaded, {shared}",
+    ]
+    assert len(neighbours.lines) == 3

@@ -22,7 +22,8 @@ def child() -> None:
     from mesh.commands.signals import StopSignals, leave
     from mesh.descriptors import raise_limit
     from mesh.observing.events import as_event
-    from mesh.runtime.instances.process import Assignment
+    from mesh.observing.journal import Change
+    from mesh.runtime.instances.process import ENDING, Assignment
     from mesh.runtime.instances.process_group import guard
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
@@ -49,6 +50,7 @@ def child() -> None:
     names = [f"{told.service}.{kind}" for kind in told.kinds] or [told.service]
     supervisor = Supervisor(select(told.declared, names), options)
     supervisor.journal.subscribe(tell)
+    supervisor.journal.last_subscribers = (lambda line: tell(Change(told.service, ENDING, line.text)),)
     signals.of(supervisor)
     supervisor.bind()
     leave(supervisor, supervisor.run())

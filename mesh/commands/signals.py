@@ -8,7 +8,7 @@ import faulthandler
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from mesh.commands.terminal import streams
@@ -60,6 +60,8 @@ class StopSignals:
         self._statuses = statuses
         self._supervisor: Supervisor | None = None
         self._asked = False
+        #: Called before a second signal ends the process at once.
+        self.before_exit: Callable[[], object] = lambda: None
         # A crash in C code ends every service, so print where each thread was. stderr may be closed.
         with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
             faulthandler.enable()
@@ -91,6 +93,7 @@ class StopSignals:
     def _stop(self, number: signal.Signals) -> None:
         status = self._statuses[number]
         if self._asked or self._supervisor is None:
+            self.before_exit()
             os._exit(status)
         self._asked = True
         from mesh.runtime.messages import Stop

@@ -119,28 +119,35 @@ def run(
     from mesh.commands.terminal.lines import Header
     from mesh.commands.terminal.printer import Printer
     from mesh.control import state
+    from mesh.control.crash_note import CrashNote, last_ends
     from mesh.control.server import ControlServer
 
     with state.starting(declared.folder):
         if not apart:
             refuse_a_second(declared, supervisor)
+        for text in last_ends(declared.folder):
+            write_lines(f"mesh: {text}", err=True)
         bind(supervisor)
         signals.of(supervisor)
         warn_public_host(supervisor.options.host)
         warn_port_shadowed(supervisor)
         control = ControlServer(supervisor)
         note = state.write(declared.folder, control.running)
+        crash_note = CrashNote(declared.folder)
+        signals.before_exit = crash_note.remove
 
     def header() -> Header:
         return Header(__version__, supervisor.snapshot, (time.perf_counter() - started) * 1000, control.running.url)
 
     printer = Printer(sys.stdout, style_of(supervisor), header, as_json=as_json, quiet=quiet)
     supervisor.journal.subscribe(printer)
+    supervisor.journal.last_subscribers = (crash_note.write, printer.write_last)
     try:
         control.start()
         status = supervisor.run()
     finally:
         note.unlink(missing_ok=True)
+        crash_note.remove()
         printer.close()
     leave(supervisor, status)
 

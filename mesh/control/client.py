@@ -34,7 +34,7 @@ def alive(project: Path) -> list[Running]:
             ask(running, "GET", "/api/state", timeout=ANSWER_WITHIN)
             found.append(running)
         except SilentError:
-            if _exists(running.pid):
+            if exists(running.pid):
                 raise
             path.unlink(missing_ok=True)
         except MeshError:
@@ -63,7 +63,8 @@ def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:
     return body
 
 
-def _exists(pid: int) -> bool:
+def exists(pid: int) -> bool:
+    """True if some process has this pid."""
     try:
         os.kill(pid, 0)
     except OSError as error:

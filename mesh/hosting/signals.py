@@ -209,7 +209,8 @@ class Signals(Patch):
         """Deliver a signal that the service sends itself."""
         name = _name(number)
         if number in _UNCATCHABLE:
-            tell_last(service, f"{name} was sent to the whole process at {caller()}, every service with it")
+            whole = "its process" if self._alone else "the whole process, every service with it"
+            tell_last(service, f"{name} was sent at {caller()}; it ends {whole}")
             _kill(os.getpid(), number)
         self._deliver(service, number, f"{name}, sent at {caller()},")
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from mesh.compat.concurrent import max_workers
@@ -19,6 +19,9 @@ from mesh.hosting.arrivals import Arrivals
 from mesh.hosting.patches import Patch
 from mesh.observing.journal import InFlight, Waiting
 from mesh.service import current_service_var
+
+#: Before the service's name, the name of the function in which its threads begin.
+SERVICE_FRAME = "service "
 
 
 class Threads(Patch):
@@ -86,6 +89,15 @@ def noted(function: Callable[..., Any], call: InFlight, threads: int) -> Callabl
     return run
 
 
+def show_service(function: Callable[[], None], service: str) -> Callable[[], None]:
+    """Return the function under a name that tells the service.
+
+    After a crash, faulthandler writes nothing of a thread but the names of its functions (up to Python 3.13).
+    """
+    code = function.__code__.replace(co_name=f"{SERVICE_FRAME}{service}")
+    return FunctionType(code, function.__globals__, None, None, function.__closure__)
+
+
 def _carry(thread: threading.Thread) -> None:
     """Has the thread run in a copy of the context that starts it."""
     context = copy_context()
@@ -97,4 +109,5 @@ def _carry(thread: threading.Thread) -> None:
         current_service_var.set(context[current_service_var])
         context.run(thread.run)
 
-    thread.run = run  # type: ignore[method-assign]  # for this one thread
+    service = context[current_service_var]
+    thread.run = show_service(run, service.name) if service else run  # type: ignore[method-assign]  # for this one thread

@@ -68,8 +68,8 @@ class Journal:
         # Reentrant: a finalizer that runs in the middle of an append may print.
         self._lock = threading.RLock()
         self._subscribers: tuple[Subscriber, ...] = ()
-        #: Called with the last entry before the process ends; each returns when it has written it, or given up.
-        self.last_subscribers: tuple[Subscriber, ...] = ()
+        #: Called with the last line before the process ends; each returns when it has written it, or given up.
+        self.last_subscribers: tuple[Callable[[Line], object], ...] = ()
         #: Ids of the calls being answered, with the thread that answers each.
         self.in_flight: dict[str, InFlight] = {}
         #: Ids of the calls that services here are making, with the name of the service.
@@ -84,11 +84,11 @@ class Journal:
         for subscriber in self._subscribers:
             subscriber(entry)
 
-    def append_last(self, entry: Entry) -> None:
-        """Append an entry after which the process ends at once; return when what must be written of it has been."""
-        self.append(entry)
+    def append_last(self, line: Line) -> None:
+        """Append a line after which the process ends at once; return when it has been written."""
+        self.append(line)
         for subscriber in self.last_subscribers:
-            subscriber(entry)
+            subscriber(line)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Hands every further entry to `subscriber`, in the thread that appends; returns the way to end that."""

@@ -182,7 +182,7 @@ def test_each_token_is_of_256_bits_and_another_one(control: ControlServer, tmp_p
 def test_only_its_user_can_read_the_token_and_no_output_shows_it(shell: Shell) -> None:
     mesh = shell.up("--free-ports", "--memory", "--only", "user-service", "--host", "0.0.0.0")
     mesh.ready()
-    (note,) = (shell.folder / ".mesh" / "run").iterdir()
+    (note,) = (shell.folder / ".mesh" / "run").glob("*.json")
     assert stat.S_IMODE(note.stat().st_mode) == 0o600
     assert stat.S_IMODE(note.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(note.parent.parent.stat().st_mode) == 0o700

@@ -130,7 +130,7 @@ def test_down_ends_the_mesh_with_status_0_and_says_which(shell: Shell) -> None:
 def test_down_never_ends_a_program_that_has_the_pid_of_a_mesh_that_is_gone(shell: Shell) -> None:
     mesh = shell.up("--free-ports", "--memory", "--only", "user-service")
     mesh.ready()
-    (note,) = (shell.folder / ".mesh" / "run").iterdir()
+    (note,) = (shell.folder / ".mesh" / "run").glob("*.json")
     told: dict[str, Any] = json.loads(note.read_text())
     mesh.end(signal.SIGKILL)
     bystander = subprocess.Popen(["sleep", "60"])

@@ -74,7 +74,7 @@ def test_patching_the_whole_process_is_refused(
         (
             "os.kill(os.getpid(), 9)",
             -9,
-            "SIGKILL was sent to the whole process at {}/app.py:3, every service with it",
+            "SIGKILL was sent at {}/app.py:3; it ends the whole process, every service with it",
         ),
     ],
 )

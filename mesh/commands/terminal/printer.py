@@ -15,6 +15,8 @@ from mesh.observing.span import Span
 
 #: Entries that may wait for a slow terminal; more than this, or than MAX_BYTES, are counted and left out.
 BACKLOG = 10_000
+#: Seconds for the entries before a hard end of the process to be written.
+LAST_SECONDS = 1.0
 #: Characters written at once.
 BATCH = 256 * 1024
 
@@ -28,7 +30,9 @@ class Printer:
         self._header = header
         self._as_json = as_json
         self._quiet = quiet
-        self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        #: Entries, and marks to be set once everything before them has been written.
+        self._waiting: queue.SimpleQueue[Entry | threading.Event] = queue.SimpleQueue()
+        self._end = threading.Event()
         # Reentrant: a finalizer that runs while an entry is taken may print.
         self._lock = threading.RLock()
         self._waiting_bytes = 0
@@ -50,24 +54,31 @@ class Printer:
 
     def close(self) -> None:
         """Write the remaining entries and stop the thread."""
-        self._waiting.put(None)
+        self._waiting.put(self._end)
         self._thread.join(timeout=2)
 
+    def write_last(self, _: Line) -> None:
+        """Wait until the entries so far, the last line before the process ends among them, have been written."""
+        mark = threading.Event()
+        self._waiting.put(mark)
+        mark.wait(LAST_SECONDS)
+
     def _write(self) -> None:
-        ended = False
-        while not ended:
-            text, ended = self._batch()
+        while not self._end.is_set():
+            text, mark = self._batch()
             try:
                 self._stream.write(text)
                 self._stream.flush()
             except (OSError, ValueError):
                 pass  # The reader of `| head -1` has left, or the disk is full: the services keep running.
+            if mark is not None:
+                mark.set()
 
-    def _batch(self) -> tuple[str, bool]:
-        """Return the lines of the next entry and those queued behind it, and whether the end is among them."""
+    def _batch(self) -> tuple[str, threading.Event | None]:
+        """Return the lines of the next entry and those queued behind it, and the mark that follows them."""
         text = ""
         entry = self._take()
-        while entry is not None:
+        while not isinstance(entry, threading.Event):
             text += "".join(f"{line}\n" for line in self._shown(entry))
             if self._waiting.empty() or len(text) > BATCH:
                 break
@@ -76,11 +87,11 @@ class Printer:
             left_out, self._left_out = self._left_out, 0
         if left_out:
             text += f"({left_out} lines left out: the terminal is too slow)\n"
-        return text, entry is None
+        return text, entry if isinstance(entry, threading.Event) else None
 
-    def _take(self) -> Entry | None:
+    def _take(self) -> Entry | threading.Event:
         entry = self._waiting.get()
-        if entry is not None:
+        if not isinstance(entry, threading.Event):
             with self._lock:
                 self._waiting_bytes -= size_of(entry)
         return entry

@@ -142,7 +142,11 @@ class CommandInstance:
             reader.join()
         if status == 0 and not self._addresses:
             return None  # What listens is not done when it ends.
-        return f"{self._called()} {process_group.describe_exit(status)}"
+        return f"{self._called()} {process_group.describe_exit(status)}{self._last_words()}"
+
+    def _last_words(self) -> str:
+        """Return what is known of why the process ended; what a command prints speaks for itself."""
+        return ""
 
     def _called(self) -> str:
         return f"`{self.service.command}`"

@@ -15,6 +15,7 @@ from mesh.errors import UsageError
 from mesh.observing.events import entry_of
 from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
+from mesh.runtime.diagnostics.crash import CRASH_PREFIX, describe_crash
 from mesh.runtime.instances.command import LOOK, CommandInstance
 from mesh.runtime.messages import Failed, Message, Ready, ReloadFailed, ServiceCommand
 from mesh.runtime.status import STALE_PREFIX
@@ -24,6 +25,10 @@ from mesh.topology.model import Address, Kind, Service, Topology
 
 #: Connections that wait while there is no process; as many as uvicorn lets wait.
 BACKLOG = 2048
+#: The state of a process that has called `os._exit` or the like.
+ENDING = "ending"
+#: Lines that are kept of what a process writes when it crashes.
+MAX_DUMP_LINES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,9 @@ class ProcessInstance(CommandInstance):
         self._failed = False
         #: Whether the process has been told to end, by this one or by anybody else.
         self._ending = False
+        #: What it said before it ended itself, and what faulthandler wrote of its crash.
+        self._said_last = ""
+        self._dump: list[str] = []
         self._held: dict[int, socket.socket] = {}
 
     def _keep(self, kind: Kind, bound: socket.socket) -> None:
@@ -86,6 +94,7 @@ class ProcessInstance(CommandInstance):
     def _begin(self) -> subprocess.Popen[str]:
         self._settled.clear()
         self._failed = self._ending = False
+        self._said_last, self._dump = "", []
         assignment = self._assignment().hex()
         for bound in self._held.values():
             bound.listen(BACKLOG)
@@ -137,12 +146,24 @@ class ProcessInstance(CommandInstance):
             elif entry.state == "stopping":
                 self._ending = True
         else:
+            if (
+                stream == "stderr"
+                and (self._dump or line.startswith(CRASH_PREFIX))
+                and len(self._dump) < MAX_DUMP_LINES
+            ):
+                self._dump.append(line)
             super()._take(line, stream)
+
+    def _last_words(self) -> str:
+        words = self._said_last or describe_crash("\n".join(self._dump))
+        return f": {words}" if words else ""
 
     def _learn(self, change: Change) -> None:
         """Passes on what became of the service in its process."""
         name, reason = change.service, change.reason or ""
-        if change.state == "failed":
+        if change.state == ENDING:
+            self._said_last = reason
+        elif change.state == "failed":
             self._failed = True
             self._post(Failed(name, reason))
         elif change.state == "ready" and reason:

@@ -17,6 +17,7 @@ from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
 from mesh.hosting.requirements import declares_requirements, misfits
+from mesh.hosting.threads import show_service
 from mesh.hosting.working_folder import own_folder
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of
@@ -118,7 +119,12 @@ class ThreadInstance:
 
     def start(self) -> None:
         """Begins the instance's life; Ready or Failed follows on the queue."""
-        self._thread = threading.Thread(target=self._run, name=self.service.name, daemon=True)
+
+        def run() -> None:
+            self._run()
+
+        target = show_service(run, self.service.name)
+        self._thread = threading.Thread(target=target, name=self.service.name, daemon=True)
         self._thread.start()
 
     def reload(self, why: str) -> None:

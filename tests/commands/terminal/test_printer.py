@@ -47,6 +47,17 @@ def test_what_waits_for_a_slow_terminal_is_bounded_in_bytes_and_the_rest_is_coun
     assert terminal.longest < 1_000_000
 
 
+def test_the_last_line_before_a_hard_end_is_waited_for_but_not_for_ever() -> None:
+    for terminal in (io.StringIO(), Stuck()):
+        printer = Printer(terminal, Style(False, 4), dict, as_json=False, quiet=False)
+        printer(last := Line("user", "last"))
+        printer.write_last(last)
+        assert ("last" in terminal.getvalue()) is not isinstance(terminal, Stuck)
+        if isinstance(terminal, Stuck):
+            terminal.go.set()
+        printer.close()
+
+
 class Heard(io.StringIO):
     """A terminal that tells when a line has been written."""
 

@@ -70,6 +70,8 @@ class Logs(Patch):
             LEVEL_CACHE: PerService(LEVEL_CACHE, lambda logger, cache: {}),
         }
         self._disable = PerService(DISABLED_LEVEL)
+        #: By service, the names of the loggers that its code has asked for.
+        self._known: dict[int, set[str]] = {}
         for name, kept in self._kept.items():
             self.patches.replace(logging.Logger, name, kept)
         self.patches.replace(logging.Manager, DISABLED_LEVEL, self._disable)
@@ -81,10 +83,12 @@ class Logs(Patch):
             shutdown(*handlers) if room is None else shutdown([weakref.ref(handler) for handler in room])
 
         self.patches.replace(logging, "shutdown", own_shutdown)
+        self.patches.replace(logging.Manager, "getLogger", self._own_get_logger(logging.Manager.getLogger))
 
     def add_service(self, service: ServiceContext) -> None:
         for kept in (*self._kept.values(), self._disable):
             kept.rooms[id(service)] = {}
+        self._known[id(service)] = set()
 
     def remove_service(self, service: ServiceContext) -> None:
         """Closes what the service opened."""
@@ -95,6 +99,24 @@ class Logs(Patch):
             handler.close()
         for kept in (*self._kept.values(), self._disable):
             kept.rooms.pop(id(service), None)
+        self._known.pop(id(service), None)
+
+    def _own_get_logger(self, get: Callable[[Any, str], logging.Logger]) -> Callable[[Any, str], logging.Logger]:
+        def get_own(manager: logging.Manager, name: str) -> logging.Logger:
+            """Return the logger, enabled if this is the service's first request for it.
+
+            `disable_existing_loggers` disables what neighbours have asked for as well; alone, the service would make
+            the logger only now.
+            """
+            logger = get(manager, name)
+            service = current_service_var.get()
+            known = None if service is None else self._known.get(id(service))
+            if known is not None and name not in known:
+                known.add(name)
+                self._kept["disabled"].rooms[id(service)].pop(logger, None)
+            return logger
+
+        return get_own
 
     def _own_handlers(self) -> list[logging.Handler] | None:
         service = current_service_var.get()

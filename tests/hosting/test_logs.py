@@ -77,6 +77,20 @@ def test_disabling_existing_loggers_and_closing_handlers_reaches_no_neighbour(ne
     assert theirs.closed
 
 
+def test_a_logger_made_after_dict_config_is_enabled_though_a_neighbour_had_made_it(neighbours: Neighbours) -> None:
+    """`disable_existing_loggers` is on unless it is turned off."""
+    one, two = neighbours.add("one"), neighbours.add("two")
+    for name in ("views", "views.made"):
+        neighbours.within(one, logging.getLogger, name)
+    before = neighbours.within(two, logging.getLogger, "views.made")
+    neighbours.within(two, logging.config.dictConfig, DICT)
+    neighbours.within(two, before.error, "made before")
+    neighbours.within(two, logging.getLogger("views").error, "made before by the neighbour only")
+    after = neighbours.within(two, logging.getLogger, "views")
+    neighbours.within(two, after.error, "made after")
+    assert neighbours.lines == [("two", "stdout", "D made after")]
+
+
 def test_a_new_generation_begins_without_the_old_ones_handlers(neighbours: Neighbours) -> None:
     for number in (1, 2, 3):
         service = neighbours.add("one")

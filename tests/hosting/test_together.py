@@ -100,7 +100,7 @@ class Running:
                     config = uvicorn.Config(_announcing(app, self.started), log_config=None, ws="none")
                     self.server = uvicorn.Server(config)
                     runner.run(self.server.serve(sockets=[self.socket]))
-                    neighbours.isolation.exits.deliver(service)
+                    neighbours.isolation.signals.run_stop_handler(service)
             except BaseException as error:
                 self.error = error
             finally:

@@ -43,7 +43,7 @@ class ImportScope:
 
     builtins: what the service's modules hold as `__builtins__`. files: of the service's own, by module name; those that
         were loaded, or failed to be. sys_attributes: what it has set on `sys`. parked: see module_keys.py.
-        module_locks: see import_system.py.
+        module_locks: see module_locks.py.
     """
 
     def __init__(self, service_name: str, roots: Sequence[Path], private: Iterable[str] = ()) -> None:

@@ -1,8 +1,7 @@
-"""The one entry of `sys.meta_path` that finds services' modules, and the locks of modules that are being imported."""
+"""The one entry of `sys.meta_path` that finds services' modules."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,13 +22,13 @@ from mesh.hosting.imports.module_keys import (
     is_supported,
     shared_imports,
 )
+from mesh.hosting.imports.module_locks import ModuleLocks
 from mesh.hosting.imports.private_packages import NeedsPrivate
 from mesh.hosting.patches import Patches
 
 if TYPE_CHECKING:
     from mesh.hosting.imports.import_scope import ImportScope
 
-_bootstrap: Any = importlib._bootstrap  # where the locks are; no public word
 _lock = Lock()
 
 
@@ -189,45 +188,6 @@ class SharedLoader(Loader):
                 f"{self._scope.service_name}, or reload it",
                 name=head,
             ) from None
-
-
-class ModuleLocks(dict[str, Any]):
-    """The import system's locks by name: a service's modules have locks of their own.
-
-    With common ones a service would wait for its neighbours' modules of the same names, and two that import each
-    other's names would be taken for a deadlock.
-    """
-
-    @classmethod
-    def install(cls) -> None:
-        _bootstrap._module_locks = cls(_bootstrap._module_locks)
-
-    @classmethod
-    def uninstall(cls) -> None:
-        _bootstrap._module_locks = dict(_bootstrap._module_locks)
-
-    def __getitem__(self, name: str) -> Any:
-        scope = _owner(name)
-        return super().__getitem__(name) if scope is None else scope.module_locks[name]
-
-    def __setitem__(self, name: str, lock: Any) -> None:
-        scope = _owner(name)
-        super().__setitem__(name, lock) if scope is None else scope.module_locks.__setitem__(name, lock)
-
-    def __delitem__(self, name: str) -> None:
-        scope = _owner(name)
-        super().__delitem__(name) if scope is None else scope.module_locks.__delitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            return default
-
-
-def _owner(name: str) -> ImportScope | None:
-    scope = current_scope()
-    return scope if scope is not None and scope.hides(name) else None
 
 
 def _shared_path(name: str, path: Sequence[str] | None) -> Sequence[str] | None:

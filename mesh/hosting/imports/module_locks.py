@@ -1,0 +1,71 @@
+"""The import system's locks of modules that are being imported, and what a thread finds that has waited for one."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mesh.hosting.imports.module_keys import current_scope
+
+if TYPE_CHECKING:
+    from mesh.hosting.imports.import_scope import ImportScope
+
+_bootstrap: Any = importlib._bootstrap  # where the locks are; no public word
+_await_lock = _bootstrap._lock_unlock_module
+
+
+class ModuleLocks(dict[str, Any]):
+    """The import system's locks by name: a service's modules have locks of their own.
+
+    With common ones a service would wait for its neighbours' modules of the same names, and two that import each
+    other's names would be taken for a deadlock.
+    """
+
+    @classmethod
+    def install(cls) -> None:
+        _bootstrap._module_locks = cls(_bootstrap._module_locks)
+        _bootstrap._lock_unlock_module = _await_import
+
+    @classmethod
+    def uninstall(cls) -> None:
+        _bootstrap._module_locks = dict(_bootstrap._module_locks)
+        _bootstrap._lock_unlock_module = _await_lock
+
+    def __getitem__(self, name: str) -> Any:
+        scope = _owner(name)
+        return super().__getitem__(name) if scope is None else scope.module_locks[name]
+
+    def __setitem__(self, name: str, lock: Any) -> None:
+        scope = _owner(name)
+        super().__setitem__(name, lock) if scope is None else scope.module_locks.__setitem__(name, lock)
+
+    def __delitem__(self, name: str) -> None:
+        scope = _owner(name)
+        super().__delitem__(name) if scope is None else scope.module_locks.__delitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
+def _owner(name: str) -> ImportScope | None:
+    scope = current_scope()
+    return scope if scope is not None and scope.hides(name) else None
+
+
+def _await_import(name: str) -> None:
+    """Wait until another thread has imported the module. If that failed, import it for this thread.
+
+    CPython goes on with the half-made module of the other thread then (python/cpython#143650), in which names are
+    missing; this thread gets the exception that the module raises, or the module where it raises none for this service.
+    """
+    half_made = sys.modules.get(name)
+    _await_lock(name)
+    if name not in sys.modules:
+        found = importlib.import_module(name)
+        if half_made is not None:
+            # The caller holds it already.
+            vars(half_made).update(vars(found))

@@ -70,8 +70,21 @@ class Foreign:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.ready = self.wait_for(lambda event: event["event"] == "ready")
+        for each in self.ready["services"]:
+            if each["state"] == "failed":
+                self._wait_for_late_start(each)
         self._session = session()
         return self
+
+    def _wait_for_late_start(self, service: dict[str, Any]) -> None:
+        """mesh waits for 10 s; on a loaded machine imports take longer, and the services come afterwards."""
+        assert service["reason"] == "has not started within 10 s", service
+        self.wait_for(
+            lambda event: (
+                event["event"] == "change" and event["service"] == service["name"] and event["state"] == "ready"
+            )
+        )
+        service["state"] = "ready"
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -17,6 +17,7 @@ from mesh.hosting.exits import Exits
 from mesh.hosting.fork import Forks
 from mesh.hosting.host_names import HostNames
 from mesh.hosting.imports.private_packages import PRIVATE
+from mesh.hosting.imports.project_sources import ProjectSources
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.interpreter_settings import InterpreterSettings
 from mesh.hosting.logs import Logs
@@ -39,6 +40,7 @@ class Isolation:
     alone: whether there is one service only, which can do its neighbours no harm.
     redirect_process: see `HostNames`.
     stop: asks for the service of this name to be stopped.
+    project: the folder whose edited files are reloaded; None if none are.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Isolation:
         alone: bool = False,
         redirect_process: bool = False,
         stop: Callable[[str], object] = lambda name: None,
+        project: Path | None = None,
     ) -> None:
+        self._sources = None if project is None else ProjectSources(project)
         self.arrivals = Arrivals()
         self.environ = Environ()
         self.forks = Forks(sink)
@@ -109,7 +113,11 @@ class Isolation:
         for patch in self._patches:
             patch.add_service(service)
         return ServiceCode(
-            service, [*roots, *_python_path(env)], self._pools.of(service), {*PRIVATE, *private} - {*shared}
+            service,
+            [*roots, *_python_path(env)],
+            self._pools.of(service),
+            {*PRIVATE, *private} - {*shared},
+            self._sources,
         )
 
     def service_loaded(self, service: ServiceContext) -> None:

@@ -48,6 +48,7 @@ class ServiceInstances:
             alone,
             options.redirect_process,
             lambda name: post(ServiceCommand(name, "stop")),
+            selection.running.folder if options.watch else None,
         )
         self._needs_processes = not alone and not is_supported()
         if self._needs_processes:

@@ -24,6 +24,7 @@ from mesh.hosting.imports.import_system import ImportSystem
 from mesh.hosting.imports.keyed_spec import KeyedSpec
 from mesh.hosting.imports.module_keys import ModuleKey, ParkedKey, shared_imports
 from mesh.hosting.imports.overlay import OverlayLoader
+from mesh.hosting.imports.project_sources import ProjectSources
 from mesh.hosting.imports.search_path import SearchPath, forget_finders
 from mesh.hosting.imports.source_loader import ServiceLoader
 
@@ -40,15 +41,23 @@ class Copies(Protocol):
 
 class ImportScope:
     """roots: absolute folders, searched in order. private: installed packages that are executed for this service.
+    sources: those of the project; a shared package among them is executed for the service, which is reloaded with it.
 
     builtins: what the service's modules hold as `__builtins__`. files: of the service's own, by module name; those that
         were loaded, or failed to be. sys_attributes: what it has set on `sys`. parked: see module_keys.py.
         module_locks: see module_locks.py.
     """
 
-    def __init__(self, service_name: str, roots: Sequence[Path], private: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        service_name: str,
+        roots: Sequence[Path],
+        private: Iterable[str] = (),
+        sources: ProjectSources | None = None,
+    ) -> None:
         self.service_name = service_name
         self._private = frozenset(private)
+        self._sources = sources
         self.roots = tuple(Path(os.path.abspath(root)) for root in roots)
         self.builtins: dict[str, Any] = dict(builtins.__dict__)
         self.files: dict[str, str] = {}
@@ -146,8 +155,13 @@ class ImportScope:
 
     def note_file(self, name: str, path: str) -> None:
         """Remember a module's file before it is loaded; called by its loader."""
-        if not self._is_copy(name) and name.partition(".")[0] not in self._installed:
+        is_installed = self._is_copy(name) or name.partition(".")[0] in self._installed
+        if not is_installed or (self._sources is not None and self._sources.has_file(path)):
             self.files[name] = path
+
+    def is_in_project(self, spec: ModuleSpec) -> bool:
+        """True for a shared module whose source is edited in the project."""
+        return self._sources is not None and bool(self.roots) and self._sources.has(spec)
 
     def copy_modules(self, copies: Copies) -> None:
         """From now on the service has its own copies of some modules in `google`."""

@@ -38,7 +38,8 @@ class ImportSystem:
     codes: the code of each file that has settled, with what tells that file from another in its place.
     has_keys: False in an interpreter that does not ask the keys of `sys.modules`. There is one service then, and its
         newest code has the names.
-    private: packages that were found to use one that is executed for each service, and so are as well.
+    private: packages that are executed for each service because they were found to use such a one, or to have their
+        source in the project.
     """
 
     def __init__(self) -> None:
@@ -128,6 +129,11 @@ class ImportSystem:
                 return spec
             with shared_imports():
                 spec = self._find_shared(fullname, _shared_path(fullname, path), target)
+            if spec is not None and "." not in fullname and scope.is_in_project(spec):
+                self.private.add(fullname)
+                scope.hide_shared()
+                spec = scope.find_spec(fullname, path, target)
+                return spec
             if spec is not None and hasattr(spec.loader, "exec_module"):
                 spec.loader = SharedLoader(spec.loader, self, scope)
         if spec is not None and self._heads[fullname.partition(".")[0]]:

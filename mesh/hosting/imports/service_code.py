@@ -16,6 +16,7 @@ from typing import Any
 from mesh.hosting.descriptor_pools import DescriptorPool, RestartLoad
 from mesh.hosting.imports.import_scope import ImportScope
 from mesh.hosting.imports.private_packages import PRIVATE, NeedsPrivate
+from mesh.hosting.imports.project_sources import ProjectSources
 from mesh.hosting.imports.source_loader import ServiceLoader
 from mesh.hosting.references import ServiceImportError, blamed
 from mesh.references import Reference
@@ -31,6 +32,7 @@ class ServiceCode:
         stubs. With none, the service is an installed package and a load is a plain import.
     pool: of its generated code; `Isolation.add_service` gives the one that knows the neighbours.
     private: installed packages that are executed for this service alone.
+    sources: of the project, if installed packages among them are to be reloaded.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class ServiceCode:
         roots: Sequence[Path],
         pool: DescriptorPool | None = None,
         private: Iterable[str] = PRIVATE,
+        sources: ProjectSources | None = None,
     ) -> None:
         self.service_name = service.name
-        self.scope = service.import_scope = ImportScope(service.name, roots, private)
+        self.scope = service.import_scope = ImportScope(service.name, roots, private, sources)
         self.roots = self.scope.roots
         self._pool = pool or DescriptorPool(service.name, set())
         self._is_loaded = False

@@ -37,8 +37,10 @@ test-all:
 test-lowest: install
 	$(BIN)/python -m pip install --quiet --group lowest
 	test -x .venv-lowest/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-lowest
-	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable .
-	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --group dev
+	$(BIN)/uv pip compile --quiet --python .venv-lowest/bin/python --resolution lowest-direct pyproject.toml \
+		--output-file .venv-lowest/lowest.txt
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --constraint .venv-lowest/lowest.txt \
+		--editable . --group dev
 	.venv-lowest/bin/python -m pytest --numprocesses auto $(TESTS)
 
 smoke:

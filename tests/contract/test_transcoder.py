@@ -186,6 +186,15 @@ def test_what_no_message_can_hold_is_400(said):
     assert ask(APP, "POST", "/v1/echo", said.encode()).status == 400
 
 
+def test_a_struct_is_as_deep_as_protobuf_reads_it_again():
+    def nested(levels):
+        return ('{"struct":' + '{"a":' * levels + "1" + "}" * (levels + 1)).encode()
+
+    assert ask(APP, "POST", "/v1/echo", nested(32)).status == 200
+    reason = "the body is nested too deeply: protobuf reads 100 messages within one another"
+    assert ask(APP, "POST", "/v1/echo", nested(34)).json == error(3, reason)
+
+
 def test_unknown_fields_and_parameters_can_be_ignored():
     assert ask(LENIENT, "POST", "/v1/books?q=1", b'{"titel":1,"title":"x"}').json["title"] == "x"
     assert ask(LENIENT, "GET", "/v1/books/5?id=6").json["id"] == 5

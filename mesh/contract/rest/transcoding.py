@@ -141,11 +141,9 @@ class Endpoint:
 def _refuse_unreadable(message: Message) -> None:
     """Raise Mismatch for a message that json_format has made and that protobuf, wherever it runs, does not read."""
     try:
-        type(message).FromString(message.SerializeToString())
+        type(message).FromString(message.SerializePartialToString())
     except DecodeError:
-        raise Mismatch(
-            "is nested deeper than a message can be, of which protobuf reads 100 levels", "the body"
-        ) from None
+        raise Mismatch("is nested too deeply: protobuf reads 100 messages within one another", "the body") from None
 
 
 class _PathField(NamedTuple):

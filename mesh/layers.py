@@ -83,7 +83,9 @@ def status_of(error: BaseException, service: ServiceContext, call: Call) -> Stat
 
 def _log_failure(error: BaseException, service: ServiceContext, call: Call) -> None:
     trace = own_traceback(error)
-    service.journal.append(Line(service.name, f"request {call.request_id} failed\n{trace}", "stderr"))
+    line = Line(service.name, f"request {call.request_id} failed\n{trace}", "stderr", level="ERROR")
+    line.trace_id, line.span_id = call.trace_id, call.span_id
+    service.journal.append(line)
 
 
 def bug_in(service: ServiceContext, call: Call) -> StatusError:

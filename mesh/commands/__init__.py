@@ -11,6 +11,7 @@ from mesh import __version__
 from mesh.commands.call import call
 from mesh.commands.check import check
 from mesh.commands.child import child
+from mesh.commands.clean import clean
 from mesh.commands.down import down
 from mesh.commands.init import init
 from mesh.commands.parity import parity
@@ -28,7 +29,7 @@ def cli() -> None:
     """Your whole topology, one process, real sockets."""
 
 
-for command in (up, ps, down, call, start, stop, restart, check, schema, init, parity, child):
+for command in (up, ps, down, call, start, stop, restart, check, schema, init, clean, parity, child):
     cli.add_command(command)
 
 

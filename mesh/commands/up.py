@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="H", help="Listen on this address.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Keep databases here, not in .mesh/data.")
 @click.option("--memory", is_flag=True, help="Keep databases in memory.")
-@click.option("--processes", is_flag=True, help="Run every service in a process of its own.")
-@click.option("--pin", "pinned", is_flag=True, help="Keep mesh on one processor: more calls a second under load.")
-@click.option("--no-reload", is_flag=True, help="Do not load changed files as they are saved.")
-@click.option("--replay", is_flag=True, help="After each reload, ask the service's last GET or read again.")
+@click.option("--processes", is_flag=True, help="Run every service in its own process.")
+@click.option("--pin", "pinned", is_flag=True, help="Keep mesh on one processor: more calls per second under load.")
+@click.option("--no-reload", is_flag=True, help="Do not reload services when files change.")
+@click.option("--replay", is_flag=True, help="After each reload, repeat the service's last GET or read.")
 @click.option("--no-record", is_flag=True, help="Do not record calls, so that no line shows them either.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON event a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
 @click.option("--quiet", is_flag=True, help="Print no line for each call.")
 def up(
     target: str | None,
@@ -121,6 +121,8 @@ def run(
     from mesh.control import state
     from mesh.control.crash_note import CrashNote, last_ends
     from mesh.control.server import ControlServer
+    from mesh.observing.recorder import Recorder
+    from mesh.observing.runs import new_run
 
     with state.starting(declared.folder):
         if not apart:
@@ -142,6 +144,10 @@ def run(
     printer = Printer(sys.stdout, style_of(supervisor), header, as_json=as_json, quiet=quiet)
     supervisor.journal.subscribe(printer)
     supervisor.journal.last_subscribers = (crash_note.write, printer.write_last)
+    recorder = None
+    if supervisor.options.record:
+        recorder = Recorder(new_run(declared.folder), supervisor.warn)
+        supervisor.journal.subscribe(recorder)
     try:
         control.start()
         status = supervisor.run()
@@ -149,6 +155,8 @@ def run(
         note.unlink(missing_ok=True)
         crash_note.remove()
         printer.close()
+        if recorder is not None:
+            recorder.close()
     leave(supervisor, status)
 
 

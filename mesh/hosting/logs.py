@@ -14,6 +14,7 @@ from typing import Any
 
 from mesh.compat.logging import DISABLED_LEVEL, LEVEL_CACHE
 from mesh.hosting.patches import Patch
+from mesh.observing.lines import log_level_var
 from mesh.service import ServiceContext, current_service_var
 
 
@@ -57,6 +58,19 @@ def _null_handlers(logger: logging.Logger, handlers: list[logging.Handler]) -> l
     return [handler for handler in handlers if isinstance(handler, logging.NullHandler)]
 
 
+def _noting_level(handle: Callable[[logging.Logger, logging.LogRecord], None]) -> Callable[..., None]:
+    """Return a function that handles a record, and has the lines written meanwhile carry its level."""
+
+    def handling(logger: logging.Logger, record: logging.LogRecord) -> None:
+        token = log_level_var.set(record.levelname)
+        try:
+            handle(logger, record)
+        finally:
+            log_level_var.reset(token)
+
+    return handling
+
+
 class Logs(Patch):
     """Keeps the services' logging configurations apart."""
 
@@ -75,6 +89,7 @@ class Logs(Patch):
         for name, kept in self._kept.items():
             self.patches.replace(logging.Logger, name, kept)
         self.patches.replace(logging.Manager, DISABLED_LEVEL, self._disable)
+        self.patches.replace(logging.Logger, "handle", _noting_level(logging.Logger.handle))
         shutdown = logging.shutdown
 
         def own_shutdown(*handlers: Any) -> None:

@@ -21,6 +21,9 @@ class Line:
     text: str
     stream: str = "stdout"
     at: float = field(default_factory=time.time)
+    trace_id: str | None = None
+    span_id: str | None = None
+    level: str | None = None
 
 
 @dataclass(slots=True)

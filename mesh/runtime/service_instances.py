@@ -13,6 +13,7 @@ from mesh.hosting.imports.module_keys import is_supported
 from mesh.hosting.isolation import Isolation
 from mesh.observing.exchanges import Exchanges
 from mesh.observing.journal import Journal, Line
+from mesh.observing.lines import line_here
 from mesh.runtime.addresses import Addresses, ServiceAddresses
 from mesh.runtime.contracts import Contracts
 from mesh.runtime.instances.ports import Patience, bind_all, bind_instance
@@ -44,7 +45,7 @@ class ServiceInstances:
         self.order = _flat(start_order(selection.running))
         alone = len(selection.running.services) == 1
         self.isolation = Isolation(
-            lambda name, stream, text: journal.append(Line(name, text, stream)),
+            lambda name, stream, text: journal.append(line_here(name, stream, text)),
             alone,
             options.redirect_process,
             lambda name: post(ServiceCommand(name, "stop")),

@@ -85,6 +85,10 @@ class Supervisor:
         """Pass on a signal from outside, which is not to stop mesh, to the services that have a handler for it."""
         self._instances.isolation.signals.arrived(number)
 
+    def warn(self, text: str) -> None:
+        """Write a line of mesh's own."""
+        self._status.log("mesh", text)
+
     def keep_from_children(self, port: int) -> None:
         """Keep the sockets of a port of mesh's own, bound before `run()`, out of what services fork."""
         self._instances.isolation.forks.ports |= {port}

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import Shell
 
 # pytest rewrites the assert statements of modules at their first import, and CPython 3.11 parses in one thread at a
 # time: two services that import at once end with "AST constructor recursion depth mismatch" (seen once).
@@ -16,6 +15,7 @@ import mesh.store.gateway
 import mesh.store.order
 import mesh.store.product
 import mesh.store.user  # noqa: F401
+from tests.support.programs import Shell
 
 
 @pytest.fixture

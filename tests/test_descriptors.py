@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import requests
-from programs import MESH, PATIENCE, Shell, Up, get
 
 from mesh.descriptors import check_free, raise_limit
 from mesh.errors import StatusError
+from tests.support.programs import MESH, PATIENCE, Shell, Up, get
 
 SAID = "files and sockets that this process may open are in use: idle connections are closed, and further ones refused"
 

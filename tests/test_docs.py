@@ -1,11 +1,12 @@
-"""The README and the pages under docs/: what they show is what happens. documents.py says how a page is read."""
+"""Follow the README and the pages under docs/ (tests/support/documents.py says how): what they show is what happens."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from documents import Block, Reader, blocks, matches
+
+from tests.support.documents import Block, Reader, blocks, matches
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,12 +7,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from orders import Orders, Start
 
 from mesh import Supervisor
 from mesh.pytest_plugin import Mesh
 from mesh.store.topology import store
 from mesh.topology.selection import renumber, select
+from tests.calling.orders import Orders, Start
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from typing import Any
 
 import grpc
 import pytest
-from orders import Start
-from peers import GrpcPeer, HttpPeer, Hung, refused
 
 from mesh.calling.connections import CHANNEL_OPTIONS
 from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 from mesh.store.pb import user_pb2
+from tests.calling.orders import Start
+from tests.calling.peers import GrpcPeer, HttpPeer, Hung, refused
 
 ADA = {"id": 1, "name": "Ada", "email": "ada@x"}
 BOTH_GRPC = {"user-service": "grpc", "product-service": "grpc"}

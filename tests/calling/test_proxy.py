@@ -9,11 +9,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from peers import HttpPeer, Hung, refused
 
 from mesh import Supervisor
 from mesh.store.topology import store
 from mesh.topology.selection import renumber, select
+from tests.calling.peers import HttpPeer, Hung, refused
 
 Ask = Callable[..., tuple[int, dict[str, str], bytes]]
 

@@ -7,11 +7,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from wires import Upstream, connect, everything_of
 
 from mesh import Address, Supervisor
 from mesh.store.topology import store
 from mesh.topology.selection import renumber, select
+from tests.calling.wires import Upstream, connect, everything_of
 
 POST = b"POST /api/users HTTP/1.1\r\nHost: localhost\r\n"
 GET = b"GET /api/users HTTP/1.1\r\nHost: localhost\r\n\r\n"

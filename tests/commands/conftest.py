@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import Ran, RunMesh
 
 from mesh.commands import main
+from tests.support.programs import Ran, RunMesh
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from programs import RunMesh
 
 from mesh.pytest_plugin import Mesh
+from tests.support.programs import RunMesh
 
 METHODS = "user.UserService.ListUsers, user.UserService.GetUser, user.UserService.CreateUser"
 

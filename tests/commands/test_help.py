@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import MESH
+
+from tests.support.programs import MESH
 
 HEAVY = [
     "grpc",

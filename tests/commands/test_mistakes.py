@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from programs import RunMesh
+
+from tests.support.programs import RunMesh
 
 NAMES = "gateway, user-service, product-service, order-service"
 ONE = '[services.one]\nhttp = {port = 0, app = "one:app"}\n'

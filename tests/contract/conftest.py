@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from supervised import Project, supervised
 
 from mesh.contract.protoc import compile_protos
+from tests.support.supervised import Project, supervised
 
 HERE = Path(__file__).parent
 _out = tempfile.TemporaryDirectory(prefix="library-")

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import library
 from google.protobuf.message import Message
 from library_pb2 import Everything
 from library_pb2_grpc import LibraryStub
-from messages import Messages, parts
-from supervised import Project
 
 from mesh.contract import Method, http_call
 from mesh.errors import Code, StatusError
+from tests.contract import library
+from tests.contract.messages import Messages, parts
+from tests.support.supervised import Project
 
 COUNT = int(os.environ.get("MESH_MESSAGES", "250"))
 ECHO = library.contract()["Echo"]

@@ -19,11 +19,11 @@ from typing import Any
 import httpx
 import pytest
 import requests
-from supervised import PATIENCE, Project
 
 from mesh import Supervisor
 from mesh.store.topology import store
 from mesh.topology.selection import renumber
+from tests.support.supervised import PATIENCE, Project
 
 HERE = Path(__file__).parent
 NODE = HERE / "clients" / "node_modules"

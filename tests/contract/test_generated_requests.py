@@ -17,14 +17,14 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from messages import Messages
-from supervised import PATIENCE, Project
 
 from mesh import Supervisor
 from mesh.store.topology import store
 from mesh.topology.selection import renumber
+from tests.contract.messages import Messages
+from tests.support.supervised import PATIENCE, Project
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = int(os.environ.get("MESH_EXAMPLES", "3"))
 PHASES = "fuzzing,stateful" if EXAMPLES < 50 else "examples,coverage,fuzzing,stateful"
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
@@ -47,7 +47,7 @@ def schemathesis(url: str, checks: tuple[str, ...], folder: Path) -> None:
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json", "--no-color"]
     command += ["--checks", ",".join(checks), "--phases", PHASES, "--max-examples", str(EXAMPLES), "--seed", "1"]
     command += ["--exclude-path-regex", ":watch$", "--suppress-health-check", "all", "--warnings", "off"]
-    hooks = {"SCHEMATHESIS_HOOKS": "ndjson_serializer", "PYTHONPATH": str(HERE)}
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.contract.ndjson_serializer", "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
         command,
         cwd=folder,

@@ -5,9 +5,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
-import library
 import pytest
-from asking import ask
 from google.protobuf import duration_pb2
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2
@@ -17,6 +15,8 @@ from library_pb2_grpc import LibraryServicer
 from mesh.context import Call, current_call
 from mesh.contract import ServicerBackend, Transcoder, collect_handlers, error_response, http_call
 from mesh.errors import HTTP_STATUS, Code, StatusError
+from tests.contract import library
+from tests.contract.asking import ask
 
 APP = library.app()
 LENIENT = library.app(unknown_fields="ignore")

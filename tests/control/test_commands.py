@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from supervised import ECHO, supervised
-
 from mesh.control.client import ask
 from mesh.control.server import ControlServer
 from mesh.observing.journal import Change, Line
+from tests.support.supervised import ECHO, supervised
 
 DECLARED = """\
 [services.busy]

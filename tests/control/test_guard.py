@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import Shell
 
 from mesh import Http, Service, Supervisor, Topology
 from mesh.control.server import ControlServer
+from tests.support.programs import Shell
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
 PATHS = ["/api/state", "/api/stop", "/api/services/one/stop", "/", "/nowhere"]

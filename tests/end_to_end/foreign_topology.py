@@ -16,10 +16,10 @@ from typing import Any
 
 import grpc
 import requests
-from ports import free_row
-from processes import MESH, READY_WITHIN
 
 from mesh.contract.protoc import compile_protos
+from tests.support.ports import free_row
+from tests.support.processes import MESH, READY_WITHIN
 
 SOURCE = Path(__file__).parent / "foreign"
 #: These two keep generated code in their repositories; the others leave it to mesh.

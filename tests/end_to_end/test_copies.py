@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from ports import free_row
-from programs import PATIENCE, Shell, Up, get
+
+from tests.support.ports import free_row
+from tests.support.programs import PATIENCE, Shell, Up, get
 
 #: Both services answer with the copy that they run in; `web` asks `users` in every way and tells what each was told.
 USERS = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from signal import SIGINT, SIGTERM
 
-from programs import Shell, Up, get, in_background
+from tests.support.programs import Shell, Up, get, in_background
 
 FINE = """
     async def app(scope, receive, send):

@@ -8,7 +8,8 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM
 
 import requests
-from programs import MESH, Shell, get
+
+from tests.support.programs import MESH, Shell, get
 
 HELLO = """
     async def app(scope, receive, send):

@@ -10,8 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 import requests
-from foreign_topology import Foreign, about_alone, copy_to
 from websockets.sync.client import connect
+
+from tests.end_to_end.foreign_topology import Foreign, about_alone, copy_to
 
 SERVICES = ("users", "catalog", "events", "accounts", "stock", "worker", "vault")
 

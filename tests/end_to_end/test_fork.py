@@ -9,7 +9,8 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
-from programs import PATIENCE, Shell, Up, get
+
+from tests.support.programs import PATIENCE, Shell, Up, get
 
 LINUX = Path("/proc/net/tcp").exists()
 

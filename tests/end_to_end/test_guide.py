@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from processes import mesh_up
-
 from mesh.pytest_plugin import Mesh
+from tests.support.processes import mesh_up
 
 SCRIPT = Path(__file__).parents[2] / "test-grpc.sh"
 

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
-from editing import LIVE, plain
-from programs import PATIENCE, Shell, Up, get
 from websockets.sync.client import connect
+
+from tests.support.editing import LIVE, plain
+from tests.support.programs import PATIENCE, Shell, Up, get
 
 TOML = """
 [mesh]

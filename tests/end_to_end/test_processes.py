@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from ports import free_row
-from programs import Shell, Up, get
+
+from tests.support.ports import free_row
+from tests.support.programs import Shell, Up, get
 
 ORDER = {"user_id": 1, "product_id": 1, "quantity": 2}
 

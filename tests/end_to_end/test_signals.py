@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import requests
-from programs import MESH, Shell, Up, get, in_background
+
+from tests.support.programs import MESH, Shell, Up, get, in_background
 
 ORDER = {"user_id": 1, "product_id": 1, "quantity": 2}
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ports import free_row
-from programs import Shell, Up, get
+
+from tests.support.ports import free_row
+from tests.support.programs import Shell, Up, get
 
 KNOWN_BY_PORT = Path("/proc/net/tcp").exists()
 

@@ -11,8 +11,9 @@ from signal import SIGINT, SIGTERM
 
 import pytest
 import requests
-from ports import free_row
-from programs import MESH, Shell, get
+
+from tests.support.ports import free_row
+from tests.support.programs import MESH, Shell, get
 
 ORDER = {"user_id": 1, "product_id": 1, "quantity": 2}
 

@@ -20,7 +20,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from processes import mesh_up
+
+from tests.support.processes import mesh_up
 
 ROOT = Path(__file__).parents[2]
 NOT_SOURCE = (".git", ".venv", ".mesh", ".*_cache", ".hypothesis", "__pycache__", "pb", "build", "dist", "*.egg-info")

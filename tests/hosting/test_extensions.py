@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from compiled import KINDS, compile_extension, needs_compiler
 
 from mesh.hosting.references import ServiceImportError
+from tests.support.compiled import KINDS, compile_extension, needs_compiler
 
 if TYPE_CHECKING:
     from tests.hosting.conftest import Load

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from supervised import supervised
 
 from mesh.hosting.imports.module_keys import MAX_ACTIVE, Gate, ModuleKey, is_supported
+from tests.support.supervised import supervised
 
 if TYPE_CHECKING:
     from tests.hosting.conftest import Load, Loaded, Write

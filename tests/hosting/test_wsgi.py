@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from supervised import PATIENCE, Project, gate, supervised
+from tests.support.supervised import PATIENCE, Project, gate, supervised
 
 APP = """\
-from supervised import gate
+from tests.support.supervised import gate
 
 CLOSED = []
 

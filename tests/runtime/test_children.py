@@ -11,13 +11,13 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
-from processes import mesh_up
-from programs import Shell
-from supervised import ECHO, PATIENCE, supervised, write
 
 from mesh.observing.journal import Line
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.supervisor import Options
+from tests.support.processes import mesh_up
+from tests.support.programs import Shell
+from tests.support.supervised import ECHO, PATIENCE, supervised, write
 
 HELD = """\
 import os

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from supervised import ECHO, supervised
 
 from mesh import Address, Grpc, Http, Service, Topology
 from mesh.runtime.instances.port_owner import PortOwner, answers_for_localhost, port_owner
@@ -20,6 +19,7 @@ from mesh.runtime.messages import ServiceCommand
 from mesh.serving.server_sockets import bind
 from mesh.sockets import connect
 from mesh.topology.model import Kind
+from tests.support.supervised import ECHO, supervised
 
 KNOWN = Path("/proc/net/tcp").exists()
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import requests
-from supervised import Project, supervised
 
 from mesh import Supervisor
 from mesh.store.topology import store
 from mesh.topology.selection import renumber
+from tests.support.supervised import Project, supervised
 
 PROTO = """
     syntax = "proto3";

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from programs import Shell
-from supervised import supervised
+
+from tests.support.programs import Shell
+from tests.support.supervised import supervised
 
 FILES = {
     "mesh.toml": """

@@ -9,14 +9,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from compiled import KINDS, compile_extension, needs_compiler
-from editing import Edited, is_kept, is_live, plain, toml
-from supervised import gate
 
 from mesh import Http, Service
 from mesh.observing.journal import Change, Line
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.reload.change_set import ChangeSet
+from tests.support.compiled import KINDS, compile_extension, needs_compiler
+from tests.support.editing import Edited, is_kept, is_live, plain, toml
+from tests.support.supervised import gate
 
 ONE = {"mesh.toml": toml(one='http = {port = 0, app = "one:app"}'), "one.py": plain("1")}
 TWO = {

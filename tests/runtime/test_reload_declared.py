@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from editing import Edited, is_live, plain, toml
-
 from mesh.observing.journal import Change, Line
+from tests.support.editing import Edited, is_live, plain, toml
 
 APP = 'http = {{port = 0, app = "{}:app"}}'
 

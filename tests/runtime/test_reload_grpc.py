@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import requests
-from editing import PATIENCE, Edited, toml
 
 from mesh.calling.reflected import Reflected
 from mesh.observing.journal import Line
+from tests.support.editing import PATIENCE, Edited, toml
 
 PROTO = """
     syntax = "proto3";

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from editing import Edited, toml
 
 from mesh.runtime.generation.generation import Generation
 from mesh.service import ServiceContext
+from tests.support.editing import Edited, toml
 
 T = TypeVar("T")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from supervised import ECHO, supervised
 
 from mesh.observing.journal import Change
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.restart_policy import RestartPolicy
+from tests.support.supervised import ECHO, supervised
 
 
 def test_the_pauses_grow_until_the_service_is_given_up() -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from supervised import ECHO, PATIENCE, Project, gate, supervised
 
 from mesh.observing.journal import Line
 from mesh.runtime.messages import ServiceCommand, Stop
 from mesh.runtime.supervisor import Options
+from tests.support.supervised import ECHO, PATIENCE, Project, gate, supervised
 
 TWO = """\
     [services.troubled]
@@ -31,7 +31,7 @@ def two(troubled: str) -> dict[str, str]:
 
 
 WSGI = """\
-from supervised import gate
+from tests.support.supervised import gate
 
 
 def app(environ, start_response):
@@ -62,7 +62,7 @@ def ask(project: Project, path: str) -> None:
 
 
 HANGING = """\
-from supervised import gate
+from tests.support.supervised import gate
 
 
 async def app(scope, receive, send):
@@ -144,7 +144,7 @@ def test_twenty_stops_and_starts_leave_no_thread_and_no_descriptor_behind(tmp_pa
 LINGERING = """\
 import threading
 
-from supervised import gate
+from tests.support.supervised import gate
 
 
 class Held:

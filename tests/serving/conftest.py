@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from misbehaving import APP, DESCRIPTORS, Misbehaving, MisbehavingAsync
 
 from mesh import Grpc, Http, Service, Supervisor, Topology
 from mesh.contract.protoc import compile_protos
 from mesh.pytest_plugin import Mesh
 from mesh.topology.selection import renumber
+from tests.serving.misbehaving import APP, DESCRIPTORS, Misbehaving, MisbehavingAsync
 
 _stubs = tempfile.TemporaryDirectory(prefix="stubs-")
 compile_protos(Path(__file__).parent / "protos", Path(_stubs.name))

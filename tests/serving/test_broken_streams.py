@@ -12,7 +12,6 @@ import pytest
 import streams_pb2 as pb
 import streams_pb2_grpc as pb_grpc
 from google.api import httpbody_pb2
-from misbehaving import say
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -21,6 +20,7 @@ from starlette.routing import Route
 from mesh import Code, Grpc, Http, Service, StatusError
 from mesh.observing.journal import Line
 from mesh.pytest_plugin import Mesh
+from tests.serving.misbehaving import say
 
 
 def fail(then: str, context: Any) -> None:

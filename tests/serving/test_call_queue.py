@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from misbehaving import GET, Misbehaving, failure, wait_until
 
 from mesh import Grpc, Http, Service
 from mesh.pytest_plugin import Mesh
 from mesh.serving.grpc.call_queue import CallQueue
 from mesh.store.pb import user_pb2
+from tests.serving.misbehaving import GET, Misbehaving, failure, wait_until
 
 WAITS, WELL = b"\x08\x1b", b"\x08\x64"
 

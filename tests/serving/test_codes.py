@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from misbehaving import failure
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from mesh import Grpc, Http, Peer, Service
 from mesh.pytest_plugin import Mesh
 from mesh.store.pb import user_pb2, user_pb2_grpc
+from tests.serving.misbehaving import failure
 
 STATUS = {
     "CANCELLED": 499,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from programs import Shell
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -25,6 +24,7 @@ from mesh.observing.journal import Line
 from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 from mesh.serving.http.cross_site import is_loopback
+from tests.support.programs import Shell
 
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "QUERY"]
 EVIL = "http://evil.example"

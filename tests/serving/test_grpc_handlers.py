@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from misbehaving import GET, LONG, Misbehaving, failure, wait_until
 
 from mesh.contract import collect_handlers
 from mesh.contract.status import details_of_metadata
@@ -19,6 +18,7 @@ from mesh.service import ServiceContext
 from mesh.serving.grpc.calls import ActiveCalls
 from mesh.serving.grpc.dispatcher import MethodDispatcher
 from mesh.serving.grpc.handlers import Layered
+from tests.serving.misbehaving import GET, LONG, Misbehaving, failure, wait_until
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")

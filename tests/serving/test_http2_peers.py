@@ -10,12 +10,12 @@ from typing import Any
 import h2.errors
 import h2.settings
 import pytest
-from http2_peer import Conversation, Deed, Http2Server, framed
-from misbehaving import DESCRIPTORS
 
 from mesh import Grpc, Http, Service, Supervisor, Topology
 from mesh.pytest_plugin import Mesh
 from mesh.topology.selection import select
+from tests.serving.http2_peer import Conversation, Deed, Http2Server, framed
+from tests.serving.misbehaving import DESCRIPTORS
 
 ADA = b"\x08\x01\x12\x03Ada"
 RESET = h2.errors.ErrorCodes.NO_ERROR

@@ -8,11 +8,11 @@ import time
 
 import pytest
 import requests
-from misbehaving import BAD_STARTS, say
 
 from mesh.observing.journal import Line
 from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
+from tests.serving.misbehaving import BAD_STARTS, say
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}

@@ -8,10 +8,10 @@ import threading
 import time
 
 import pytest
-from misbehaving import say
 
 from mesh.pytest_plugin import Mesh
 from mesh.serving.http import protocol
+from tests.serving.misbehaving import say
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 END = b"Connection: close\r\n\r\n"

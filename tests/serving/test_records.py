@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from supervised import Project, supervised
 
 from mesh import Supervisor
 from mesh.observing.events import as_event, entry_of
@@ -17,6 +16,7 @@ from mesh.runtime.options import Options
 from mesh.store.pb import user_pb2
 from mesh.store.topology import store
 from mesh.topology.selection import renumber
+from tests.support.supervised import Project, supervised
 
 ECHO = """
 from starlette.applications import Starlette

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from misbehaving import GET, Misbehaving, failure
-
 from mesh.pytest_plugin import Mesh
+from tests.serving.misbehaving import GET, Misbehaving, failure
 
 
 def test_health_says_serving_of_the_whole_and_of_each_service(mesh: Mesh) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-from misbehaving import DESCRIPTORS, GET, Misbehaving, wait_until
 
 from mesh import Grpc, Http, Service, Supervisor, Topology
 from mesh.observing.journal import Line
@@ -18,6 +17,7 @@ from mesh.pytest_plugin import Mesh
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options
 from mesh.topology.selection import renumber
+from tests.serving.misbehaving import DESCRIPTORS, GET, Misbehaving, wait_until
 
 STOPPED = "the service stopped before it answered"
 

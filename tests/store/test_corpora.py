@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from corpora import json_test_suite, naughty_strings
 
 from mesh import StatusError, parse_json
 from mesh.pytest_plugin import Mesh
+from tests.support.corpora import json_test_suite, naughty_strings
 
 #: One way of each kind: transcoded to gRPC, transcoded in the service, and written by hand.
 WAYS = [("gateway", "/api/grpc/users"), ("product-service", "/products"), ("order-service", "/orders")]

@@ -17,7 +17,7 @@ _out = tempfile.TemporaryDirectory(prefix="calls-")
 compile_protos(Path(__file__).parent, Path(_out.name))
 sys.path.append(_out.name)
 
-from calls import Caller, Calls  # noqa: E402  # stands on the modules that were just made
+from tests.calling.peer.calls import Caller, Calls  # noqa: E402  # stands on the modules that were just made
 
 
 async def idle(scope: Any, receive: Any, send: Any) -> None:

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from calls import MISSING, Caller, Calls
 from calls_pb2 import Item
 from calls_pb2_grpc import CallsStub
-from peers import refused
 
 from mesh import Code, Peer, StatusError, SyncPeer, UsageError
+from tests.calling.peer.calls import MISSING, Caller, Calls
+from tests.calling.peers import refused
 
 peer = Peer("calls")
 

@@ -11,12 +11,12 @@ from typing import Any
 import grpc
 import pytest
 import trustme
-from calls import MISSING, Caller, Calls, serving
 from calls_pb2 import Item
 from calls_pb2_grpc import CallsStub
-from peers import refused
 
 from mesh import Code, OutgoingCall, Peer, Retry, StatusError, UsageError
+from tests.calling.peer.calls import MISSING, Caller, Calls, serving
+from tests.calling.peers import refused
 
 peer = Peer("calls")
 

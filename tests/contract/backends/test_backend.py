@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import grpc.aio
-import library
 import pytest
-from asking import ask, ask_async
 from google.rpc import error_details_pb2, status_pb2
 from library_pb2 import Book, GetBookRequest, WatchRequest
 from library_pb2_grpc import LibraryServicer, add_LibraryServicer_to_server
 
 from mesh.contract import ChannelBackend, ServicerBackend, Transcoder, collect_handlers, rest_app
 from mesh.errors import Code, StatusError, UsageError
+from tests.contract import library
+from tests.contract.asking import ask, ask_async
 
 CONTRACT = library.contract()
 here = contextvars.ContextVar("here", default="nowhere")

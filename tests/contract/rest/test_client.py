@@ -4,7 +4,6 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from library import contract
 from library_pb2 import (
     Book,
     CreateBookRequest,
@@ -20,6 +19,7 @@ from mesh.contract import http_call
 from mesh.contract.http_rules.router import Router
 from mesh.contract.rest.transcoding import Endpoint
 from mesh.errors import Code, StatusError
+from tests.contract.library import contract
 
 CONTRACT = contract()
 ENDPOINTS = [Endpoint(method, binding) for method in CONTRACT for binding in method.bindings]

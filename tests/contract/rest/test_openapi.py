@@ -3,12 +3,11 @@ import hashlib
 import re
 from pathlib import Path
 
-import library
-from asking import ask
-
 from mesh.contract import merge_documents
 from mesh.contract.protoc import describe_protos
 from mesh.contract.rest.comments import comments_of
+from tests.contract import library
+from tests.contract.asking import ask
 
 DESCRIPTORS = describe_protos(Path(__file__).parents[1])
 APP = library.app(descriptors=DESCRIPTORS)

@@ -3,13 +3,13 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import library
 import pytest
-from asking import Talk, ask
 from library_pb2 import Book
 from library_pb2_grpc import LibraryServicer
 
 from mesh.contract import ServicerBackend, Transcoder, collect_handlers
+from tests.contract import library
+from tests.contract.asking import Talk, ask
 
 KINDS = [library.Plain, library.Coroutines, library.Writing]
 BROKEN = b'{"error":{"code":15,"message":"the shelf broke","details":[]}}\n'

@@ -7,18 +7,18 @@ import threading
 from pathlib import Path
 
 import pytest
-from supervised import PATIENCE, gate, supervised
 
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.gil import GilHolds
 from mesh.runtime.diagnostics.watchdog import Watchdog
+from tests.support.supervised import PATIENCE, gate, supervised
 
 FASTAPI = """\
 import ctypes
 import gc
 
 import fastapi
-from supervised import gate
+from tests.support.supervised import gate
 
 app = fastapi.FastAPI()
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import requests
-from supervised import PATIENCE, Project, gate, supervised
 
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.watchdog import Watchdog
+from tests.support.supervised import PATIENCE, Project, gate, supervised
 
 FASTAPI = """\
 import anyio.to_thread
 import fastapi
-from supervised import gate
+from tests.support.supervised import gate
 
 app = fastapi.FastAPI()
 
@@ -34,7 +34,7 @@ TO_THREAD = """\
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from supervised import gate
+from tests.support.supervised import gate
 
 
 async def app(scope, receive, send):

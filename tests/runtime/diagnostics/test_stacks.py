@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import requests
-from supervised import PATIENCE, Project, gate, supervised
 
 from mesh.runtime.messages import Stop
 from mesh.runtime.options import Options
+from tests.support.supervised import PATIENCE, Project, gate, supervised
 
 HANG = """
-from supervised import gate
+from tests.support.supervised import gate
 
 
 def hang(name):

@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from supervised import ECHO, gate, supervised
 
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.watchdog import Watchdog
+from tests.support.supervised import ECHO, gate, supervised
 
 BLOCKING = """\
 import threading
 
-from supervised import gate
+from tests.support.supervised import gate
 
 
 def spin():

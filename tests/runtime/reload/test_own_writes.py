@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervised import PATIENCE, supervised
-
 from mesh.observing.journal import Line
 from mesh.runtime.options import Options
+from tests.support.supervised import PATIENCE, supervised
 
 TOML = '[services.web]\nhttp = { port = 0, app = "app:app" }\n'
 WRITES = """\

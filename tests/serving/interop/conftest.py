@@ -13,7 +13,7 @@ from mesh.pytest_plugin import Mesh
 @pytest.fixture(params=["Plain", "Mixed", "Coroutines", "Writing"])
 def target(request: pytest.FixtureRequest, start: Callable[..., Mesh]) -> str:
     """`host:port` of the service."""
-    import servicers
+    from tests.serving.interop import servicers
 
     servicer = getattr(servicers, request.param)()
     mesh = start(Service("interop", grpc=Grpc(port=0, servicers=(servicer,), services=("grpc.testing.TestService",))))

@@ -13,7 +13,8 @@ import grpc.aio
 import interop_pb2 as pb
 import interop_pb2_grpc as pb_grpc
 import pytest
-from servicers import INITIAL, TRAILING
+
+from tests.serving.interop.servicers import INITIAL, TRAILING
 
 SIZES = (31415, 9, 2653, 58979)
 REQUEST_SIZES = (27182, 8, 1828, 45904)

@@ -9,12 +9,12 @@ import grpc
 import interop_pb2 as pb
 import interop_pb2_grpc as pb_grpc
 import pytest
-from misbehaving import wait_until
 
 from mesh import Grpc, Service
 from mesh.observing.journal import Line
 from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
+from tests.serving.misbehaving import wait_until
 
 
 def fail(context: Any) -> Any:

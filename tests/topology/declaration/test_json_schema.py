@@ -11,11 +11,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from programs import Shell
 
 from mesh.topology.declaration import schema
 from mesh.topology.declaration.forms import Form, Table
 from mesh.topology.declaration.json_schema import json_schema
+from tests.support.programs import Shell
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -27,7 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ports import Ports
+from tests.support.ports import Ports
 
 #: Seconds a command may take, on a machine that is busy with other tests.
 PATIENCE = 60.0

@@ -36,7 +36,7 @@ async def measure(job: GrpcJob) -> Result:
     import grpc.aio
 
     async with grpc.aio.insecure_channel(job.address, [("grpc.enable_http_proxy", 0)]) as channel:
-        call = channel.unary_unary(job.method)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(job.method)
 
         async def go_on(until: float, times: list[float]) -> None:
             while (started := time.perf_counter()) < until:

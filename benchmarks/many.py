@@ -110,7 +110,7 @@ def program(folder: Path) -> Program:
 def _starts(projects: dict[int, Path], effort: Effort) -> Iterator[Row]:
     imports = bare_imports(program(projects[16]))
     subjects = {f"{count}": partial(_start, projects[count]) for count in COUNTS}
-    subjects["imports"] = lambda: milliseconds_to_end(sys.executable, "-c", imports)
+    subjects["imports"] = partial(milliseconds_to_end, sys.executable, "-c", imports)
     took = medians(in_turn(subjects, effort.starts))
     for count in COUNTS:
         goal = Goal("at most", 1.3) if count == 16 else None

@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -106,7 +107,7 @@ def outcome(run: Callable[[], Any]) -> Any:
 
 def envoy_templates(folder: Path) -> Iterator[Case]:
     for vector in load(folder, "grpc-httpjson-transcoding/http_template.json")["vectors"]:
-        template = outcome(lambda vector=vector: Template.parse(vector["template"]))
+        template = outcome(partial(Template.parse, vector["template"]))
         expected: Any = 0
         if vector["valid"]:
             # What a case does not say is taken as we have it.
@@ -124,11 +125,11 @@ def laid_out(template: Template) -> Any:
 def gateway_templates(folder: Path) -> Iterator[Case]:
     content = load(folder, "grpc-gateway/template.json")
     for vector in content["tokenize"]:
-        template = outcome(lambda vector=vector: Template.parse("/" + vector["src"]))
+        template = outcome(partial(Template.parse, "/" + vector["src"]))
         yield Case(f"`/{vector['src']}`", template != 0 and template.verb == vector["verb"])
     for text in content["invalid"]:
         bad = text if text.startswith("v1") else f"/{text}"
-        yield Case(f"`{bad}` is refused", outcome(lambda bad=bad: Template.parse(bad)) == 0)
+        yield Case(f"`{bad}` is refused", outcome(partial(Template.parse, bad)) == 0)
 
 
 def envoy_matcher(folder: Path) -> Iterator[Case]:
@@ -138,7 +139,7 @@ def envoy_matcher(folder: Path) -> Iterator[Case]:
             rule = (
                 [(route["method"], Template.parse(route["template"]), route["id"])] if parses(route["template"]) else []
             )
-            accepted = bool(rule) and outcome(lambda rules=rules, rule=rule: Router([*rules, *rule])) != 0
+            accepted = bool(rule) and outcome(partial(Router, [*rules, *rule])) != 0
             if accepted != route["valid"]:
                 yield Case(f"{test['test']} {route['template']}", False, FIRST)
             rules += rule if accepted else []
@@ -158,14 +159,14 @@ def looked_up(router: Router[str], path: str, lookup: dict[str, Any]) -> bool:
     path, _, inline = path.partition("?")
     found = outcome(lambda: router.find(lookup["method"], path))
     if "expect_not" in lookup:
-        return found != lookup["expect_not"]
+        return bool(found != lookup["expect_not"])
     if lookup["expect"] is None or isinstance(found, int):
         return lookup["expect"] is None and isinstance(found, int)
     target, values = found
     if target != lookup["expect"]:
         return False
     if lookup.get("binding_values") is not None:
-        return values == lookup["binding_values"]
+        return bool(values == lookup["binding_values"])
     if not lookup.get("bindings"):
         return True
     parameters = parameters_of(lookup.get("query") or inline)
@@ -199,12 +200,16 @@ def gateway_patterns(folder: Path) -> Iterator[Case]:
         router = Router([("GET", Template.parse(vector["template"]), "it")])
         if "match" in vector:
             for path, wanted in [(p, True) for p in vector["match"]] + [(p, False) for p in vector["not_match"]]:
-                found = outcome(lambda path=path, router=router: router.find("GET", f"/{path}"))
+                found = outcome(partial(router.find, "GET", f"/{path}"))
                 yield Case(f"`{vector['template']}` and `/{path}`", isinstance(found, tuple) == wanted)
             continue
-        found = outcome(lambda vector=vector, router=router: router.find("GET", "/" + vector["path"]))
+        found = outcome(partial(router.find, "GET", "/" + vector["path"]))
         met = isinstance(found, tuple) and found[1] == list(vector["bindings"].values())
         yield Case(f"`{vector['template']}` and `/{vector['path']}`", met, ALL_OR_NOTHING)
+
+
+def found_in(rules: list[tuple[str, Template, str]], method: str, path: str) -> tuple[str, list[str]]:
+    return Router(rules).find(method, path)
 
 
 def gateway_mux(folder: Path) -> Iterator[Case]:
@@ -212,7 +217,7 @@ def gateway_mux(folder: Path) -> Iterator[Case]:
         rules = [
             (r["method"], Template.parse(r["template"]), f"{r['method']} {r['template']}") for r in vector["routes"]
         ]
-        found = outcome(lambda vector=vector, rules=rules: Router(rules).find(vector["method"], vector["path"]))
+        found = outcome(partial(found_in, rules, vector["method"], vector["path"]))
         met = found == vector["status"] if isinstance(found, int) else found[0] == vector["matched_route"]
         yield Case(f"{vector['id']} {vector['method']} {vector['path']}", met, why_not_routed(vector))
 
@@ -328,7 +333,7 @@ def gateway_queries(folder: Path) -> Iterator[Case]:
                 k: v for k, v in vector["values"].items() if k[:11] not in ("map_value11", "map_value13")
             }
         for name, values, reason in split(vector):
-            read = outcome(lambda values=values, vector=vector: read_query(method, values, vector))
+            read = outcome(partial(read_query, method, values, vector))
             yield Case(name, met_query(method, read, values, vector), reason)
 
 
@@ -377,7 +382,7 @@ def core(folder: Path) -> Iterator[Case]:
         yield Case(f"expand `{vector['tmpl']}`", met, POSITIONAL)
     for vector in content["test_validate_failure"]:
         router = Router([("GET", Template.parse("/" + vector["tmpl"]), "it")])
-        found = outcome(lambda router=router, vector=vector: router.find("GET", "/" + vector["path"]))
+        found = outcome(partial(router.find, "GET", "/" + vector["path"]))
         yield Case(f"validate `{vector['tmpl']}`", found == 404)
     for name in (key for key in content if key.startswith("test_transcode")):
         for number, vector in enumerate(content[name]):
@@ -406,7 +411,7 @@ def known_bindings(method: Method, options: list[list[str]]) -> Iterator[Binding
     """Those that fit the message; mesh refuses the others when it reads the contract."""
     scope = method.descriptor.input_type
     for verb, text, body in options:
-        template = outcome(lambda text=text: Template.parse(text))
+        template = outcome(partial(Template.parse, text))
         with contextlib.suppress(KeyError):
             if template and all(resolve(scope, v.path) for v in template.variables):
                 resolve(scope, [] if body in ("", "*") else [body])

@@ -91,7 +91,11 @@ def test_a_hung_grpc_peer_leaves_time_for_http_within_one_deadline(orders: Start
 
 
 def test_a_slow_answer_within_the_deadline_is_waited_for(orders: Start, stack: ExitStack) -> None:
-    slow = stack.enter_context(closing(GrpcPeer(lambda request, context: time.sleep(0.3) or user_pb2.User(id=1))))
+    def late(request: user_pb2.GetUserRequest, context: grpc.ServicerContext) -> user_pb2.User:
+        time.sleep(0.3)
+        return user_pb2.User(id=1)
+
+    slow = stack.enter_context(closing(GrpcPeer(late)))
     second = stack.enter_context(closing(HttpPeer(200, ADA)))
     answer = orders(user_grpc=slow.address, user_http=second.address).order()
     assert (answer.status_code, ways(answer)) == (201, BOTH_GRPC)

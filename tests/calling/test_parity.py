@@ -1,20 +1,25 @@
 """`mesh parity` finds every difference between a contract's two doors, and nothing where there is none."""
 
+from __future__ import annotations
+
 import http.server
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from mesh.calling.parity import compare
+from mesh.pytest_plugin import Mesh
 from mesh.topology.model import Address
 
 
-def asked(mesh, service, given=None):
+def asked(mesh: Mesh, service: str, given: Any = None) -> Any:
     http, grpc = mesh.address(f"{service}.http"), mesh.address(f"{service}.grpc")
     return list(compare(service, http, grpc, given or {}))
 
 
-def test_the_store_answers_every_read_alike_on_both_ways(mesh):
+def test_the_store_answers_every_read_alike_on_both_ways(mesh: Mesh) -> None:
     found = asked(mesh, "user-service")
     assert [(each.method, each.request, each.code, each.differences) for each in found] == [
         ("ListUsers", "{}", "OK", ()),
@@ -24,23 +29,23 @@ def test_the_store_answers_every_read_alike_on_both_ways(mesh):
     ]
 
 
-def test_a_given_request_is_asked_in_the_place_of_made_ones(mesh):
+def test_a_given_request_is_asked_in_the_place_of_made_ones(mesh: Mesh) -> None:
     found = asked(mesh, "product-service", {"GetProduct": '{"id": 2}'})
     assert [each.request for each in found if each.method == "GetProduct"] == ['{"id":2}']
 
 
 @pytest.fixture
-def other_http():
+def other_http() -> Iterator[Address]:
     """A server that answers every GET with another user than the store's."""
 
     class Other(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.end_headers()
             self.wfile.write(b'{"id":1,"name":"Somebody","email":"ada@example.com"}')
 
-        def log_message(self, *arguments):
+        def log_message(self, *arguments: Any) -> None:
             pass
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Other)
@@ -52,7 +57,7 @@ def other_http():
     server.server_close()
 
 
-def test_another_body_and_another_status_are_told(mesh, other_http):
+def test_another_body_and_another_status_are_told(mesh: Mesh, other_http: Address) -> None:
     grpc = mesh.address("user-service.grpc")
     found = {each.request: each for each in compare("user-service", other_http, grpc, {}) if each.method == "GetUser"}
     assert found['{"id":1}'].differences == (

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from mesh.compat.grpcio import end_call, ended, is_not_http2, is_unconnected, methods_of, run_in
+from tests.support.raw_calls import unary
 
 
 class Waiting(grpc.GenericRpcHandler):
@@ -54,17 +55,17 @@ def channel(handler: Waiting) -> Iterator[grpc.Channel]:
 def test_a_call_can_be_ended_while_its_handler_goes_on_which_then_leaves_quietly(
     handler: Waiting, channel: grpc.Channel, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    call = channel.unary_unary("/a/b").future(b"", timeout=30)
+    call = unary(channel, "/a/b").future(b"", timeout=30)
     assert handler.entered.acquire(timeout=30)
     end_call(handler.contexts[0], grpc.StatusCode.UNAVAILABLE, "stopped")
-    error = call.exception(timeout=30)
+    error: Any = call.exception(timeout=30)
     assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "stopped")
     end_call(handler.contexts[0], grpc.StatusCode.ABORTED, "twice says nothing")
     handler.released.set()
     assert handler.left.wait(30)
     # A second call ends after the first one's handler has: whatever grpc says of that is said by now.
     with pytest.raises(grpc.RpcError):
-        channel.unary_unary("/a/b")(b"", timeout=0.2)
+        unary(channel, "/a/b")(b"", timeout=0.2)
     assert caplog.records == []
     assert capfd.readouterr().err == ""
 
@@ -86,14 +87,14 @@ def test_details_say_when_no_connection_was_made_and_when_the_peer_is_no_grpc_se
 def failure(port: int) -> str:
     """The details of a call to this port, which is UNAVAILABLE."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary("/a/b")(b"", timeout=30)
+        unary(channel, "/a/b")(b"", timeout=30)
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     return str(error.details())
 
 
 def test_the_methods_of_a_generic_handler_are_found_by_path_and_those_of_others_are_not() -> None:
-    method = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
     assert methods_of(grpc.method_handlers_generic_handler("a", {"b": method})) == {"/a/b": method}
     assert methods_of(Waiting()) is None
 
@@ -109,5 +110,5 @@ def test_a_method_runs_in_the_pool_that_it_is_given() -> None:
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            assert channel.unary_unary("/a/b")(b"", timeout=30) == b"own_0"
+            assert unary(channel, "/a/b")(b"", timeout=30) == b"own_0"
         server.stop(None).wait(10)

@@ -49,7 +49,7 @@ class Talk:
         return await asyncio.wait_for(self.heard.get(), 5)
 
     async def hear_body(self) -> bytes:
-        return (await self.hear())["body"]
+        return bytes((await self.hear())["body"])
 
 
 async def ask_async(
@@ -59,7 +59,9 @@ async def ask_async(
     heard: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        return said.pop(0) if said else await asyncio.Event().wait()
+        if not said:
+            await asyncio.Event().wait()
+        return said.pop(0)
 
     async def send(message: dict[str, Any]) -> None:
         heard.append(message)

@@ -85,7 +85,7 @@ class Messages:
             return choose([*DOUBLES, self._random.uniform(-1e6, 1e6)])
         if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
             return choose([True, False])
-        if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+        if field.enum_type is not None:
             return choose([*(value.number for value in field.enum_type.values), 77])
         text = choose([*TEXTS, chr(self._random.randint(32, 0xD7FF)) * 3])
         return self._random.randbytes(5) if field.type == FieldDescriptor.TYPE_BYTES else text

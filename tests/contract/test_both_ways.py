@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_a_message_is_the_same_over_grpc_and_in_every_http_form(library_project:
             assert same(answer, message)
             for form in forms:
                 binding = str(form.bindings[0])
-                difference = outcome(lambda form=form, message=message: http.call(form, message), answer)
+                difference = outcome(partial(http.call, form, message), answer)
                 if difference.startswith(Code.UNIMPLEMENTED.name) and binding != str(ECHO.bindings[0]):
                     # Not every form has words for every message; the first one has.
                     continue

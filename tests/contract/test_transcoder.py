@@ -1,13 +1,15 @@
+from __future__ import annotations
+
 import gzip
 import json
 import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from google.protobuf import duration_pb2
-from google.protobuf.any_pb2 import Any
+from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2
 from library_pb2 import Book, Everything, Shelf
 from library_pb2_grpc import LibraryServicer
@@ -22,7 +24,7 @@ APP = library.app()
 LENIENT = library.app(unknown_fields="ignore")
 
 
-def error(code, message):
+def error(code: int, message: str) -> dict[str, Any]:
     return {"code": code, "message": message, "details": []}
 
 
@@ -55,30 +57,32 @@ def error(code, message):
         ("POST", "/v1/shelves", b"[]", 400, error(3, "the body must be a JSON object, not an array")),
     ],
 )  # fmt: skip
-def test_a_request_is_answered_as_its_rule_says(method, target, body, status, expected):
+def test_a_request_is_answered_as_its_rule_says(
+    method: str, target: str, body: bytes, status: int, expected: Any
+) -> None:
     answered = ask(APP, method, target, body)
     assert (answered.status, answered.json) == (status, expected)
     assert answered.headers["content-type"] == "application/json"
     assert int(answered.headers["content-length"]) == len(answered.body)
 
 
-def test_json_is_compact_in_utf8_with_defaults():
+def test_json_is_compact_in_utf8_with_defaults() -> None:
     assert ask(APP, "POST", "/v1/books", '{"title":"Zoë"}'.encode()).body == '{"id":7,"title":"Zoë","isbn":""}'.encode()
 
 
 @pytest.mark.parametrize("body", [b"", b" \n\t"])
-def test_a_blank_body_says_nothing(body):
+def test_a_blank_body_says_nothing(body: bytes) -> None:
     assert ask(APP, "POST", "/v1/books", body).status == 201
     assert ask(APP, "POST", "/v1/echo", body).json["int32Value"] == 0
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "nonsense"])
-def test_any_content_type_is_taken(content_type):
+def test_any_content_type_is_taken(content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
     assert ask(APP, "POST", "/v1/books", b'{"title":"x"}', headers).status == 201
 
 
-def test_create_answers_201_with_the_location_below_every_mount():
+def test_create_answers_201_with_the_location_below_every_mount() -> None:
     mounted = library.app(prefix="/api")
     assert ask(APP, "POST", "/v1/books", b"{}").headers["location"] == "/v1/books/7"
     answered = ask(mounted, "POST", "/root/api/v1/books", b"{}", root_path="/root")
@@ -88,13 +92,13 @@ def test_create_answers_201_with_the_location_below_every_mount():
     assert "location" not in ask(APP, "POST", "/v1/shelves", b'{"name":"none"}').headers
 
 
-def test_a_prefix_is_part_of_every_path():
+def test_a_prefix_is_part_of_every_path() -> None:
     mounted = library.app(prefix="/api/")
     assert ask(mounted, "GET", "/api/v1/books/5").status == 200
     assert [ask(mounted, "GET", path).status for path in ("/v1/books/5", "/apiv1/books/5", "/api")] == [404] * 3
 
 
-def test_head_is_get_without_the_body_and_options_names_the_methods():
+def test_head_is_get_without_the_body_and_options_names_the_methods() -> None:
     head = ask(APP, "HEAD", "/v1/books/5")
     assert (head.status, head.headers["content-length"], head.body) == (200, "33", b"")
     options = ask(APP, "OPTIONS", "/v1/books/5")
@@ -103,7 +107,7 @@ def test_head_is_get_without_the_body_and_options_names_the_methods():
     assert ask(APP, "PUT", "/v1/books/5").headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
 
 
-def test_custom_methods_are_methods_like_others():
+def test_custom_methods_are_methods_like_others() -> None:
     assert ask(APP, "REPORT", "/v1/echo?maybe=3").json["maybe"] == 3
     assert ask(APP, "BREW", "/v1/anything?maybe=3").json["maybe"] == 3
 
@@ -125,7 +129,7 @@ ECHOES = [
 
 
 @pytest.mark.parametrize("said", ECHOES, ids=lambda said: "-".join(said))
-def test_every_kind_of_field_comes_back_as_it_was_said(said):
+def test_every_kind_of_field_comes_back_as_it_was_said(said: Any) -> None:
     answered = ask(APP, "POST", "/v1/echo", json.dumps(said).encode())
     assert answered.status == 200
     assert {name: answered.json[name] for name in said} == said
@@ -158,7 +162,7 @@ def test_every_kind_of_field_comes_back_as_it_was_said(said):
         ('{"struct":[]}', "struct must be a JSON object, not an array"),
     ],
 )  # fmt: skip
-def test_a_value_of_the_wrong_type_is_400_naming_its_place(said, reason):
+def test_a_value_of_the_wrong_type_is_400_naming_its_place(said: str, reason: str) -> None:
     answered = ask(APP, "POST", "/v1/echo", said.encode())
     assert (answered.status, answered.json) == (400, error(3, reason))
 
@@ -182,12 +186,12 @@ def test_a_value_of_the_wrong_type_is_400_naming_its_place(said, reason):
         '""',
     ],
 )
-def test_what_no_message_can_hold_is_400(said):
+def test_what_no_message_can_hold_is_400(said: str) -> None:
     assert ask(APP, "POST", "/v1/echo", said.encode()).status == 400
 
 
-def test_a_struct_is_as_deep_as_protobuf_reads_it_again():
-    def nested(levels):
+def test_a_struct_is_as_deep_as_protobuf_reads_it_again() -> None:
+    def nested(levels: int) -> bytes:
         return ('{"struct":' + '{"a":' * levels + "1" + "}" * (levels + 1)).encode()
 
     assert ask(APP, "POST", "/v1/echo", nested(32)).status == 200
@@ -195,12 +199,12 @@ def test_a_struct_is_as_deep_as_protobuf_reads_it_again():
     assert ask(APP, "POST", "/v1/echo", nested(34)).json == error(3, reason)
 
 
-def test_unknown_fields_and_parameters_can_be_ignored():
+def test_unknown_fields_and_parameters_can_be_ignored() -> None:
     assert ask(LENIENT, "POST", "/v1/books?q=1", b'{"titel":1,"title":"x"}').json["title"] == "x"
     assert ask(LENIENT, "GET", "/v1/books/5?id=6").json["id"] == 5
 
 
-def test_the_path_wins_over_the_body():
+def test_the_path_wins_over_the_body() -> None:
     body = b'{"int64Value":"2"}'
     assert ask(APP, "PUT", "/v1/echo/1", body).json["int64Value"] == "1"
     assert ask(APP, "PATCH", "/v1/books/4", b'{"id":9}').json["id"] == 4
@@ -216,7 +220,9 @@ def test_the_path_wins_over_the_body():
         ("PUT", "/v1/echo/1?nested.choiceNumber=1", b'{"choiceText":"a"}', None),
     ],
 )
-def test_members_of_one_oneof_exclude_each_other_wherever_they_come_from(method, target, body, reason):
+def test_members_of_one_oneof_exclude_each_other_wherever_they_come_from(
+    method: str, target: str, body: bytes, reason: str | None
+) -> None:
     answered = ask(APP, method, target, body)
     if reason is None:
         # What the body binds is not the query's, member of a oneof or not.
@@ -226,19 +232,19 @@ def test_members_of_one_oneof_exclude_each_other_wherever_they_come_from(method,
     assert (answered.status, answered.json) == (400, error(3, reason))
 
 
-def test_one_member_of_a_oneof_may_come_in_parts():
+def test_one_member_of_a_oneof_may_come_in_parts() -> None:
     assert ask(APP, "POST", "/v1/choices/a", b"").json["choiceText"] == "a"
     said = ask(APP, "PUT", "/v1/choices/L", b'{"choiceAuthor":{"firstName":"F"}}').json["choiceAuthor"]
     assert said == {"firstName": "F", "lastName": "L"}
 
 
-def test_path_values_are_read_as_in_queries_and_named_in_errors():
+def test_path_values_are_read_as_in_queries_and_named_in_errors() -> None:
     read = ask(APP, "GET", "/v1/flags/TRUE/+5").json
     assert (read["boolValue"], read["int32Value"]) == (True, 5)
     assert ask(APP, "GET", "/v1/flags/no/5").json == error(3, "bool_value is neither true nor false: 'no'")
 
 
-def test_null_is_a_value_of_value_fields_alone():
+def test_null_is_a_value_of_value_fields_alone() -> None:
     assert ask(APP, "PUT", "/v1/value", b"null").json["value"] is None
     assert "value" not in ask(APP, "PUT", "/v1/value", b"").json
     assert ask(APP, "PUT", "/v1/nothing", b"null").json["nothing"] is None
@@ -246,20 +252,20 @@ def test_null_is_a_value_of_value_fields_alone():
     assert ask(APP, "POST", "/v1/echo", b'{"value":null,"nested":null}').json["value"] is None
 
 
-UNKNOWN = Any(type_url="type.googleapis.com/no.Such", value=b"\x08\x01")
+UNKNOWN = any_pb2.Any(type_url="type.googleapis.com/no.Such", value=b"\x08\x01")
 SHOWN = {"@type": "type.googleapis.com/no.Such", "value": "CAE="}
 
 
 class Opaque(LibraryServicer):
     """Answers with an Any that nobody here knows, at every depth."""
 
-    def Echo(self, request, context):
-        known = Any()
+    def Echo(self, request: Any, context: Any) -> Everything:
+        known = any_pb2.Any()
         known.Pack(Everything(any=UNKNOWN))
-        return Everything(nested=Everything(any=UNKNOWN), anys={"a": UNKNOWN, "b": known, "c": Any()})
+        return Everything(nested=Everything(any=UNKNOWN), anys={"a": UNKNOWN, "b": known, "c": any_pb2.Any()})
 
 
-def test_an_any_of_an_unknown_type_is_shown_with_its_type_and_base64():
+def test_an_any_of_an_unknown_type_is_shown_with_its_type_and_base64() -> None:
     answered = ask(library.app(Opaque), "GET", "/v1/echo")
     assert (answered.status, answered.json["nested"]["any"]) == (200, SHOWN)
     anys = answered.json["anys"]
@@ -268,36 +274,37 @@ def test_an_any_of_an_unknown_type_is_shown_with_its_type_and_base64():
     assert (known["@type"], known["any"]) == ("type.googleapis.com/library.v1.Everything", SHOWN)
 
 
-def test_an_any_of_an_unknown_type_is_read_back_from_an_answer():
+def test_an_any_of_an_unknown_type_is_read_back_from_an_answer() -> None:
     call = http_call(library.contract()["Echo"], Everything())
     answered = ask(library.app(Opaque), "GET", "/v1/echo")
     assert call.answer(200, answered.body) == Opaque().Echo(None, None)
     # A type that this side knows, and that side did not.
     other = b'{"any":{"@type":"type.googleapis.com/library.v1.Shelf","value":"CgFz"}}'
-    assert call.answer(200, other).any.value == Shelf(name="s").SerializeToString()
+    answer: Any = call.answer(200, other)
+    assert answer.any.value == Shelf(name="s").SerializeToString()
 
 
-def test_an_any_of_an_unknown_type_in_a_request_is_400():
+def test_an_any_of_an_unknown_type_in_a_request_is_400() -> None:
     body = json.dumps({"any": SHOWN}).encode()
     reason = "an Any holds the type type.googleapis.com/no.Such, which is not known here"
     answered = ask(APP, "POST", "/v1/echo", body)
     assert (answered.status, answered.json) == (400, error(3, reason))
 
 
-def test_an_unknown_type_within_an_error_detail_is_shown_too():
+def test_an_unknown_type_within_an_error_detail_is_shown_too() -> None:
     detail = Everything(any=UNKNOWN)
     shown = json.loads(error_response(StatusError(Code.ABORTED, "x", [detail])).body)["details"][0]
     assert shown["any"] == SHOWN
 
 
-def test_http_body_passes_raw_both_ways():
+def test_http_body_passes_raw_both_ways() -> None:
     got = ask(APP, "GET", "/v1/raw/a/b")
     assert (got.headers["content-type"], got.body) == ("text/plain", b"a/b")
     sent = ask(APP, "POST", "/v1/raw/a", b"{not json", {"content-type": "image/PNG; q=A"})
     assert sent.json == {"path": "a: image/PNG; q=A, 9 bytes"}
 
 
-def test_a_body_over_the_limit_is_413_before_it_is_read():
+def test_a_body_over_the_limit_is_413_before_it_is_read() -> None:
     small = library.app(max_body=10)
     announced = ask(small, "POST", "/v1/books", b"", {"content-length": "11"})
     assert (announced.status, announced.json["message"]) == (413, "the body is larger than 10 bytes")
@@ -319,25 +326,25 @@ def test_a_body_over_the_limit_is_413_before_it_is_read():
     ],
     ids=["gzip", "two members", "identity", "plain", "cut off", "deflate", "br"],
 )
-def test_a_body_may_be_gzip_and_nothing_else(encoding, body, status):
+def test_a_body_may_be_gzip_and_nothing_else(encoding: str, body: Any, status: int) -> None:
     assert ask(APP, "POST", "/v1/books", body, {"content-encoding": encoding}).status == status
 
 
 @pytest.mark.parametrize("timeout", ["0m", "0H", "x", "1", "123456789S", "-1S", "1.5S", ""])
-def test_a_deadline_that_is_over_is_504_and_a_wrong_one_400_without_a_call(timeout):
+def test_a_deadline_that_is_over_is_504_and_a_wrong_one_400_without_a_call(timeout: str) -> None:
     asked = []
 
     class Asked(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> None:
             asked.append(request)
 
     status = ask(library.app(Asked), "GET", "/v1/books/1", b"", {"grpc-timeout": timeout}).status
     assert (status, asked) == (504 if timeout.startswith("0") else 400, [])
 
 
-def test_a_call_in_hand_says_the_deadline():
+def test_a_call_in_hand_says_the_deadline() -> None:
     class Remaining(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> Book:
             return Book(title="some" if 0 < context.time_remaining() <= 60 else "none")
 
     token = current_call.set(Call("0" * 32, "0" * 16, deadline=time.monotonic() + 60))
@@ -348,11 +355,11 @@ def test_a_call_in_hand_says_the_deadline():
     assert answered.json["title"] == "some"
 
 
-def test_a_handler_that_outlives_the_deadline_is_504():
+def test_a_handler_that_outlives_the_deadline_is_504() -> None:
     release = threading.Event()
 
     class Slow(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> Book:
             release.wait(10)
             return Book()
 
@@ -365,16 +372,16 @@ def test_a_handler_that_outlives_the_deadline_is_504():
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])
-def test_every_code_has_its_http_status(code):
+def test_every_code_has_its_http_status(code: Any) -> None:
     class Failing(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> None:
             raise StatusError(code, "why")
 
     answered = ask(library.app(Failing), "GET", "/v1/books/1")
     assert (answered.status, answered.json["code"]) == (HTTP_STATUS[code], int(code))
 
 
-def test_retry_after_is_said_with_429_and_503():
+def test_retry_after_is_said_with_429_and_503() -> None:
     hint = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=2, nanos=1))
     headers = dict(error_response(StatusError(Code.UNAVAILABLE, "x", [hint])).headers)
     assert headers[b"retry-after"] == b"3"
@@ -382,7 +389,7 @@ def test_retry_after_is_said_with_429_and_503():
     assert b"retry-after" not in dict(error_response(StatusError(Code.INTERNAL, "x")).headers)
 
 
-def test_details_are_printed_with_their_types():
+def test_details_are_printed_with_their_types() -> None:
     details = [error_details_pb2.ErrorInfo(reason="R", domain="d"), duration_pb2.Duration(seconds=1)]
     assert error_response(StatusError(Code.ABORTED, 'a "q"\n% 😀', details)).body.decode() == (
         '{"code":10,"message":"a \\"q\\"\\n% 😀","details":['
@@ -391,9 +398,9 @@ def test_details_are_printed_with_their_types():
     )
 
 
-def test_only_allowed_headers_become_metadata_and_only_allowed_metadata_headers():
+def test_only_allowed_headers_become_metadata_and_only_allowed_metadata_headers() -> None:
     class Telling(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> Book:
             context.send_initial_metadata((("etag", '"1"'), ("x-secret", "s"), ("cache-control", "a\r\nb")))
             context.set_trailing_metadata((("server-timing", "db;dur=1"),))
             return Book(title=repr(sorted(context.invocation_metadata())))
@@ -418,16 +425,16 @@ def test_only_allowed_headers_become_metadata_and_only_allowed_metadata_headers(
 @pytest.mark.parametrize(
     "header", [("grpc-metadata-key-bin", "$"), ("authorization", "\xe9"), ("grpc-metadata-a!", "x")]
 )
-def test_a_header_that_metadata_cannot_carry_is_400(header):
+def test_a_header_that_metadata_cannot_carry_is_400(header: tuple[Any, ...]) -> None:
     assert ask(APP, "GET", "/v1/books/1", b"", dict([header])).status == 400
 
 
-def test_what_a_servicer_raises_by_itself_passes_through():
+def test_what_a_servicer_raises_by_itself_passes_through() -> None:
     class Broken(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> None:
             raise ZeroDivisionError
 
-        def ReadFile(self, request, context):
+        def ReadFile(self, request: Any, context: Any) -> None:
             return None
 
     with pytest.raises(ZeroDivisionError):
@@ -436,12 +443,12 @@ def test_what_a_servicer_raises_by_itself_passes_through():
         ask(library.app(Broken), "GET", "/v1/files/x")
 
 
-def test_a_method_nobody_wrote_is_501():
+def test_a_method_nobody_wrote_is_501() -> None:
     answered = ask(library.app(LibraryServicer), "GET", "/v1/books/1")
     assert (answered.status, answered.json) == (501, error(12, "Method not implemented!"))
 
 
-def test_the_paths_of_a_contract_can_be_asked_for():
+def test_the_paths_of_a_contract_can_be_asked_for() -> None:
     assert APP.matches({"raw_path": b"/v1/books/1", "path": "/v1/books/1"})
     assert not APP.matches({"raw_path": b"/v2", "path": "/v2"})
     assert not APP.matches({"raw_path": b"/docs", "path": "/docs"})

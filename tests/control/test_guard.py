@@ -120,7 +120,12 @@ def test_a_header_that_decides_and_is_sent_twice_is_refused(control: ControlServ
 
 
 def test_no_response_may_be_sniffed_framed_embedded_or_kept(control: ControlServer) -> None:
-    refused = [{"Authorization": None}, {"Host": "evil.com"}, {"Origin": "null"}, {"Content_Type": "text/plain"}]
+    refused: list[dict[str, str | None]] = [
+        {"Authorization": None},
+        {"Host": "evil.com"},
+        {"Origin": "null"},
+        {"Content_Type": "text/plain"},
+    ]
     for method in ("GET", "POST"):
         for path in ("/api/state", "/nowhere", "/api/services/none/stop"):
             for headers in ({}, *refused):

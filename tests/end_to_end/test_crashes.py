@@ -9,7 +9,8 @@ from signal import SIGABRT, SIGINT, SIGKILL, SIGSEGV, SIGTERM
 
 import pytest
 import requests
-from programs import Shell, Up, get
+
+from tests.support.programs import Shell, Up, get
 
 TOML = """
     [services.web]
@@ -70,7 +71,7 @@ def web(shell: Shell, isolation: str = "thread") -> Up:
 def end_by(mesh: Up, path: str) -> int:
     with pytest.raises(requests.ConnectionError):
         get(mesh.http("web") + path)
-    return mesh.end()
+    return int(mesh.end())
 
 
 def next_start(shell: Shell) -> list[str]:

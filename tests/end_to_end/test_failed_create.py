@@ -108,7 +108,7 @@ def test_the_error_does_not_tell_whether_a_create_was_executed(
         wire.fault = fault
         with pytest.raises(grpc.RpcError) as caught:
             stub.CreateUser(BOB, timeout=2 if fault == "answer lost" else 30)
-    error = StatusError(Code[caught.value.code().name], caught.value.details())
+    error = StatusError(Code[caught.value.code().name], caught.value.details() or "")
     assert error.code.name == code
     assert "failed to connect" not in error.message
     assert not may_ask_again(error, safe=False)
@@ -124,7 +124,7 @@ def test_a_refused_connection_says_that_nothing_was_executed(mesh: Mesh) -> None
             pytest.raises(grpc.RpcError) as caught,
         ):
             user_pb2_grpc.UserServiceStub(channel).CreateUser(BOB, timeout=30)
-    error = StatusError(Code[caught.value.code().name], caught.value.details())
+    error = StatusError(Code[caught.value.code().name], caught.value.details() or "")
     assert error.code is Code.UNAVAILABLE
     assert "failed to connect" in error.message
     assert may_ask_again(error, safe=False)

@@ -13,6 +13,7 @@ import requests
 from websockets.sync.client import connect
 
 from tests.end_to_end.foreign_topology import Foreign, about_alone, copy_to
+from tests.support.raw_calls import answers, unary
 
 SERVICES = ("users", "catalog", "events", "accounts", "stock", "worker", "vault")
 
@@ -29,7 +30,7 @@ def call(foreign: Foreign, method: str, field: bytes, value: str) -> bytes:
     request = field + bytes([len(value)]) + value.encode()
     service = "accounts" if "Accounts" in method else "stock"
     with foreign.channel(service) as channel:
-        return bytes(channel.unary_unary(method)(request, timeout=10))
+        return unary(channel, method)(request, timeout=10)
 
 
 def test_every_service_is_ready(foreign: Foreign) -> None:
@@ -213,7 +214,7 @@ def test_streamed_answers_come_through(foreign: Foreign) -> None:
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.text == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
     with foreign.channel("stock") as channel:
-        watched = list(channel.unary_stream("/shop.Stock/Watch")(b"\x0a\x01x", timeout=10))
+        watched = list(answers(channel, "/shop.Stock/Watch")(b"\x0a\x01x", timeout=10))
     assert watched == [b"\x0a\x02x0", b"\x0a\x02x1", b"\x0a\x02x2"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 
@@ -97,7 +98,7 @@ def test_a_child_ends_where_it_would_become_a_second_mesh(shell: Shell) -> None:
     for path, (status, line) in CHILDREN.items():
         answer = get(mesh.http("forking") + path)
         assert (path, answer.json()[1]) == (path, status)
-        assert mesh.wait_for(lambda line=line: said(mesh, line))
+        assert mesh.wait_for(partial(said, mesh, line))
     assert mesh.end(SIGTERM) == 143
     (named,) = said(mesh, "copies all services of this process")
     assert named.startswith(f"a fork at {shell.folder}/forking.py:31 copies ")

@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 
 from tests.support.editing import LIVE, plain
 from tests.support.programs import PATIENCE, Shell, Up, get
+from tests.support.raw_calls import unary
 
 TOML = """
 [mesh]
@@ -120,7 +121,7 @@ class Live:
     def says(self, service: str) -> str:
         if service in ("sync", "async"):
             with grpc.insecure_channel(self.mesh.grpc(service), [("grpc.enable_http_proxy", 0)]) as channel:
-                answer: bytes = channel.unary_unary("/Talk/Say")(b"", timeout=PATIENCE)
+                answer = unary(channel, "/Talk/Say")(b"", timeout=PATIENCE)
             return answer[2:].decode()
         return get(self.mesh.http(service)).text
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from signal import SIGTERM, SIGUSR1, SIGUSR2
 
 import pytest
-from programs import Shell, Up, get
+
+from tests.support.programs import Shell, Up, get
 
 TOML = """
     [services.sender]

@@ -8,7 +8,8 @@ import select
 from signal import SIGINT
 
 import pytest
-from programs import PATIENCE, Shell, get
+
+from tests.support.programs import PATIENCE, Shell, get
 
 TOML = """
     [services.first]

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_a_second_mesh_of_the_project_is_told_of_the_first(shell: Shell) -> None
 def test_of_many_that_start_at_the_same_instant_exactly_one_wins(shell: Shell) -> None:
     declared(shell, free_row(1))
     started = [shell.up() for _ in range(4)]
-    winners = [each for each in started if each.wait_for(lambda each=each: ended_or_ready(each)) == "ready"]
+    winners = [each for each in started if each.wait_for(partial(ended_or_ready, each)) == "ready"]
     assert len(winners) == 1
     losers = [each for each in started if each is not winners[0]]
     assert [each.end() for each in losers] == [1, 1, 1]

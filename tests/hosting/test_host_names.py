@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from mesh.topology.model import Address
+from tests.support.raw_calls import unary
 
 if TYPE_CHECKING:
     from mesh.service import ServiceContext
@@ -41,7 +42,7 @@ def one(neighbours: Neighbours) -> Iterator[ServiceContext]:
     http_server = ThreadingHTTPServer(("127.0.0.1", 0), Hello)
     threading.Thread(target=http_server.serve_forever, daemon=True).start()
     grpc_server = grpc.server(ThreadPoolExecutor(1))
-    handler = grpc.unary_unary_rpc_method_handler(
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
         lambda request, context: request + b" " + context._rpc_event.call_details.host
     )
     grpc_server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", {"Say": handler}),))
@@ -134,11 +135,12 @@ def test_async_clients_reach_it_on_every_loop(
 def test_grpc_reaches_it_and_keeps_the_authority(target: str, one: ServiceContext, neighbours: Neighbours) -> None:
     def call() -> bytes:
         with grpc.insecure_channel(target, [("grpc.max_receive_message_length", 1000)]) as channel:
-            return bytes(channel.unary_unary("/test.Echo/Say")(b"hello", timeout=30))
+            return bytes(unary(channel, "/test.Echo/Say")(b"hello", timeout=30))
 
     async def acall() -> bytes:
         async with grpc.aio.insecure_channel(target) as channel:
-            return bytes(await channel.unary_unary("/test.Echo/Say")(b"hello", timeout=30))
+            say: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/test.Echo/Say")
+            return await say(b"hello", timeout=30)
 
     assert neighbours.within(one, call) == b"hello user-service:50051"
     assert neighbours.within(one, asyncio.run, acall()) == b"hello user-service:50051"

@@ -126,6 +126,7 @@ def test_a_main_block_is_not_run_and_a_module_knows_its_file(write: Write, world
     module = world("one", root).load("app:self")
     assert type(module) is ModuleType
     assert module.__file__ == str(root / "app.py")
+    assert module.__spec__ is not None
     assert module.__spec__.origin == str(root / "app.py")
     assert linecache.getline(module.__file__, 1) == "import sys\n"
 

@@ -66,7 +66,7 @@ def test_two_hundred_generations_leave_nothing_behind(tmp_path: Path) -> None:
             current_service_var.reset(token)
             isolation.remove_service(service, generation)
             threads = set(threading.enumerate()) - others
-            sizes.append((len(sys.modules), len(sys.meta_path), len(logging._handlerList), len(threads)))
+            sizes.append((len(sys.modules), len(sys.meta_path), len(vars(logging)["_handlerList"]), len(threads)))
         assert sizes[10] == sizes[-1]
         assert all(not held for part in isolation._patches for held in _rooms(part))
 

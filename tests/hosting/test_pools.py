@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,16 @@ OLD = """
 Live = Callable[..., tuple[ServiceContext, ServiceCode]]
 
 
+def called(generation: ServiceCode, reference: str) -> Any:
+    """Return what the function at that reference returns."""
+    return generation.load(reference)()
+
+
+def pickled(thing: Any) -> Any:
+    """Return the copy that pickle makes."""
+    return pickle.loads(pickle.dumps(thing))
+
+
 @pytest.fixture
 def live(write: Write) -> Iterator[Live]:
     """`live("user", package=..., field=...)` is a service with a thing.proto of its own, generated and welcomed."""
@@ -134,46 +145,47 @@ def expected(field: str) -> dict[str, Any]:
 def test_services_whose_files_and_messages_clash_each_have_their_own(live: Live) -> None:
     """Timestamp, Struct and Any of each fit into its messages, whatever was imported first."""
     one, two = live("one", package="clash", field="first"), live("two", package="clash", field="second")
-    first, second = (within(c, lambda g=g: g.load("app:make")) for c, g in (one, two))
+    first, second = (within(c, partial(g.load, "app:make")) for c, g in (one, two))
     a, b = within(one[0], first), within(two[0], second)
     assert [field.name for field in a.DESCRIPTOR.fields][1] == "first"
     assert [field.name for field in b.DESCRIPTOR.fields][1] == "second"
     assert a.DESCRIPTOR.file.pool is not b.DESCRIPTOR.file.pool
     assert b.common.DESCRIPTOR.file.pool is b.DESCRIPTOR.file.pool
     for (context, generation), field in ((one, "first"), (two, "second")):
-        assert within(context, lambda g=generation: g.load("app:as_json")()) == expected(field)
+        assert within(context, partial(called, generation, "app:as_json")) == expected(field)
     assert json_format.MessageToDict(b, descriptor_pool=b.DESCRIPTOR.file.pool) == expected("second")
 
 
 def test_identical_copies_are_one(live: Live) -> None:
     one = live("same-one", package="same", field="x")
     two = live("same-two", package="same", field="x")
-    things = [within(c, lambda g=g: g.load("app:same_pb2.Thing")) for c, g in (one, two)]
+    things = [within(c, partial(g.load, "app:same_pb2.Thing")) for c, g in (one, two)]
     assert things[0] is things[1]
 
 
 def test_messages_of_an_own_pool_can_be_pickled(live: Live) -> None:
     for name, field in (("p-one", "first"), ("p-two", "second")):
         context, generation = live(name, package="pickled", field=field)
-        thing = within(context, lambda g=generation: g.load("app:make")())
-        assert within(context, lambda each=thing: pickle.loads(pickle.dumps(each))) == thing
+        thing = within(context, partial(called, generation, "app:make"))
+        assert within(context, partial(pickled, thing)) == thing
 
 
 def test_two_hundred_changes_of_a_proto_load_and_leave_nothing(write: Write) -> None:
     isolation = Isolation(lambda *line: None)
     registered = 0
+    symbols: Any = symbol_database.Default()
     with isolation:
         for number in range(1, 201):
             root = write("changing", {"app.py": "import changing_pb2\nThing = changing_pb2.Thing"})
             (root / "changing_pb2.py").write_text(_generated("changing.proto", f"field_{number}"))
             context = ServiceContext("changing", root)
             generation = isolation.add_service(context, {}, [root])
-            thing = within(context, lambda g=generation: g.load("app:Thing"))
+            thing = within(context, partial(generation.load, "app:Thing"))
             assert [field.name for field in thing.DESCRIPTOR.fields] == [f"field_{number}"]
             isolation.remove_service(context, generation)
             if number == 10:
-                registered = len(symbol_database.Default()._classes)
-    assert len(symbol_database.Default()._classes) == registered
+                registered = len(symbols._classes)
+    assert len(symbols._classes) == registered
     del thing, generation, context
     gc.collect()
 
@@ -184,7 +196,7 @@ def test_code_of_an_old_generator_has_its_own_pool_as_well(write: Write) -> None
             root = write(name, {"old_pb2.py": OLD.format(serialized=_serialized("old.proto", "Old", name))})
             context = ServiceContext(name, root)
             generation = isolation.add_service(context, {}, [root])
-            old = within(context, lambda g=generation: g.load("old_pb2:Old"))
+            old = within(context, partial(generation.load, "old_pb2:Old"))
             assert old(**{name: "x"}).SerializeToString() == b"\n\x01x"
             isolation.remove_service(context, generation)
 

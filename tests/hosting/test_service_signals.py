@@ -70,7 +70,8 @@ def test_a_signal_handler_is_kept_and_called_at_the_stop(
     neighbours: Neighbours, ours: dict[signal.Signals, Any]
 ) -> None:
     """In any thread, where signal.signal alone raises ValueError; with one line."""
-    one, calls = neighbours.add("one"), []
+    one = neighbours.add("one")
+    calls: list[Any] = []
 
     def configure() -> None:
         assert signal.signal(signal.SIGTERM, lambda *args: calls.append(args)) is signal.SIG_DFL
@@ -91,7 +92,8 @@ def test_a_signal_handler_is_kept_and_called_at_the_stop(
 
 
 def test_a_loops_signal_handler_as_well(neighbours: Neighbours) -> None:
-    one, calls = neighbours.add("one"), []
+    one = neighbours.add("one")
+    calls: list[Any] = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -114,7 +116,8 @@ def test_a_loops_signal_handler_as_well(neighbours: Neighbours) -> None:
 def test_a_signal_that_a_service_sends_itself_reaches_its_own_handler_in_the_thread_of_its_loop(
     way: str, neighbours: Neighbours
 ) -> None:
-    one, two, calls, handled = neighbours.add("one"), neighbours.add("two"), [], threading.Event()
+    one, two, handled = neighbours.add("one"), neighbours.add("two"), threading.Event()
+    calls: list[Any] = []
 
     def handler(number: int, frame: object) -> None:
         calls.append((number, threading.current_thread()))
@@ -140,7 +143,8 @@ def _thread_of(loop: asyncio.AbstractEventLoop) -> int:
 
 
 def test_in_the_thread_of_the_loop_the_handler_has_run_when_the_sender_goes_on(neighbours: Neighbours) -> None:
-    one, calls, done = neighbours.add("one"), [], threading.Event()
+    one, done = neighbours.add("one"), threading.Event()
+    calls: list[Any] = []
 
     def service() -> None:
         signal.signal(signal.SIGUSR2, lambda *args: calls.append(args))

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 
@@ -14,9 +15,9 @@ import pytest
 
 from mesh.observing.journal import Line
 from mesh.runtime.messages import ServiceCommand
-from mesh.runtime.supervisor import Options
+from mesh.runtime.options import Options
 from tests.support.processes import mesh_up
-from tests.support.programs import Shell
+from tests.support.programs import Shell, Up
 from tests.support.supervised import ECHO, PATIENCE, supervised, write
 
 HELD = """\
@@ -158,7 +159,8 @@ def test_nothing_stays_when_mesh_itself_is_killed(tmp_path: Path) -> None:
     }
     write(tmp_path, files)
     with mesh_up(tmp_path) as running:
-        line = next(filter(None, iter(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), None)))
+        held = tmp_path / "pid"
+        line = next(filter(None, iter(lambda: held.read_text() if held.exists() else "", None)))
         pids = [int(line), int((tmp_path / "apart").read_text())]
         running.process.kill()
         assert [ended(pid) for pid in pids] == [True, True]
@@ -179,6 +181,10 @@ def app(environ, start_response):
 """
 
 
+def lines_of(mesh: Up, service: str) -> list[str]:
+    return [each["text"] for each in mesh.events() if each["event"] == "line" and each["service"] == service]
+
+
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for a process that is not its child")
 def test_no_open_stream_and_no_thread_keeps_a_process_when_mesh_is_killed(shell: Shell) -> None:
     toml = '[services.{}]\nhttp = {{ port = 0, app = "app:app" }}\nisolation = "process"\n'
@@ -190,11 +196,7 @@ def test_no_open_stream_and_no_thread_keeps_a_process_when_mesh_is_killed(shell:
             host, _, port = mesh.http(name).removeprefix("http://").rpartition(":")
             caller = callers.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE))
             caller.sendall(f"GET /{name} HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
-            began = mesh.wait_for(
-                lambda name=name: [
-                    each["text"] for each in mesh.events() if each["event"] == "line" and each["service"] == name
-                ]
-            )
+            began = mesh.wait_for(partial(lines_of, mesh, name))
             pids.append(int(began[0].split()[1]))
         mesh.end(SIGKILL)
         assert [ended(pid) for pid in pids] == [True, True]
@@ -284,11 +286,15 @@ print("\\N{SNOWMAN}" * 16_384)
         assert said[-2:] == ["x" * 16_383 + "…", "\N{SNOWMAN}" * 16_384]
 
 
+def is_line_of(stream: str, entry: object) -> bool:
+    return isinstance(entry, Line) and entry.stream == stream
+
+
 def test_a_line_that_goes_past_the_streams_of_python_is_cut_too(tmp_path: Path) -> None:
     writing = 'import os\nfor number in (1, 2): os.write(number, b"x" * 100_000 + b"\\n")\n'
     with supervised(tmp_path, {**ISOLATED, "apart/app.py": writing + ECHO}) as project:
         for stream in ("stdout", "stderr"):
-            line = project.wait_for(lambda each, stream=stream: isinstance(each, Line) and each.stream == stream)
+            line = project.wait_for(partial(is_line_of, stream))
             assert line.text == "x" * 16_384
 
 

@@ -189,7 +189,12 @@ def test_the_exit_status_is_what_was_asked_for_unless_a_service_failed(made: Sta
     supervisor = made(service("one", app))
     supervisor.bind()
     settled = arrival(supervisor, lambda entry: isinstance(entry, Change) and entry.state == "running")
-    threading.Thread(target=lambda: settled.wait(10) and supervisor.post(Stop("test", 7))).start()
+
+    def stop_once_it_runs() -> None:
+        settled.wait(10)
+        supervisor.post(Stop("test", 7))
+
+    threading.Thread(target=stop_once_it_runs).start()
     assert supervisor.run() == status
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from supervised import ECHO, PATIENCE, Project, gate, supervised
 
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options
+from tests.support.supervised import ECHO, PATIENCE, Project, gate, supervised
 
 TOML = """\
     [services.web]
@@ -21,7 +21,7 @@ START = """\
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from supervised import gate
+from tests.support.supervised import gate
 
 """
 

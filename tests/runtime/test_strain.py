@@ -12,7 +12,7 @@ import requests
 
 from mesh.observing.journal import Line
 from mesh.runtime.messages import ServiceCommand, Stop
-from mesh.runtime.supervisor import Options
+from mesh.runtime.options import Options
 from tests.support.supervised import ECHO, PATIENCE, Project, gate, supervised
 
 TWO = """\
@@ -179,17 +179,20 @@ def test_many_services_that_block_at_import_keep_no_other_from_starting(tmp_path
 
 def test_a_start_asked_for_while_it_stops_follows_the_stop(tmp_path: Path) -> None:
     with supervised(tmp_path, two(ECHO)) as project:
-        for what in ("stop", "start"):
-            project.supervisor.post(ServiceCommand("troubled", what))
+        for command in (ServiceCommand("troubled", "stop"), ServiceCommand("troubled", "start")):
+            project.supervisor.post(command)
         project.change("troubled", "stopped")
         project.change("troubled", "ready", since=project.entries.index(project.change("troubled", "stopped")))
 
 
 def stop_and_start(project: Project, times: int) -> None:
     for _ in range(times):
-        for what, state in (("stop", "stopped"), ("start", "ready")):
+        for command, state in (
+            (ServiceCommand("troubled", "stop"), "stopped"),
+            (ServiceCommand("troubled", "start"), "ready"),
+        ):
             since = len(project.entries)
-            project.supervisor.post(ServiceCommand("troubled", what))
+            project.supervisor.post(command)
             project.change("troubled", state, since=since)
 
 

@@ -35,7 +35,7 @@ def ask(address: Address, path: str, message: bytes, *headers: tuple[str, str]) 
             link.sendall(connection.data_to_send())
             for event in connection.receive_data(link.recv(65536)):
                 if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
-                    found |= dict(event.headers)
+                    found |= {str(name): str(value) for name, value in event.headers}
                 elif isinstance(event, h2.events.DataReceived):
                     data += event.data
                 elif isinstance(event, h2.events.StreamEnded):

@@ -61,7 +61,8 @@ class Misbehaving(user_pb2_grpc.UserServiceServicer):
             26: self._raises_with_details,
             27: self._waits,
         }
-        return deeds.get(request.id, lambda context: user_pb2.User(id=request.id, name="well"))(context)
+        deed: Any = deeds.get(request.id, lambda context: user_pb2.User(id=request.id, name="well"))
+        return deed(context)
 
     def CreateUser(self, request: user_pb2.CreateUserRequest, context: Any) -> Any:
         raise StatusError(Code[request.name], request.email)
@@ -221,7 +222,7 @@ def failure(ask: Any) -> tuple[str, str]:
     """The code and the details that the call ends with."""
     with pytest.raises(grpc.RpcError) as caught:
         ask()
-    return caught.value.code().name, caught.value.details()
+    return caught.value.code().name, str(caught.value.details())
 
 
 def wait_until(true: Any, seconds: float = 5) -> None:

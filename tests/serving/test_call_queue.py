@@ -16,6 +16,7 @@ from mesh.pytest_plugin import Mesh
 from mesh.serving.grpc.call_queue import CallQueue
 from mesh.store.pb import user_pb2
 from tests.serving.misbehaving import GET, Misbehaving, failure, wait_until
+from tests.support.raw_calls import answers, unary
 
 WAITS, WELL = b"\x08\x1b", b"\x08\x64"
 
@@ -48,7 +49,7 @@ def two_workers(start: Callable[..., Mesh], servicer: Any, queue: int, seconds: 
 
 def occupied(mesh: Mesh, servicer: Misbehaving) -> list[Any]:
     """Calls that keep both threads busy."""
-    calls = [mesh.channel("user-service").unary_unary(GET).future(WAITS, timeout=60) for _ in range(2)]
+    calls = [unary(mesh.channel("user-service"), GET).future(WAITS, timeout=60) for _ in range(2)]
     assert all(servicer.hanging.acquire(timeout=30) for _ in calls)
     return calls
 
@@ -56,7 +57,7 @@ def occupied(mesh: Mesh, servicer: Misbehaving) -> list[Any]:
 def test_calls_wait_for_a_thread_that_comes_free_in_time(start: Callable[..., Mesh], servicer: Misbehaving) -> None:
     mesh = two_workers(start, servicer, 10, 60)
     busy = occupied(mesh, servicer)
-    waiting = [mesh.channel("user-service").unary_unary(GET).future(WELL, timeout=60) for _ in range(10)]
+    waiting = [unary(mesh.channel("user-service"), GET).future(WELL, timeout=60) for _ in range(10)]
     servicer.released.set()
     assert [call.result(60) for call in waiting] == [b"\x08d\x12\x04well"] * 10
     assert [call.result(60) for call in busy] == [WAITS] * 2
@@ -68,7 +69,7 @@ def test_a_call_that_finds_no_thread_or_no_place_is_refused(
 ) -> None:
     mesh = two_workers(start, servicer, queue, seconds)
     busy = occupied(mesh, servicer)
-    ask = mesh.channel("user-service").unary_unary(GET)
+    ask = unary(mesh.channel("user-service"), GET)
     text = f"all 2 threads are busy, {why}"
     assert failure(lambda: ask(WELL, timeout=60)) == ("RESOURCE_EXHAUSTED", text)
     answer = mesh.http("gateway").get("/api/grpc/users/100")
@@ -82,15 +83,16 @@ def test_a_call_that_finds_no_thread_or_no_place_is_refused(
 def test_a_stream_that_has_begun_is_not_refused_midway(start: Callable[..., Mesh]) -> None:
     mesh = two_workers(start, Mixed(), 0, 60)
     channel = mesh.channel("user-service")
-    stream = channel.unary_stream("/user.UserService/WatchUsers")(b"", timeout=60)
+    stream = answers(channel, "/user.UserService/WatchUsers")(b"", timeout=60)
     first = next(stream)
-    others = [channel.unary_unary(GET).future(WELL, timeout=60) for _ in range(300)]
+    others = [unary(channel, GET).future(WELL, timeout=60) for _ in range(300)]
     assert len([first, *stream]) == 3000
     assert {call.code().name for call in others} <= {"OK", "RESOURCE_EXHAUSTED"}
 
 
 def test_a_step_of_a_call_that_has_begun_takes_the_next_free_thread() -> None:
-    queue, gate, done = CallQueue(Grpc(0, workers=1, queue=1), ThreadPoolExecutor(1)), threading.Event(), []
+    queue, gate = CallQueue(Grpc(0, workers=1, queue=1), ThreadPoolExecutor(1)), threading.Event()
+    done: list[str] = []
     busy = queue.submit(gate.wait, 60)
     others = [queue.submit(done.append, "new call"), queue.begun.submit(done.append, "further step")]
     gate.set()
@@ -102,7 +104,7 @@ def test_a_step_of_a_call_that_has_begun_takes_the_next_free_thread() -> None:
 def test_calls_that_are_cancelled_give_their_threads_and_places_back(start: Callable[..., Mesh]) -> None:
     servicer = Mixed()
     mesh = two_workers(start, servicer, 2, 60)
-    ask = mesh.channel("user-service").unary_unary(GET)
+    ask = unary(mesh.channel("user-service"), GET)
     busy = occupied(mesh, servicer)
     waiting = [ask.future(WELL, timeout=60) for _ in range(2)]
     for call in (*busy, *waiting):
@@ -119,17 +121,18 @@ def test_health_and_reflection_are_answered_while_every_thread_is_busy(
     mesh = two_workers(start, servicer, 10, 60)
     occupied(mesh, servicer)
     channel = mesh.channel("user-service")
-    health = health_pb2_grpc.HealthStub(channel)
+    health: Any = health_pb2_grpc.HealthStub(channel)
     assert health.Check(health_pb2.HealthCheckRequest(), timeout=30).status == 1
     assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status == 1
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
-    (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]), timeout=30)
+    reflection: Any = reflection_pb2_grpc.ServerReflectionStub
+    (answer,) = reflection(channel).ServerReflectionInfo(iter([asked]), timeout=30)
     assert "user.UserService" in [each.name for each in answer.list_services_response.service]
 
 
 def test_five_hundred_calls_at_once_are_all_answered(start: Callable[..., Mesh]) -> None:
     mesh = start(Service("user-service", grpc=Grpc(0, (Misbehaving,), services=("user.UserService",))))
-    ask = mesh.channel("user-service").unary_unary(GET)
+    ask = unary(mesh.channel("user-service"), GET)
     calls = [ask.future(WELL, timeout=60) for _ in range(500)]
     assert {call.result(60) for call in calls} == {b"\x08d\x12\x04well"}
 

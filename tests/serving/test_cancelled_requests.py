@@ -20,7 +20,7 @@ begun = threading.Semaphore(0)
 ended: queue.SimpleQueue[str] = queue.SimpleQueue()
 
 
-class Plain(UserServiceServicer):  # type: ignore[misc]  # generated without types
+class Plain(UserServiceServicer):
     def ImportUsers(self, requests: Iterator[CreateUserRequest], context: Any) -> Iterator[User]:
         outcome = "left"
         try:
@@ -32,7 +32,7 @@ class Plain(UserServiceServicer):  # type: ignore[misc]  # generated without typ
             ended.put(outcome)
 
 
-class Coroutines(UserServiceServicer):  # type: ignore[misc]  # generated without types
+class Coroutines(UserServiceServicer):
     async def ImportUsers(self, requests: AsyncIterator[CreateUserRequest], context: Any) -> AsyncIterator[User]:
         outcome = "left"
         try:
@@ -44,7 +44,7 @@ class Coroutines(UserServiceServicer):  # type: ignore[misc]  # generated withou
             ended.put(outcome)
 
 
-class Reading(UserServiceServicer):  # type: ignore[misc]  # generated without types
+class Reading(UserServiceServicer):
     async def ImportUsers(self, requests: Any, context: Any) -> None:
         outcome = "left"
         try:

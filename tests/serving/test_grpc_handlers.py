@@ -19,6 +19,7 @@ from mesh.serving.grpc.calls import ActiveCalls
 from mesh.serving.grpc.dispatcher import MethodDispatcher
 from mesh.serving.grpc.handlers import Layered
 from tests.serving.misbehaving import GET, LONG, Misbehaving, failure, wait_until
+from tests.support.raw_calls import metadata_of, unary
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")
@@ -26,7 +27,7 @@ TRACEPARENT = ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")
 
 def raw(mesh: Mesh, path: str, request: bytes = b"", **options: Any) -> Any:
     """Calls with bytes; the answer's bytes, or grpc.RpcError."""
-    return mesh.channel("user-service").unary_unary(path)(request, **{"timeout": 10, **options})
+    return unary(mesh.channel("user-service"), path)(request, **{"timeout": 10, **options})
 
 
 @pytest.mark.parametrize(("deed", "error"), [
@@ -106,8 +107,8 @@ def test_a_text_over_the_limit_of_metadata_is_cut_and_no_other_status(bad: Mesh,
 def test_details_stay_beside_a_text_that_was_cut_and_beside_metadata_of_the_handlers(bad: Mesh) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         bad.stub("user-service").GetUser(id=26)
-    assert (caught.value.code(), caught.value.details()[-7:]) == (grpc.StatusCode.NOT_FOUND, "% ü ...")
-    trailing = dict(caught.value.trailing_metadata())
+    assert (caught.value.code(), str(caught.value.details())[-7:]) == (grpc.StatusCode.NOT_FOUND, "% ü ...")
+    trailing = metadata_of(caught.value)
     assert trailing["x-tried"] == "2"
     (detail,) = details_of_metadata(trailing.items())
     assert detail == error_details_pb2.ErrorInfo(reason="GONE", domain="d" * 100)
@@ -161,7 +162,7 @@ def test_metadata_too_large_for_grpc_is_the_callers_mistake(bad: Mesh) -> None:
 
 
 def test_a_client_that_cancels_frees_its_slot_and_the_handler_learns_it(bad: Mesh, servicer: Misbehaving) -> None:
-    call = bad.channel("user-service").unary_unary(GET).future(b"\x08\x05")
+    call = unary(bad.channel("user-service"), GET).future(b"\x08\x05")
     assert servicer.hanging.acquire(timeout=30)
     assert len(bad.supervisor.journal.in_flight) == 1
     call.cancel()
@@ -212,7 +213,7 @@ def test_no_handler_runs_for_a_caller_whose_deadline_has_passed() -> None:
     assert [each.status for each in service.journal.entries() if isinstance(each, Span)] == ["DEADLINE_EXCEEDED"]
 
 
-class Details:
+class Details(grpc.HandlerCallDetails):
     method = GET
     invocation_metadata = ()
 
@@ -222,7 +223,7 @@ def test_a_call_looked_up_before_a_swap_begins_on_the_code_that_serves_by_then()
     before, after = ServiceContext("user-service", Path()), ServiceContext("user-service", Path())
     dispatcher = MethodDispatcher()
     dispatcher.serve(collect_handlers([old]), before, Layered)
-    looked_up = dispatcher.service(Details())
+    looked_up: Any = dispatcher.service(Details())
     dispatcher.serve(collect_handlers([new]), after, Layered)
     with pytest.raises(LookupError, match="the deadline had passed before the handler ran"):
         looked_up.unary_unary(b"\x08\x64", Expired())

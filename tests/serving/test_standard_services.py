@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from mesh.pytest_plugin import Mesh
 from tests.serving.misbehaving import GET, Misbehaving, failure
+from tests.support.raw_calls import unary
 
 
 def test_health_says_serving_of_the_whole_and_of_each_service(mesh: Mesh) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    stub = health_pb2_grpc.HealthStub(mesh.channel("product-service"))
+    stub: Any = health_pb2_grpc.HealthStub(mesh.channel("product-service"))
     for service in ("", "product.ProductService"):
         assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10).status == 1
     unknown = health_pb2.HealthCheckRequest(service="no.Such")
@@ -23,19 +25,21 @@ def test_health_lists_every_service_if_the_installed_protocol_has_list(mesh: Mes
 
     channel = mesh.channel("product-service")
     if hasattr(health_pb2_grpc.HealthServicer, "List"):
-        listed = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest(), timeout=10)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        listed = stub.List(vars(health_pb2)["HealthListRequest"](), timeout=10)
         assert sorted(listed.statuses) == ["", "product.ProductService"]
     else:
-        call = channel.unary_unary("/grpc.health.v1.Health/List")
+        call = unary(channel, "/grpc.health.v1.Health/List")
         assert failure(lambda: call(b"", timeout=10))[0] == "UNIMPLEMENTED"
 
 
 def test_health_says_not_serving_to_those_who_watch_while_calls_are_let_end(bad: Mesh, servicer: Misbehaving) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    watch = health_pb2_grpc.HealthStub(bad.channel("user-service")).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+    stub: Any = health_pb2_grpc.HealthStub(bad.channel("user-service"))
+    watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=10)
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-    hanging = bad.channel("user-service").unary_unary(GET).future(b"\x08\x05")
+    hanging = unary(bad.channel("user-service"), GET).future(b"\x08\x05")
     assert servicer.hanging.acquire(timeout=30)
     stopping = threading.Thread(target=bad.supervisor.stop)
     stopping.start()

@@ -18,6 +18,7 @@ from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options
 from mesh.topology.selection import renumber
 from tests.serving.misbehaving import DESCRIPTORS, GET, Misbehaving, wait_until
+from tests.support.raw_calls import unary
 
 STOPPED = "the service stopped before it answered"
 
@@ -48,7 +49,7 @@ def test_a_call_that_a_stop_cuts_is_unavailable_to_every_caller(
 
     def over_grpc() -> tuple[Any, Any]:
         with pytest.raises(grpc.RpcError) as caught:
-            mesh.channel("user-service").unary_unary(GET)(b"\x08\x1b", timeout=60)
+            unary(mesh.channel("user-service"), GET)(b"\x08\x1b", timeout=60)
         return caught.value.code(), caught.value.details()
 
     def over_http(service: str, path: str) -> tuple[Any, Any]:

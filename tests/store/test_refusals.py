@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -222,7 +224,7 @@ def test_an_id_in_the_path_is_400_when_it_is_none_and_404_when_it_is_nobodys(
 def test_a_grpc_client_is_refused_as_an_http_client_is(mesh: Mesh) -> None:
     import grpc
 
-    cases = [
+    cases: list[tuple[Callable[[], Any], str]] = [
         (lambda: mesh.stub("user-service").CreateUser(email="n@x"), "name is required"),
         (lambda: mesh.stub("user-service").CreateUser(name="N", email="n"), "email: 'n' has no @"),
         (lambda: mesh.stub("product-service").CreateProduct(name="N"), "price is required"),

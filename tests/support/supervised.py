@@ -13,7 +13,8 @@ import requests
 
 from mesh.observing.journal import Change, Entry, Line
 from mesh.runtime.messages import Stop
-from mesh.runtime.supervisor import Options, Supervisor
+from mesh.runtime.options import Options
+from mesh.runtime.supervisor import Supervisor
 from mesh.topology.declaration.reading import read
 from mesh.topology.selection import renumber
 

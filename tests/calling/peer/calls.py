@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 from calls_pb2 import Item
@@ -19,6 +19,7 @@ from google.rpc import error_details_pb2
 from mesh import Address, Code, ServiceContext, StatusError
 from mesh.context import Call, current_call
 from mesh.service import current_service_var
+from mesh.topology.model import Kind
 
 T = TypeVar("T")
 
@@ -90,7 +91,7 @@ class Caller:
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The outcome of `work`, run in the service's own loop."""
-        loop: Any = self.context.connections._loop  # type: ignore[union-attr]  # it has some
+        loop: Any = cast(Any, self.context.connections)._loop
         return self.plain(lambda: asyncio.run_coroutine_threadsafe(work(), loop)).result(60)
 
     def run_elsewhere(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -123,8 +124,8 @@ class Caller:
     def finding(self, **addresses: str | None) -> Caller:
         """The same, with `calls` found elsewhere: `finding(grpc="host:port")`; None for not at all."""
         known = dict(self.context.directory.addresses)
-        for kind, address in addresses.items():
-            known.pop(("calls", kind), None)  # type: ignore[call-overload]  # grpc or http
+        for kind, address in cast("dict[Kind, str | None]", addresses).items():
+            known.pop(("calls", kind), None)
             if address is not None:
-                known["calls", kind] = Address.parse(address)  # type: ignore[index]  # grpc or http
+                known["calls", kind] = Address.parse(address)
         return Caller(replace(self.context, directory=replace(self.context.directory, addresses=known)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from calls_pb2 import Item
@@ -155,7 +155,7 @@ def test_a_request_is_a_message_a_dict_or_fields(run: Any) -> None:
     (lambda: peer.Watch.with_reply(id=1), "calls.Calls.Watch answers with a stream, which has its metadata itself"),
     (lambda: peer.sync.Get(id=1), "calls: .sync.Get() would hold up the event loop that runs here; await Get()"),
     (lambda: Peer("cals").Get(id=1), "there is no service 'cals'; did you mean 'calls'? there are caller, calls"),
-    (lambda: Peer(dict).Get(id=1), "Peer takes the name of a service or a generated stub class"),
+    (lambda: Peer(cast(Any, dict)).Get(id=1), "Peer takes the name of a service or a generated stub class"),
     (lambda: Peer("calls", at="localhost:1"), "Peer('calls') names its service; service= and at= go with"),
 ])  # fmt: skip
 def test_a_mistake_is_named_before_anything_is_asked(caller: Caller, servicer: Calls, call: Any, said: str) -> None:

@@ -38,7 +38,7 @@ def test_a_reply_has_initial_and_trailing_metadata(caller: Caller, without: str,
     """HTTP has one kind of headers: they come as initial metadata."""
     asked = caller.finding(**{without: None})
     reply = asked.run(lambda: peer.Get.with_reply(id=4))
-    assert reply.message.id == 4
+    assert reply.message == Item(id=4)
     assert dict(reply.initial_metadata)["etag"] == "first"
     assert dict(reply.trailing_metadata) == trailing
     assert dict(reply.metadata)["expires"] == "last"

@@ -1,9 +1,13 @@
 """The same calls on a servicer in this process and over a channel to a real server."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import contextvars
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -13,6 +17,7 @@ from library_pb2 import Book, GetBookRequest, WatchRequest
 from library_pb2_grpc import LibraryServicer, add_LibraryServicer_to_server
 
 from mesh.contract import ChannelBackend, ServicerBackend, Transcoder, collect_handlers, rest_app
+from mesh.contract.backends.backend import Backend
 from mesh.errors import Code, StatusError, UsageError
 from tests.contract import library
 from tests.contract.asking import ask, ask_async
@@ -22,7 +27,7 @@ here = contextvars.ContextVar("here", default="nowhere")
 
 
 class Detailed(LibraryServicer):
-    def GetBook(self, request, context):
+    def GetBook(self, request: Any, context: Any) -> None:
         status = status_pb2.Status(code=9, message="not now")
         status.details.add().Pack(error_details_pb2.ErrorInfo(reason="CLOSED"))
         context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
@@ -34,7 +39,7 @@ class Detailed(LibraryServicer):
 
 
 @contextlib.asynccontextmanager
-async def over_a_channel(servicer):
+async def over_a_channel(servicer: Any) -> AsyncIterator[Any]:
     server = grpc.aio.server()
     add_LibraryServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -45,41 +50,41 @@ async def over_a_channel(servicer):
 
 
 @contextlib.asynccontextmanager
-async def in_process(servicer):
+async def in_process(servicer: Any) -> AsyncIterator[Any]:
     yield ServicerBackend(collect_handlers([servicer]).by_path)
 
 
 WAYS = pytest.mark.parametrize("way", [in_process, over_a_channel])
 
 
-def with_backend(way, servicer, use):
-    async def run():
+def with_backend(way: Any, servicer: Any, use: Any) -> Any:
+    async def run() -> Any:
         async with way(servicer) as backend:
             return await use(backend)
 
     return asyncio.run(run())
 
 
-async def collect(answers):
+async def collect(answers: Any) -> Any:
     return [answer async for answer in answers]
 
 
-async def each(*messages):
+async def each(*messages: Any) -> AsyncIterator[Any]:
     for message in messages:
         yield message
 
 
 @WAYS
-def test_a_unary_call_is_answered(way):
-    async def use(backend):
+def test_a_unary_call_is_answered(way: Any) -> None:
+    async def use(backend: Backend) -> Any:
         return await backend.unary(CONTRACT["GetBook"], GetBookRequest(id=3), (), 5.0)
 
     assert with_backend(way, library.Plain(), use).message == Book(id=3, title="Emma")
 
 
 @WAYS
-def test_an_error_keeps_its_code_its_words_and_its_details(way):
-    async def use(backend):
+def test_an_error_keeps_its_code_its_words_and_its_details(way: Any) -> None:
+    async def use(backend: Backend) -> Any:
         with pytest.raises(StatusError) as refused:
             await backend.unary(CONTRACT["GetBook"], GetBookRequest(id=3), (), None)
         return refused.value
@@ -90,8 +95,8 @@ def test_an_error_keeps_its_code_its_words_and_its_details(way):
 
 
 @WAYS
-def test_streams_go_both_ways(way):
-    async def use(backend):
+def test_streams_go_both_ways(way: Any) -> None:
+    async def use(backend: Backend) -> tuple[Any, ...]:
         watched = await collect(backend.stream(CONTRACT["WatchBooks"], each(WatchRequest(count=2)), (), None))
         imported = await collect(backend.stream(CONTRACT["ImportBooks"], each(Book(title="ab"), Book()), (), None))
         counted = await collect(backend.stream(CONTRACT["CountBooks"], each(Book(), Book()), (), None))
@@ -101,12 +106,12 @@ def test_streams_go_both_ways(way):
 
 
 @WAYS
-def test_a_wrong_request_within_a_stream_is_the_streams_error(way):
-    async def wrong():
+def test_a_wrong_request_within_a_stream_is_the_streams_error(way: Any) -> None:
+    async def wrong() -> AsyncIterator[Any]:
         yield Book()
         raise StatusError(Code.INVALID_ARGUMENT, "line 2 is wrong")
 
-    async def use(backend):
+    async def use(backend: Backend) -> None:
         with pytest.raises(StatusError, match="line 2 is wrong"):
             await collect(backend.stream(CONTRACT["CountBooks"], wrong(), (), None))
 
@@ -114,12 +119,12 @@ def test_a_wrong_request_within_a_stream_is_the_streams_error(way):
 
 
 @WAYS
-def test_a_call_past_its_deadline_is_deadline_exceeded(way):
+def test_a_call_past_its_deadline_is_deadline_exceeded(way: Any) -> None:
     class Stuck(LibraryServicer):
-        async def GetBook(self, request, context):
+        async def GetBook(self, request: Any, context: Any) -> None:
             await asyncio.Event().wait()
 
-    async def use(backend):
+    async def use(backend: Backend) -> Any:
         with pytest.raises(StatusError) as refused:
             await backend.unary(CONTRACT["GetBook"], GetBookRequest(), (), 0.05)
         return refused.value.code
@@ -127,8 +132,8 @@ def test_a_call_past_its_deadline_is_deadline_exceeded(way):
     assert with_backend(way, Stuck(), use) is Code.DEADLINE_EXCEEDED
 
 
-def test_the_transcoder_answers_the_same_over_a_channel():
-    async def use(backend):
+def test_the_transcoder_answers_the_same_over_a_channel() -> None:
+    async def use(backend: Backend) -> tuple[Any, ...]:
         app = Transcoder(CONTRACT, backend)
         missing = await ask_async(app, "GET", "/v1/books/99")
         watched = await ask_async(app, "GET", "/v1/books:watch?count=1")
@@ -143,8 +148,8 @@ def test_the_transcoder_answers_the_same_over_a_channel():
     )
 
 
-def test_a_closed_port_is_unavailable():
-    async def use():
+def test_a_closed_port_is_unavailable() -> None:
+    async def use() -> Any:
         async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
             return await ask_async(Transcoder(CONTRACT, ChannelBackend(lambda: channel)), "GET", "/v1/books/1")
 
@@ -152,28 +157,29 @@ def test_a_closed_port_is_unavailable():
     assert (answered.status, answered.headers["retry-after"]) == (503, "1")
 
 
-def test_the_servicer_sees_the_context_of_the_caller():
+def test_the_servicer_sees_the_context_of_the_caller() -> None:
     class Seeing(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> Book:
             return Book(title=f"{here.get()} {context.peer()} {context.time_remaining()} {context.is_active()}")
 
-        def WatchBooks(self, request, context):
+        def WatchBooks(self, request: Any, context: Any) -> Iterator[Any]:
             yield Book(title=here.get())
 
-    async def use(backend):
+    async def use(backend: Backend) -> tuple[Any, ...]:
         here.set("inside")
         reply = await backend.unary(CONTRACT["GetBook"], GetBookRequest(), (), None)
         watched = await collect(backend.stream(CONTRACT["WatchBooks"], each(WatchRequest()), (), None))
-        return reply.message.title, watched[0].title
+        book: Any = reply.message
+        return book.title, watched[0].title
 
     assert with_backend(in_process, Seeing(), use) == ("inside inproc None True", "inside")
 
 
-def test_plain_functions_run_in_the_executor_given():
+def test_plain_functions_run_in_the_executor_given() -> None:
     import threading
 
     class Named(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> Book:
             return Book(title=threading.current_thread().name)
 
     with ThreadPoolExecutor(1, thread_name_prefix="worker") as executor:
@@ -183,13 +189,14 @@ def test_plain_functions_run_in_the_executor_given():
 
 
 @pytest.mark.parametrize("code", [SystemExit(3), KeyboardInterrupt()])
-def test_what_would_end_the_loop_comes_out_as_an_exception(code):
+def test_what_would_end_the_loop_comes_out_as_an_exception(code: Any) -> None:
     class Leaving(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> None:
             raise code
 
-        async def WatchBooks(self, request, context):
-            raise code
+        async def WatchBooks(self, request: Any, context: Any) -> AsyncIterator[Any]:
+            if request is not None:
+                raise code
             yield
 
     for target in ("/v1/books/1", "/v1/books:watch"):
@@ -197,9 +204,9 @@ def test_what_would_end_the_loop_comes_out_as_an_exception(code):
             ask(library.app(Leaving), "GET", target)
 
 
-def test_a_code_set_without_an_exception_is_the_answer():
+def test_a_code_set_without_an_exception_is_the_answer() -> None:
     class Setting(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> Book:
             context.set_code(grpc.StatusCode.ALREADY_EXISTS)
             context.set_details("twice")
             return Book()
@@ -208,9 +215,9 @@ def test_a_code_set_without_an_exception_is_the_answer():
     assert (answered.status, answered.json["message"]) == (409, "twice")
 
 
-def test_an_abort_that_was_caught_counts_all_the_same():
+def test_an_abort_that_was_caught_counts_all_the_same() -> None:
     class Catching(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> Book:
             with contextlib.suppress(Exception):
                 context.abort(grpc.StatusCode.ABORTED, "no")
             return Book()
@@ -218,11 +225,11 @@ def test_an_abort_that_was_caught_counts_all_the_same():
     assert ask(library.app(Catching), "GET", "/v1/books/1").json["message"] == "no"
 
 
-def test_servicers_may_be_classes_objects_or_functions_and_generated_long_ago():
-    def add(server):
+def test_servicers_may_be_classes_objects_or_functions_and_generated_long_ago() -> None:
+    def add(server: Any) -> None:
         add_LibraryServicer_to_server(library.Plain(), server)
 
-    def add_as_of_old(server):
+    def add_as_of_old(server: Any) -> None:
         handlers = collect_handlers([library.Plain]).by_path
         named = {path.rsplit("/", 1)[1]: handler for path, handler in handlers.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("library.v1.Library", named),))
@@ -235,7 +242,7 @@ def test_servicers_may_be_classes_objects_or_functions_and_generated_long_ago():
         collect_handlers([asyncio.Event()])
 
 
-def test_a_contract_knows_its_methods_by_name_and_which_may_be_asked_twice():
+def test_a_contract_knows_its_methods_by_name_and_which_may_be_asked_twice() -> None:
     method = CONTRACT["library.v1.Library.GetBook"]
     assert (method.name, method.service, [str(b) for b in method.bindings]) == (
         "GetBook",
@@ -251,9 +258,9 @@ def test_a_contract_knows_its_methods_by_name_and_which_may_be_asked_twice():
     assert "Nothing" not in CONTRACT
 
 
-def test_rest_app_hides_what_a_servicer_raised(caplog):
+def test_rest_app_hides_what_a_servicer_raised(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(LibraryServicer):
-        def GetBook(self, request, context):
+        def GetBook(self, request: Any, context: Any) -> None:
             raise ZeroDivisionError("secret")
 
     answered = ask(rest_app(Broken), "GET", "/v1/books/1")
@@ -261,10 +268,10 @@ def test_rest_app_hides_what_a_servicer_raised(caplog):
     assert "ZeroDivisionError: secret" in caplog.text
 
 
-def test_rest_app_wants_servicers_or_a_channel():
+def test_rest_app_wants_servicers_or_a_channel() -> None:
     with pytest.raises(UsageError, match="takes servicers, or a channel"):
         rest_app()
     with pytest.raises(UsageError, match=r"no service no\.Such is known"):
-        rest_app(channel=lambda: None, services=["no.Such"])
+        rest_app(channel=lambda: grpc.aio.insecure_channel("localhost:1"), services=["no.Such"])
     channel_app = rest_app(channel=lambda: grpc.aio.insecure_channel("127.0.0.1:1"), services=["library.v1.Library"])
     assert ask(channel_app, "GET", "/v1/books/1").status == 503

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import contextlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from mesh.contract import parse_json
 from mesh.errors import Code, StatusError
 
 
-def refusal(body, **options):
+def refusal(body: Any, **options: Any) -> Any:
     with pytest.raises(StatusError) as refused:
         parse_json(body, **options)
     assert refused.value.code is Code.INVALID_ARGUMENT
@@ -38,7 +41,7 @@ def refusal(body, **options):
         (b"1" * 5000, "holds a number of too many digits"),
     ],
 )
-def test_what_is_no_json_is_refused_with_its_place(body, reason):
+def test_what_is_no_json_is_refused_with_its_place(body: Any, reason: str) -> None:
     message = refusal(body)
     if "trailing comma" in reason:  # Python before 3.13 words it differently
         assert message.startswith("the body is not JSON: ")
@@ -49,37 +52,37 @@ def test_what_is_no_json_is_refused_with_its_place(body, reason):
 @pytest.mark.parametrize(
     "body", [b"{}", b" [1, 2.5e3, null] ", b'"\\ud83d\\ude00"', b'"\\\\ud800"', b'"\\u0000"', b"1e-999", b"1e300"]
 )
-def test_what_is_json_is_read_as_the_standard_library_reads_it(body):
+def test_what_is_json_is_read_as_the_standard_library_reads_it(body: bytes) -> None:
     assert parse_json(body) == json.loads(body)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
 @pytest.mark.parametrize("depth", [101, 1_000, 100_000])
-def test_deep_nesting_is_refused(opening, depth):
+def test_deep_nesting_is_refused(opening: bytes, depth: int) -> None:
     assert refusal(opening * depth) == "the body is nested deeper than 100 levels"
 
 
-def test_a_hundred_levels_are_fine_and_brackets_in_strings_are_none():
+def test_a_hundred_levels_are_fine_and_brackets_in_strings_are_none() -> None:
     assert parse_json(b"[" * 100 + b"]" * 100)
     assert parse_json(json.dumps(['[{"\\' * 500] * 3).encode())
 
 
-def test_many_shallow_objects_are_not_taken_for_deep_ones():
+def test_many_shallow_objects_are_not_taken_for_deep_ones() -> None:
     assert len(parse_json(b"[" + b"[{}]," * 10_000 + b"0]")) == 10_001
 
 
-def test_an_unterminated_string_of_quotes_is_refused():
+def test_an_unterminated_string_of_quotes_is_refused() -> None:
     refusal(b"[" * 101 + b'"' + b'\\"' * 200_000)
 
 
-def test_a_body_over_the_limit_is_413():
+def test_a_body_over_the_limit_is_413() -> None:
     with pytest.raises(StatusError) as refused:
         parse_json(b"[1, 2]", limit=5)
     assert (refused.value.http_status, refused.value.message) == (413, "the body is larger than 5 bytes")
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='[]{}",:\\ud8a1-.eNaIn\n', max_size=60).map(str.encode))
-def test_any_bytes_are_read_or_refused(body):
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     value = None
     with contextlib.suppress(StatusError):
         value = parse_json(body)

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from google.protobuf.json_format import MessageToDict
 from library_pb2 import Everything
@@ -6,7 +10,7 @@ from mesh.contract.protojson.query import Query
 from mesh.contract.protojson.scalars import Mismatch
 
 
-def read(query, bound=(), reject_unknown=True):
+def read(query: str, bound: Any = (), reject_unknown: Any = True) -> dict[str, Any]:
     message = Everything()
     Query(Everything.DESCRIPTOR, bound, reject_unknown).read(query, message)
     return MessageToDict(message)
@@ -51,7 +55,7 @@ def read(query, bound=(), reject_unknown=True):
         ("choice_author.first_name=A&choice_author.last_name=B", {"choiceAuthor": {"firstName": "A", "lastName": "B"}}),
     ],
 )
-def test_parameters_become_fields(query, expected):
+def test_parameters_become_fields(query: Any, expected: Any) -> None:
     assert read(query) == expected
 
 
@@ -95,13 +99,13 @@ def test_parameters_become_fields(query, expected):
         ("nested." * 200 + "int32_value=1", None),
     ],
 )
-def test_a_wrong_parameter_is_refused_by_name(query, reason):
+def test_a_wrong_parameter_is_refused_by_name(query: str, reason: str | None) -> None:
     with pytest.raises(Mismatch) as refused:
         read(query)
     assert reason is None or str(refused.value) == reason
 
 
-def test_what_the_path_or_the_body_binds_is_not_the_querys():
+def test_what_the_path_or_the_body_binds_is_not_the_querys() -> None:
     bound = [("nested", "int32_value"), ("string_value",)]
     for query in ("string_value=x", "nested.int32Value=1"):
         with pytest.raises(Mismatch, match="the path or the body binds it"):
@@ -110,5 +114,5 @@ def test_what_the_path_or_the_body_binds_is_not_the_querys():
     assert read("string_value=x&maybe=1", bound, reject_unknown=False) == {"maybe": 1}
 
 
-def test_unknown_names_can_be_passed_over():
+def test_unknown_names_can_be_passed_over() -> None:
     assert read("utm=1&int32_value=2", reject_unknown=False) == {"int32Value": 2}

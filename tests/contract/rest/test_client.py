@@ -1,6 +1,10 @@
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import ParseDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +30,7 @@ ENDPOINTS = [Endpoint(method, binding) for method in CONTRACT for binding in met
 ROUTER = Router((e.binding.http_method, e.binding.template, e) for e in ENDPOINTS)
 
 
-def said(name, request):
+def said(name: str, request: Any) -> tuple[Any, ...]:
     call = http_call(CONTRACT[name], request)
     return call.http_method, call.target, call.body
 
@@ -47,11 +51,11 @@ def said(name, request):
         ("Upload", UploadRequest(path="a"), ("POST", "/v1/raw/a", b"")),
     ],
 )  # fmt: skip
-def test_a_message_becomes_a_request(name, request_, expected):
+def test_a_message_becomes_a_request(name: str, request_: Any, expected: tuple[Any, ...]) -> None:
     assert said(name, request_) == expected
 
 
-def test_a_message_no_rule_can_say_is_refused():
+def test_a_message_no_rule_can_say_is_refused() -> None:
     with pytest.raises(StatusError, match="has no HTTP rule that can say this request") as refused:
         http_call(CONTRACT["ReadFile"], File(path="a/../b"))
     assert refused.value.code is Code.UNIMPLEMENTED
@@ -59,11 +63,11 @@ def test_a_message_no_rule_can_say_is_refused():
         http_call(CONTRACT["Unmapped"], CONTRACT["Unmapped"].request_class())
 
 
-def test_a_prefix_stands_before_the_path():
+def test_a_prefix_stands_before_the_path() -> None:
     assert http_call(CONTRACT["GetBook"], GetBookRequest(id=5), "/api").target == "/api/v1/books/5"
 
 
-def test_an_answer_becomes_the_message_or_the_error():
+def test_an_answer_becomes_the_message_or_the_error() -> None:
     call = http_call(CONTRACT["GetBook"], GetBookRequest(id=5))
     assert call.answer(200, b'{"id":5,"newField":1}') == Book(id=5)
     with pytest.raises(StatusError) as refused:
@@ -72,7 +76,7 @@ def test_an_answer_becomes_the_message_or_the_error():
     titles = http_call(CONTRACT["ListTitles"], CONTRACT["ListTitles"].request_class())
     assert titles.answer(200, b'["Emma"]') == Titles(titles=["Emma"])
     raw = http_call(CONTRACT["Download"], File(path="a")).answer(200, b"\x00", "image/png")
-    assert (raw.content_type, raw.data) == ("image/png", b"\x00")
+    assert raw == HttpBody(content_type="image/png", data=b"\x00")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_an_answer_becomes_the_message_or_the_error():
         (418, b'{"code":99,"message":""}', Code.FAILED_PRECONDITION),
     ],
 )
-def test_an_answer_that_is_neither_counts_by_its_status(status, body, code):
+def test_an_answer_that_is_neither_counts_by_its_status(status: int, body: bytes, code: Code) -> None:
     with pytest.raises(StatusError) as refused:
         http_call(CONTRACT["GetBook"], GetBookRequest(id=5)).answer(status, body)
     assert refused.value.code is code
@@ -130,7 +134,7 @@ EVERYTHING = st.fixed_dictionaries({}, optional=PLAIN).flatmap(
 
 @settings(deadline=None)
 @given(EVERYTHING, st.integers(0, 4))
-def test_what_was_filled_is_read_back_as_the_same_message(content, which):
+def test_what_was_filled_is_read_back_as_the_same_message(content: Any, which: Any) -> None:
     request = ParseDict(content, Everything())
     method = CONTRACT["Echo"]
     binding = method.bindings[which]

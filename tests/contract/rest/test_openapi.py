@@ -1,7 +1,10 @@
+from __future__ import annotations
+
 import base64
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 from mesh.contract import merge_documents
 from mesh.contract.protoc import describe_protos
@@ -13,13 +16,13 @@ DESCRIPTORS = describe_protos(Path(__file__).parents[1])
 APP = library.app(descriptors=DESCRIPTORS)
 
 
-def document(app=APP, target="/openapi.json", **more):
+def document(app: Any = APP, target: str = "/openapi.json", **more: Any) -> Any:
     answered = ask(app, "GET", target, **more)
     assert (answered.status, answered.headers["content-type"]) == (200, "application/json")
     return answered.json
 
 
-def test_comments_are_read_by_full_name():
+def test_comments_are_read_by_full_name() -> None:
     comments = comments_of(DESCRIPTORS)
     assert comments["library.v1.Library"] == "What can be borrowed."
     assert comments["library.v1.Library.GetBook"] == "Returns a book.\n\nBy its id, or by its ISBN."
@@ -28,7 +31,7 @@ def test_comments_are_read_by_full_name():
     assert comments_of(b"") == {}
 
 
-def test_an_operation_is_the_rule_with_its_comment():
+def test_an_operation_is_the_rule_with_its_comment() -> None:
     get = document()["paths"]["/v1/books/{id}"]["get"]
     assert get == {
         "operationId": "library.v1.Library.GetBook",
@@ -57,7 +60,7 @@ def test_an_operation_is_the_rule_with_its_comment():
     }
 
 
-def test_every_rule_openapi_has_words_for_is_there():
+def test_every_rule_openapi_has_words_for_is_there() -> None:
     said = {f"{verb.upper()} {path}" for path, item in document()["paths"].items() for verb in item}
     assert said == {
         "GET /v1/books/{id}",
@@ -91,7 +94,7 @@ def test_every_rule_openapi_has_words_for_is_there():
     }
 
 
-def test_a_create_is_documented_with_its_location_and_a_stream_with_its_lines():
+def test_a_create_is_documented_with_its_location_and_a_stream_with_its_lines() -> None:
     paths = document()["paths"]
     assert list(paths["/v1/books"]["post"]["responses"]) == ["201", "default"]
     assert "Location" in paths["/v1/books"]["post"]["responses"]["201"]["headers"]
@@ -113,7 +116,7 @@ LOAN = {
 }
 
 
-def test_field_behavior_says_what_is_required_and_who_writes_it():
+def test_field_behavior_says_what_is_required_and_who_writes_it() -> None:
     described = document()
     assert described["components"]["schemas"]["library.v1.Loan"] == LOAN
     parameters = described["paths"]["/v1/notes"]["get"]["parameters"]
@@ -125,7 +128,7 @@ def test_field_behavior_says_what_is_required_and_who_writes_it():
     }
 
 
-def test_path_parameters_have_plain_names_and_are_not_asked_for_in_the_body():
+def test_path_parameters_have_plain_names_and_are_not_asked_for_in_the_body() -> None:
     operation = document()["paths"]["/v1/{reader_id}/loans/{reader_id_}"]["post"]
     assert [(each["name"], each["in"]) for each in operation["parameters"]] == [
         ("reader_id", "path"),
@@ -136,7 +139,7 @@ def test_path_parameters_have_plain_names_and_are_not_asked_for_in_the_body():
     assert body["properties"]["pin"] == {"type": "string", "writeOnly": True}
 
 
-def test_a_create_links_to_the_get_of_what_it_made():
+def test_a_create_links_to_the_get_of_what_it_made() -> None:
     paths = document()["paths"]
     assert paths["/v1/books"]["post"]["responses"]["201"]["links"] == {
         "GetBook": {"operationId": "library.v1.Library.GetBook", "parameters": {"id": "$response.body#/id"}}
@@ -150,7 +153,7 @@ def test_a_create_links_to_the_get_of_what_it_made():
     assert "links" not in paths["/v1/shelves"]["post"]["responses"]["201"]
 
 
-def test_what_may_be_null_is_described_as_such():
+def test_what_may_be_null_is_described_as_such() -> None:
     described = document()
     note = described["paths"]["/v1/notes"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert note == {"anyOf": [{"type": "string"}, {"type": "null"}]}
@@ -162,7 +165,7 @@ def test_what_may_be_null_is_described_as_such():
     assert query["value"] == query["struct"] == {"type": "string", "contentMediaType": "application/json"}
 
 
-def test_a_stream_is_described_as_lines():
+def test_a_stream_is_described_as_lines() -> None:
     operation = document()["paths"]["/v1/books:import"]["post"]
     book = {"$ref": "#/components/schemas/library.v1.Book"}
     body = operation["requestBody"]["content"]["application/x-ndjson"]["schema"]
@@ -171,7 +174,7 @@ def test_a_stream_is_described_as_lines():
     assert line["oneOf"][0] == {"type": "object", "properties": {"result": book}, "required": ["result"]}
 
 
-def test_documents_are_merged_under_their_servers_and_keep_their_meaning():
+def test_documents_are_merged_under_their_servers_and_keep_their_meaning() -> None:
     library_document = document()
     other = {
         "openapi": "3.1.0",
@@ -200,7 +203,7 @@ def test_documents_are_merged_under_their_servers_and_keep_their_meaning():
     assert (schemas["library.v1.Book_other"], schemas["Own"]) == ({"type": "string"}, {"type": "null"})
 
 
-def test_a_message_is_a_closed_schema_unless_unknown_fields_are_ignored():
+def test_a_message_is_a_closed_schema_unless_unknown_fields_are_ignored() -> None:
     assert document()["components"]["schemas"]["library.v1.Author"] == {
         "type": "object",
         "properties": {"firstName": {"type": "string"}, "lastName": {"type": "string"}},
@@ -210,14 +213,14 @@ def test_a_message_is_a_closed_schema_unless_unknown_fields_are_ignored():
     assert "additionalProperties" not in lenient
 
 
-def test_the_document_stands_below_the_mount():
+def test_the_document_stands_below_the_mount() -> None:
     mounted = library.app(prefix="/api")
     assert document(mounted, "/root/api/openapi.json", root_path="/root")["servers"] == [{"url": "/root/api"}]
     assert ask(mounted, "GET", "/openapi.json").status == 404
     assert document()["servers"] == [{"url": "/"}]
 
 
-def test_the_page_runs_its_own_script_and_nothing_else():
+def test_the_page_runs_its_own_script_and_nothing_else() -> None:
     page = ask(APP, "GET", "/docs")
     text = page.body.decode()
     policy = page.headers["content-security-policy"]
@@ -230,7 +233,7 @@ def test_the_page_runs_its_own_script_and_nothing_else():
     assert not re.search(r"https?://|\son\w+=|\sstyle=", text)
 
 
-def test_the_pages_are_only_read():
+def test_the_pages_are_only_read() -> None:
     assert ask(APP, "HEAD", "/docs").body == b""
     assert ask(APP, "OPTIONS", "/docs").headers["allow"] == "GET, HEAD, OPTIONS"
     assert ask(APP, "POST", "/openapi.json").status == 405

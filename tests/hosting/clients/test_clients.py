@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from supervised import Project, supervised
 
 from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
+from tests.support.supervised import Project, supervised
 
 DECLARED = """\
 [mesh]

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from supervised import ECHO, supervised
 
 from mesh.runtime.messages import ServiceCommand
+from tests.support.supervised import ECHO, supervised
 
 #: Prints a line, and goes on; Python keeps back what it writes to a pipe.
 WORKER = "import sys, time\nprint('at work in', sys.prefix)\ntime.sleep(1000)\n"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import watchfiles._rust_notify
@@ -122,7 +123,7 @@ def test_a_folder_that_is_declared_later_is_watched_from_then_on(
 def test_where_notifications_are_used_up_files_are_looked_at_in_turn_and_that_is_said_once(
     watch: Callable[[], Watching], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    real = watchfiles._rust_notify.RustNotify
+    real: Any = watchfiles._rust_notify.RustNotify
 
     def exhausted(paths: list[str], debug: bool, polling: bool, *rest: object) -> object:
         if not polling:

@@ -57,7 +57,7 @@ class SyncCases:
     def failure(self, ask: Any) -> tuple[str, str]:
         with pytest.raises(grpc.RpcError) as caught:
             ask()
-        return caught.value.code().name, caught.value.details()
+        return caught.value.code().name, str(caught.value.details())
 
     def empty_unary(self) -> None:
         assert self.stub.EmptyCall(pb.Empty(), timeout=30) == pb.Empty()
@@ -144,7 +144,7 @@ class AioCases:
     async def failure(self, call: Any) -> tuple[str, str]:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
-        return caught.value.code().name, caught.value.details() or ""
+        return caught.value.code().name, str(caught.value.details()) or ""
 
     async def empty_unary(self) -> None:
         assert await self.stub.EmptyCall(pb.Empty(), timeout=30) == pb.Empty()

@@ -15,6 +15,7 @@ from mesh.observing.journal import Line
 from mesh.observing.span import Span
 from mesh.pytest_plugin import Mesh
 from tests.serving.misbehaving import wait_until
+from tests.support.raw_calls import metadata_of
 
 
 def fail(context: Any) -> Any:
@@ -101,7 +102,7 @@ def test_the_code_the_details_and_the_metadata_that_were_set_end_the_call(
         with pytest.raises(grpc.RpcError) as caught:
             call()
         assert (caught.value.code().name, caught.value.details()) == ("FAILED_PRECONDITION", "set by hand")
-        assert dict(caught.value.trailing_metadata())["x-tried"] == "2"
+        assert metadata_of(caught.value)["x-tried"] == "2"
     wait_until(lambda: len([e for e in mesh.supervisor.journal.entries() if isinstance(e, Span)]) == len(calls))
     entries = mesh.supervisor.journal.entries()
     spans = [(each.name, each.status) for each in entries if isinstance(each, Span)]

@@ -81,7 +81,8 @@ class StopSignals:
 
         self._supervisor = supervisor
         for number in HEARD:
-            signal.signal(number, lambda number, frame: None)
+            if signal.getsignal(number) is signal.SIG_DFL:  # Else a profiler, say, that runs mesh wants it.
+                signal.signal(number, lambda number, frame: None)
 
     def _hear(self, reading: int) -> None:
         while heard := os.read(reading, 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -134,6 +135,9 @@ class Forks(Patch):
         self._unblock()
         release_sockets(self.ports)
         service.journal.reset_after_fork()
+        if faulthandler.is_enabled():
+            with contextlib.suppress(OSError):  # stderr may be closed.
+                faulthandler.enable(2)  # Where mesh notes its own crashes, one of the child would pass for that.
         if self._parent is not None:
             _thread.start_new_thread(_end_with, (self._parent,))
         # A library that forks ends its child itself; so does multiprocessing.

@@ -49,6 +49,11 @@ WEB = """
                 await asyncio.to_thread(segfault)
             case "/segfault-in-loop":
                 segfault()
+            case "/segfault-in-child":
+                child = os.fork()
+                if child == 0:
+                    segfault()
+                os.waitpid(child, 0)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"here"})
 """
@@ -108,7 +113,10 @@ def test_a_crash_in_c_code_is_shown_and_told_by_the_next_start_with_the_service(
 
 
 def test_a_mesh_that_was_killed_is_told_as_such(shell: Shell) -> None:
+    """Also where a child of a service has crashed before."""
     mesh = web(shell)
+    assert get(mesh.http("web") + "/segfault-in-child").text == "here"
+    mesh.line("Fatal Python error: Segmentation fault")
     assert mesh.end(SIGKILL) == -SIGKILL
     assert next_start(shell) == [
         f"mesh: the last mesh of this project (pid {mesh.pid}) was killed (kill -9, out of memory, or the machine went "

@@ -1,9 +1,9 @@
 """Your whole topology, one process, real sockets.
 
-What a service says to mesh: `Peer` and `proxy` call other services, `current_service` tells a service where it runs and
-`current_call` for whom, `state` is a dict that outlives its reloads, `StatusError` and `Code` are the answers that are
-no answers, `parse_json` and `exception_handlers` help hand-written HTTP. What a project says: `Topology`, `Service`,
-`Http`, `Grpc`; and what a program does that runs one: `Supervisor`.
+For services: `Peer` and `proxy` call other services, `current_service` tells a service where it runs and
+`current_call` for whom, `state` is a dict that survives reloads, `StatusError` and `Code` are errors that become
+gRPC or HTTP statuses, `parse_json` and `exception_handlers` help hand-written HTTP. For projects: `Topology`,
+`Service`, `Http`, `Grpc`; and for a program that runs one: `Supervisor`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [
     "state",
 ]
 
-#: Where each stands. Imported when asked for: `mesh --help` and a pytest run without the fixture need none of them.
+#: The module of each name. Imported on first use: `mesh --help` and pytest without the fixture need none of them.
 _FROM = {
     "mesh.calling.peer": ("OutgoingCall", "Peer", "Retry", "SyncPeer"),
     "mesh.calling.proxy": ("proxy",),

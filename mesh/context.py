@@ -1,6 +1,6 @@
-"""The call in hand, and its way into and out of HTTP headers and gRPC metadata.
+"""The current call, and how HTTP headers and gRPC metadata carry it.
 
-Headers and metadata share their names, all of them lower-case: `traceparent` (W3C Trace Context), `idempotency-key`,
+Headers and metadata share their names, all in lower case: `traceparent` (W3C Trace Context), `idempotency-key`,
 and on HTTP `grpc-timeout` (gRPC over HTTP/2 writes its own).
 """
 
@@ -19,14 +19,14 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _MOST_UNITS = 99_999_999
 _LARGEST_TIMEOUT = _MOST_UNITS * 3600.0
-#: Ten years, which a longer deadline counts as: gRPC and event loops cannot count the ten thousand years that fit into
-#: its header.
+#: Ten years, the limit for any deadline: neither gRPC nor event loops can count the ten thousand years that fit into
+#: the header.
 LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 
 
 @dataclass(slots=True)
 class Timing:
-    """One answered call out of the call in hand: whom it asked, over which way, for how many milliseconds."""
+    """One answered call made for the current call: to whom, over which transport, for how many milliseconds."""
 
     service: str
     way: str
@@ -40,8 +40,8 @@ class Timing:
 class Call:
     """The call that the running code answers.
 
-    deadline: on the clock of `time.monotonic()`, in seconds; None where the caller set none.
-    timings: the calls made on its behalf so far, for the Server-Timing header.
+    deadline: on the clock of `time.monotonic()`, in seconds; None if the caller set none.
+    timings: the calls made for it so far, for the Server-Timing header.
     received: the headers (as bytes) or the metadata that it came with, names in lower case.
     """
 
@@ -55,11 +55,11 @@ class Call:
 
     @property
     def request_id(self) -> str:
-        """What an error shown to the caller and the log have in common."""
+        """Return the id that an error shown to the caller shares with the log."""
         return self.trace_id[:16]
 
     def remaining(self) -> float | None:
-        """Seconds left, never negative; None without a deadline."""
+        """Return the seconds left, never negative; None without a deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
@@ -67,10 +67,10 @@ current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
 
 
 def call_from(carrier: Mapping[str, str], remaining: float | None = None) -> Call:
-    """The call that arrives with these headers or metadata; a broken traceparent starts a new trace.
+    """Return the call that arrives with these headers or metadata; an invalid traceparent starts a new trace.
 
-    remaining: seconds until the deadline where the transport knows it, else a `grpc-timeout` header is read. More than
-    any timeout can say stand for no deadline.
+    remaining: seconds until the deadline if the transport knows it, else a `grpc-timeout` header is read. More than
+    any timeout can express means no deadline.
     """
     if remaining is None and (text := carrier.get("grpc-timeout")):
         remaining = timeout_seconds(text)
@@ -89,7 +89,7 @@ def trace_and_span(traceparent: str) -> tuple[str, str] | None:
 
 
 def headers_of(call: Call | None) -> dict[str, str]:
-    """What a call made on behalf of `call` carries."""
+    """Return the headers of a call made for `call`."""
     trace_id, span_id = (call.trace_id, call.span_id) if call else (os.urandom(16).hex(), os.urandom(8).hex())
     return {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
@@ -103,7 +103,7 @@ def timeout_seconds(text: str) -> float:
 
 
 def timeout_text(seconds: float) -> str:
-    """Write a grpc-timeout in the smallest unit from milliseconds up that has room for it, rounded up."""
+    """Return a grpc-timeout in the smallest unit from milliseconds up that can express it, rounded up."""
     for unit in "mSMH":
         number = math.ceil(max(0.0, seconds) / _UNITS[unit])
         if number <= _MOST_UNITS:

@@ -1,6 +1,6 @@
-"""The descriptors that this process may have open: sockets, pipes and files.
+"""The file descriptors that this process may open: sockets, pipes and files.
 
-A new descriptor gets the lowest number that is free: from the number of a new socket follows how many are in use.
+A new descriptor gets the lowest free number, so the number of a new socket shows how many are in use.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import sys
 
 from mesh.errors import Code, MeshError, StatusError
 
-#: What mesh raises the limit to at most: some programs close every descriptor up to their limit when they start.
+#: The highest limit that mesh sets: some programs close every descriptor up to their limit when they start.
 MAX_LIMIT = 65_536
-#: Descriptors of a service at rest, with its loop and its servers; and of a new gRPC channel, if it is the first.
+#: Descriptors of an idle service, with its loop and its servers; and of a first gRPC channel.
 PER_SERVICE, PER_CHANNEL = 10, 8
 
 
@@ -21,7 +21,7 @@ def raise_limit() -> None:
     """Raise the soft limit to the hard one, for this process and its children."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_LIMIT if hard == resource.RLIM_INFINITY else min(hard, MAX_LIMIT)
-    # macOS takes no more than OPEN_MAX, whatever the hard limit says.
+    # macOS accepts at most OPEN_MAX, whatever the hard limit says.
     for value in (wanted, 10_240) if sys.platform == "darwin" else (wanted,):
         if soft != resource.RLIM_INFINITY and value > soft:
             try:
@@ -38,7 +38,7 @@ def limit() -> int:
 
 
 def reserve() -> int:
-    """Return how many of them are kept from callers: for calls between services, and for files."""
+    """Return how many of them are reserved for calls between services and for files."""
     return min(limit() // 6, 2048)
 
 
@@ -55,7 +55,7 @@ def check(services: int, listeners: int) -> None:
 
 
 def check_free(count: int) -> None:
-    """Raise StatusError if so many descriptors cannot be had now: gRPC ends the process where it gets none."""
+    """Raise StatusError if so many descriptors are not available now: gRPC ends the process if it gets none."""
     taken: list[int] = []
     try:
         while len(taken) < count:

@@ -1,4 +1,4 @@
-"""The error tree, and the one table between gRPC codes and HTTP statuses."""
+"""The exception classes, and the table between gRPC codes and HTTP statuses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
-#: The HTTP status of each code, as google/rpc/code.proto gives it.
+#: The HTTP status of each code, as given in google/rpc/code.proto.
 HTTP_STATUS: dict[Code, int] = {
     Code.OK: 200,
     Code.CANCELLED: 499,
@@ -53,7 +53,7 @@ HTTP_STATUS: dict[Code, int] = {
     Code.UNAUTHENTICATED: 401,
 }
 
-#: The code of an HTTP answer that carries no google.rpc.Status; of several codes with one status, the least specific.
+#: The code of an HTTP answer without a google.rpc.Status; of several codes with one status, the least specific.
 CODE_OF_STATUS: dict[int, Code] = {
     400: Code.INVALID_ARGUMENT,
     401: Code.UNAUTHENTICATED,
@@ -77,7 +77,7 @@ CODE_OF_STATUS: dict[int, Code] = {
 
 
 def code_of_status(status: int) -> Code:
-    """The code that an HTTP status stands for; a status the table does not hold counts by its class."""
+    """Return the code for an HTTP status; one that is not in the table counts by its class."""
     if status in CODE_OF_STATUS:
         return CODE_OF_STATUS[status]
     if status < 400:
@@ -86,13 +86,13 @@ def code_of_status(status: int) -> Code:
 
 
 class MeshError(Exception):
-    """Anything mesh raises on purpose; its text is a sentence for the person at the terminal."""
+    """Any error that mesh raises on purpose; its text is a sentence for the person at the terminal."""
 
     exit_status = 1
 
 
 class UsageError(MeshError):
-    """The user's mistake: a name, a value or a file that does not fit."""
+    """The user's mistake: an invalid name, value or file."""
 
     exit_status = 2
 
@@ -100,9 +100,9 @@ class UsageError(MeshError):
 class StatusError(MeshError):
     """A call that ended with a code other than OK, on either side of it.
 
-    A handler raises it to answer with that code; a caller meets it when the other side did. `details` are protobuf
+    A handler raises it to answer with that code; a caller gets it when the other side did. `details` are protobuf
     messages, carried as google.rpc.Status carries them. `http_status` differs from the table's only where HTTP is more
-    exact than the code (405, 413, 415). `metadata` is the trailing metadata with which the other side ended the call.
+    precise than the code (405, 413, 415). `metadata` is the trailing metadata with which the other side ended the call.
     """
 
     def __init__(

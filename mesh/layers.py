@@ -1,9 +1,9 @@
-"""The one order of layers around every call that comes in.
+"""The order of layers around every incoming call.
 
-From the outside in: the service and the call in hand are set (so that everything below knows whose code runs, its trace
+From the outside in: the current service and call are set (so that everything below knows whose code runs, its trace
 and its deadline), the call is counted among those in flight (so that a stop or a reload can wait for it and name it),
 its end is recorded, and then the handler runs.
-Recording is outside the handler's errors, so that a call is recorded with what its caller was told.
+Recording surrounds error handling, so that a call is recorded with what its caller was told.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mesh.observing.span import Span
 from mesh.service import ServiceContext, current_service_var
 from mesh.topology.model import Kind
 
-#: What a caller is told whose call was cut at the end of the grace period.
+#: The caller's error if its call is cut at the end of the grace period.
 STOPPED = "the service stopped before it answered"
 
 
@@ -61,16 +61,16 @@ def inbound(service: ServiceContext, protocol: Kind, method: str, call: Call, ta
 
 
 def in_time(call: Call) -> None:
-    """Raises DEADLINE_EXCEEDED where the caller has stopped waiting, so that no handler runs for nobody."""
+    """Raise DEADLINE_EXCEEDED if the caller no longer waits, so that no handler runs in vain."""
     if call.remaining() == 0:
         raise StatusError(Code.DEADLINE_EXCEEDED, "the deadline had passed before the handler ran")
 
 
 def status_of(error: BaseException, service: ServiceContext, call: Call) -> StatusError:
-    """Return what the caller is told of an exception that left a handler.
+    """Return the status for an exception that left a handler.
 
-    A StatusError is the handler's answer. Anything else, SystemExit among it, is a bug of the handler's: the caller
-    learns a request id and no more, the traceback is written under the service's name with the same id.
+    A StatusError is the handler's answer. Anything else, SystemExit included, is a bug of the handler: the caller
+    gets only a request id; the traceback is written under the service's name with the same id.
     """
     if not isinstance(error, StatusError):
         _log_failure(error, service, call)
@@ -89,5 +89,5 @@ def _log_failure(error: BaseException, service: ServiceContext, call: Call) -> N
 
 
 def bug_in(service: ServiceContext, call: Call) -> StatusError:
-    """What a caller learns of a bug: where its traceback is to be looked for."""
+    """Return the status of a bug: it names where to find the traceback."""
     return StatusError(Code.INTERNAL, f"internal error in {service.name} (request {call.request_id})")

@@ -1,4 +1,4 @@
-"""The pytest fixture: the topology in this process, on free ports, with its databases in memory."""
+"""The pytest fixture: the topology in this process, on free ports, with databases in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Mesh:
     """A running topology, as a test sees it.
 
-    supervisor: the same that `mesh up` runs.
+    supervisor: the same as `mesh up` runs.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
@@ -28,28 +28,28 @@ class Mesh:
         self._channels: dict[str, grpc.Channel] = {}
 
     def address(self, listener: str) -> Address:
-        """Where `user-service.grpc` or `user-service.http` is reached; UsageError for any other name."""
+        """Return the address of `user-service.grpc` or `user-service.http`; raises UsageError for any other name."""
         from mesh.errors import UsageError
 
         service, _, kind = listener.rpartition(".")
         if kind not in ("http", "grpc"):
-            raise UsageError(f"{listener!r} is no listener; write service.http or service.grpc")
+            raise UsageError(f"{listener!r} is not a listener; write service.http or service.grpc")
         return self.supervisor.directory.address(service, "http" if kind == "http" else "grpc")
 
     def http(self, service: str) -> requests.Session:
-        """A session whose requests start at the service: `mesh.http("gateway").get("/api/users")`."""
+        """Return a session whose URLs are relative to the service: `mesh.http("gateway").get("/api/users")`."""
         if service not in self._sessions:
             self._sessions[service] = _session(f"http://{self.address(f'{service}.http')}")
         return self._sessions[service]
 
     def stub(self, service: str) -> Any:
-        """The methods of the service's contract as attributes, called as those of a generated stub."""
+        """Return the methods of the service's contract as attributes, called as those of a generated stub."""
         from mesh.calling.stub import Stub
 
         return Stub(self.channel(service), self.supervisor.contract(service))
 
     def channel(self, service: str) -> grpc.Channel:
-        """A channel to the service's gRPC listener."""
+        """Return a channel to the service's gRPC listener."""
         import grpc
 
         if service not in self._channels:
@@ -58,11 +58,11 @@ class Mesh:
         return self._channels[service]
 
     def reset(self) -> None:
-        """Puts the content of every service back to what it was at the start."""
+        """Restore the content that every service had at the start."""
         self.supervisor.reset()
 
     def close(self) -> None:
-        """Closes what was opened towards the services, and stops them."""
+        """Close the channels and sessions to the services, and stop them."""
         for session in self._sessions.values():
             session.close()
         for channel in self._channels.values():
@@ -72,7 +72,7 @@ class Mesh:
 
 @pytest.fixture(scope="session")
 def mesh_topology(request: pytest.FixtureRequest) -> Topology:
-    """What the `mesh` fixture runs: the project's declaration, else the store. Override it to run something else."""
+    """Return the topology that `mesh` runs: the project's, else the store. Override it to run something else."""
     from mesh.store.topology import store
     from mesh.topology.loading import load
 
@@ -81,7 +81,7 @@ def mesh_topology(request: pytest.FixtureRequest) -> Topology:
 
 @pytest.fixture(scope="session")
 def mesh_except() -> Sequence[str]:
-    """Names of services and listeners that the `mesh` fixture leaves out, as `mesh up --except` does."""
+    """Return names of services and listeners that the `mesh` fixture leaves out, as `mesh up --except` does."""
     return ()
 
 
@@ -104,7 +104,7 @@ def _running_mesh(mesh_topology: Topology, mesh_except: Sequence[str]) -> Iterat
 
 @pytest.fixture
 def mesh(_running_mesh: Mesh) -> Mesh:
-    """The running topology, its content as it was at the start."""
+    """Provide the running topology, its content as it was at the start."""
     _running_mesh.reset()
     return _running_mesh
 
@@ -117,5 +117,5 @@ def _session(base: str) -> requests.Session:
             return super().request(method, urljoin(base, str(url)), *args, **options)
 
     session = Session()
-    session.trust_env = False  # A proxy of the environment is not meant for this machine.
+    session.trust_env = False  # A proxy in the environment does not apply to this machine.
     return session

@@ -44,5 +44,5 @@ class Reference:
 
 #: What a reference looks like, for error messages.
 EXPECTED = '"module:attribute", "module:function()" or "path/to/file.py:attribute"'
-#: The same form as a JSON Schema's pattern, which knows no named groups.
+#: The same form as a JSON Schema's pattern, which has no named groups.
 JSON_PATTERN = rf"^\s*(?:{re.sub(r'[?]P<[a-z]+>', '?:', _FORM.pattern)})\s*$"

@@ -1,4 +1,4 @@
-"""What a service can know of where it runs, and the variable that says which service is running."""
+"""A service's view of its surroundings, and the variable that holds the current service."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from mesh.topology.directory import Directory
 class ServiceContext:
     """One running service, as its own code sees it.
 
-    directory: where the other services are found.
-    data: the folder for the service's databases; None when they are to live in memory.
-    journal: where what happens to it is recorded.
-    connections: the channels and HTTP connections its calls go over; they outlive reloads.
-    exchanges: where its last safe request is kept; None where none is.
-    state: whatever the service puts there; it outlives reloads.
+    directory: addresses of the other services.
+    data: the folder for the service's databases; None if they live in memory.
+    journal: where its events are recorded.
+    connections: the channels and HTTP connections of its calls; they survive reloads.
+    exchanges: where its last safe request is kept, or None.
+    state: any objects the service stores; it survives reloads.
     generation: counts the starts and reloads of its code.
-    import_scope: which modules its code sees (mesh.hosting.imports); None for those that everybody sees.
+    import_scope: the modules that its code sees (mesh.hosting.imports); None for the process's own.
     """
 
     name: str
@@ -42,11 +42,11 @@ class ServiceContext:
     import_scope: Any = field(default=None, repr=False, compare=False)
 
     def on_stop(self, hook: Callable[[], object]) -> None:
-        """Calls `hook` once when the service stops, the last one given first."""
+        """Call `hook` once when the service stops, the last one given first."""
         self.stop_hooks.append(hook)
 
     def on_reset(self, hook: Callable[[], object]) -> None:
-        """Calls `hook` when the service's content is to be as it was at the start: before each test."""
+        """Call `hook` when the service's content is to be as it was at the start: before each test."""
         self.reset_hooks.append(hook)
 
 
@@ -54,7 +54,7 @@ current_service_var: ContextVar[ServiceContext | None] = ContextVar("current_ser
 
 
 def current_service() -> ServiceContext:
-    """The service whose code is running; MeshError outside of one."""
+    """Return the service whose code is running; raises MeshError outside of one."""
     service = current_service_var.get()
     if service is None:
         raise MeshError("current_service() was called outside a service; run the code with `mesh up` or `Supervisor`")
@@ -62,9 +62,9 @@ def current_service() -> ServiceContext:
 
 
 class State(MutableMapping[str, Any]):
-    """The dict of the service that is running: what it puts there outlives its reloads, and nothing else does.
+    """The dict of the current service: what it holds survives reloads, and nothing else does.
 
-    `from mesh import state` once, at import or later; `MeshError` where it is used outside a service.
+    Use `from mesh import state` once, at import or later; raises `MeshError` outside a service.
     """
 
     def __getitem__(self, key: str) -> Any:

@@ -1,7 +1,7 @@
-"""Client sockets that leave their port to listeners as soon as they are closed.
+"""Client sockets whose ports are free for listeners as soon as they are closed.
 
 Ports such as 50051 lie in the range that Linux gives to outgoing connections. The system keeps a connection for a
-minute after its end (TIME_WAIT), and nobody can listen on its port meanwhile, unless such a socket made the connection.
+minute after its end (TIME_WAIT), during which its port cannot be bound, unless such a socket made the connection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def client_socket(family: int, kind: int = socket.SOCK_STREAM, protocol: int = s
 
 
 def socket_of(address: tuple[Any, ...]) -> socket.socket:
-    """Return a client socket for what `getaddrinfo` has found; the signature is that of aiohttp's socket_factory."""
+    """Return a client socket for a result of `getaddrinfo`; the signature is that of aiohttp's socket_factory."""
     family, kind, protocol = address[:3]
     return client_socket(family, kind, protocol)
 

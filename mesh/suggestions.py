@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-#: From which likeness on, of 1.0 for the same word, a name is worth suggesting.
+#: The similarity, 1.0 for equal words, from which a name is suggested.
 _MIN_LIKENESS = 0.6
 
 

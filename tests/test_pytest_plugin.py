@@ -36,7 +36,7 @@ def test_the_fixture_runs_the_store_and_resets_it_before_each_test(run: pytest.P
     def test_a_name_that_is_no_listener_is_told(mesh):
         import pytest
         from mesh import UsageError
-        with pytest.raises(UsageError, match="'user-service' is no listener; write service.http or service.grpc"):
+        with pytest.raises(UsageError, match="'user-service' is not a listener; write service.http or service.grpc"):
             mesh.address("user-service")
     """
     )

@@ -1,1 +1,1 @@
-"""Calls out: gRPC first, then HTTP."""
+"""Outgoing calls: gRPC first, then HTTP."""

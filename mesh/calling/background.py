@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, in which plain code and short-lived loops have their calls made."""
+"""An event loop in a separate thread, which makes the calls of plain code and of short-lived loops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLOSE_SECONDS = 1.0
 
 
 class Background:
-    """Runs coroutines for other threads, in the context of whoever asks, until it is closed."""
+    """Runs coroutines for other threads, in the context of the caller, until it is closed."""
 
     def __init__(self) -> None:
         self.connections = Connections()
@@ -34,11 +34,11 @@ class Background:
         self.connections.belong_to_this_loop()
         self._started.set()
         await self._closing.wait()
-        # What still runs when this returns is cancelled by asyncio.run.
+        # asyncio.run cancels what still runs when this returns.
         await self.connections.close()
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` does, waiting for it in this thread, in which no loop may be running."""
+        """Return the result of `work`, waiting for it in this thread, in which no loop may be running."""
         future = self._submit(work)
         try:
             return future.result()
@@ -48,17 +48,17 @@ class Background:
             future.cancel()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` does, awaited from another loop; cancelled with the task that awaits it."""
+        """Return the result of `work`, awaited from another loop; cancelled with the task that awaits it."""
         return await asyncio.wrap_future(self._submit(work))
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        # call_soon_threadsafe copies the context, so that the call belongs to the service and the call being answered.
+        # call_soon_threadsafe copies the context, so the call belongs to the caller's service and current call.
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """Close the connections and cancel the calls that have not ended.
 
-        Waits for the thread for a moment: an iterator of requests that blocks is not to hold up the stop of a service.
+        Waits for the thread only briefly: a blocking iterator of requests must not delay the stop of a service.
         """
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(CLOSE_SECONDS)

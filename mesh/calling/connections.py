@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from mesh.calling.background import Background
 
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
-    # gRPC's own pauses between attempts to connect grow to two minutes; with these a server that is back is used again
-    # within 0.2 s. The largest pause is the one that matters.
+    # gRPC's default pauses between attempts to connect grow to two minutes; with these, a restarted server is used
+    # again within 0.2 s. The largest pause is the one that matters.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),
-    # No pause, whatever its name: what a server gets to say its first word, however busy the process is.
+    # Not a pause, despite its name: the time in which a server must send its first bytes, however busy it is.
     ("grpc.min_reconnect_backoff_ms", 1000),
-    # Otherwise another channel to the same address, opened with other options, shares its pauses.
+    # Otherwise another channel to the same address, opened with other options, would share its pauses.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
 ]
@@ -39,10 +39,10 @@ ChannelOptions = Sequence[tuple[str, Any]]
 
 
 class Connections:
-    """Opened when first asked for and kept; a new gRPC channel costs about a millisecond.
+    """Connections are opened on first use and kept; a new gRPC channel costs about a millisecond.
 
-    They belong to one loop, that of the service. Calls from plain code and from other loops, which may be closed at any
-    moment, are made in the background: in a loop that lives as long as the service and has connections of its own.
+    They belong to the service's loop. Calls from plain code and from other loops, which may be closed at any
+    moment, are made in the background: in a loop that lives as long as the service and has its own connections.
     """
 
     def __init__(self) -> None:
@@ -54,23 +54,23 @@ class Connections:
         self._lock = threading.Lock()
 
     def belong_to_this_loop(self) -> None:
-        """Note that the running loop is the service's own."""
+        """Record the running loop as the service's loop."""
         self._loop = asyncio.get_running_loop()
 
     def are_of_this_loop(self) -> bool:
-        """True in the service's own loop; False in any other one and outside of loops."""
+        """Return True in the service's loop; False in any other and outside of loops."""
         try:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
             return False
 
     def background(self) -> Background:
-        """Return the loop for calls from elsewhere, started when first asked for; StatusError after `close()`."""
+        """Return the loop for calls from elsewhere, started on first use; raises StatusError after `close()`."""
         with self._lock:
             if self._closed:
-                raise StatusError(Code.UNAVAILABLE, "the service has stopped: it makes no more calls")
+                raise StatusError(Code.UNAVAILABLE, "the service has stopped and makes no more calls")
             if self._background is None:
-                from mesh.calling.background import Background  # late: it has connections itself
+                from mesh.calling.background import Background  # imported late: it has connections itself
 
                 self._background = Background()
             return self._background
@@ -78,7 +78,7 @@ class Connections:
     def channel(
         self, address: Address, options: ChannelOptions = (), credentials: grpc.ChannelCredentials | None = None
     ) -> grpc.aio.Channel:
-        """Return the channel to this address with these options, which come before CHANNEL_OPTIONS.
+        """Return the channel to this address with these options, which take precedence over CHANNEL_OPTIONS.
 
         Raises StatusError if there are no descriptors for a new one.
         """
@@ -94,14 +94,14 @@ class Connections:
         return self._channels[key]
 
     async def session(self) -> ClientSession:
-        """An HTTP client that follows no redirect, keeps no cookie and leaves bodies as they are."""
+        """Return an HTTP client that follows no redirect, keeps no cookie and leaves bodies as they are."""
         if "aiohttp" not in sys.modules or self._session is None:
-            # 90 ms of import that a start should not pay, and that must not hold up the loop either.
+            # an import of 90 ms, which must delay neither the start nor the loop
             await asyncio.to_thread(importlib.import_module, "aiohttp")
         if self._session is None:
             import aiohttp
 
-            # Servers close a connection after some 5 s without a request; one must not be used again just then.
+            # Servers close a connection after about 5 s without a request; one must not be reused at that moment.
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3, socket_factory=socket_of)
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -124,12 +124,12 @@ class Connections:
 
 
 def current_connections() -> Connections | None:
-    """Those of the service that is running, which its unit closes; None outside of one."""
+    """Return the connections of the current service, or None outside of one; its instance closes them."""
     service = current_service_var.get()
     found = service.connections if service is not None else None
     return found if isinstance(found, Connections) else None
 
 
 def warm_up() -> None:
-    """Imports in a thread of its own what the first call over HTTP would else wait for."""
+    """Import in a separate thread what the first call over HTTP would otherwise wait for."""
     threading.Thread(target=importlib.import_module, args=("aiohttp",), name="warm-up", daemon=True).start()

@@ -1,4 +1,4 @@
-"""The contract of a service one calls, from what the topology declares of it."""
+"""The contract of the service to call, as the topology declares it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mesh.topology.model import Topology
 
 
 def contract_of(service: str, directory: Directory) -> Contract:
-    """As its servicers say where they run here, else as declared.
+    """Return the service's contract, as its servicers report it if they run here, else as declared.
 
-    UsageError where the topology does not say which protobuf services stand behind the service, or not where they are
-    described.
+    Raises UsageError if the topology does not say which protobuf services the service has, or where they
+    are described.
     """
     if learned := directory.contracts.get(service):
         assert isinstance(learned, Contract)
@@ -38,7 +38,7 @@ def _declared(service: str, names: tuple[str, ...], files: tuple[Path, ...]) -> 
 
 
 def refused_rules(topology: Topology, directory: Directory) -> list[str]:
-    """A sentence for each HTTP rule that no listener of the topology can serve, as far as the declaration tells."""
+    """Return a sentence for each HTTP rule that no listener of the topology can serve, as far as declared."""
     declared = {name: contract_of(name, directory) for name, services in directory.services.items() if services}
     contracts = list(declared.values())
     for service in topology:
@@ -46,7 +46,7 @@ def refused_rules(topology: Topology, directory: Directory) -> list[str]:
             mounted = [declared[name] for name in service.http.contracts if name in declared]
             contracts.append(Contract(method for contract in mounted for method in contract))
         if service.grpc is not None and service.name not in declared:
-            # Which of the described services it has is known when its code is loaded.
+            # Which of the described services it has is known once its code is loaded.
             described = _described(directory.descriptors.get(service.name, ()))
             contracts += (Contract.of([descriptor]) for descriptor in described)
     return list(dict.fromkeys(sentence for contract in contracts for sentence in contract.refused))
@@ -70,11 +70,11 @@ def _descriptor(name: str, service: str, files: tuple[Path, ...]) -> ServiceDesc
 
 @cache
 def _pool(files: tuple[Path, ...]) -> tuple[descriptor_pool.DescriptorPool, object]:
-    """A pool of its own, and its classes: a service's generated modules may hold another version of the same file.
+    """Return a separate pool and its classes: a service's generated modules may hold another version of a file.
 
-    Both are kept for good. protobuf finds the class of a message again by a reference that does not keep it: while the
-    garbage collector takes a class apart, another thread may get it, and crashes at its first message (seen with
-    protobuf 7.36, in PyUpb_Message_New).
+    Both are kept until exit. protobuf finds a message's class by a weak reference: while the garbage collector takes a
+    class apart, another thread may get it and crash at its first message (seen with protobuf 7.36, in
+    PyUpb_Message_New).
     """
     pool = descriptor_pool.DescriptorPool()
     names = []

@@ -1,4 +1,4 @@
-"""A service's gRPC listener as a backend: the channel of the running loop, with the call in hand carried along."""
+"""A service's gRPC listener as a backend: the running loop's channel, with the current call's trace and deadline."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mesh.contract.backends.backend import Frame, Metadata
 from mesh.topology.directory import Directory
 from mesh.topology.model import Address
 
-#: Seconds a call may take whose caller set no deadline.
+#: Seconds a call may take if its caller set no deadline.
 GRPC_TIMEOUT = 10.0
 
 
 class GrpcTransport:
-    """Asks, for each method, the service that answers it.
+    """Calls the service that implements each method.
 
-    services: full name of a protobuf service -> service. at: where it is found, in the place of the directory's
-    address. channel_options, credentials: of the channel. call_options: passed to grpc with every call.
+    services: full name of a protobuf service -> service. at: its address, if not the one in the directory.
+    channel_options, credentials: of the channel. call_options: passed to grpc with every call.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class GrpcTransport:
     def frames(
         self, method: Method, requests: AsyncIterator[Message], metadata: Metadata, timeout: float | None
     ) -> AsyncGenerator[Frame, None]:
-        """All that a stream brings, see ChannelBackend."""
+        """Yield the frames of a stream, see ChannelBackend."""
         return self._backend(method).frames(method, requests, with_call(metadata), timeout)
 
     def _backend(self, method: Method) -> ChannelBackend:
@@ -74,6 +74,6 @@ class GrpcTransport:
 
 
 def with_call(metadata: Metadata) -> Metadata:
-    """The metadata with the trace of the call in hand in the place of its caller's."""
+    """Return the metadata with the current call's trace instead of the given one."""
     ours = headers_of(current_call.get())
     return [*((name, value) for name, value in metadata if name not in ours), *ours.items()]

@@ -1,4 +1,4 @@
-"""A service's HTTP listener as a backend: the rule of the method, read from the caller's side."""
+"""A service's HTTP listener as a backend: the HTTP rule of the method, applied on the caller's side."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from mesh.topology.directory import Directory
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-#: Seconds in which the connection of a stream without a deadline is made.
+#: Seconds in which a stream without a deadline must connect.
 CONNECT_TIMEOUT = 5.0
 
 
 class Unreached(StatusError):
-    """No answer of the service came: the connection failed, time ran out, or something else listens there."""
+    """Raised if the service gave no answer: the connection failed, time ran out, or another program listens there."""
 
 
 class HttpTransport:
@@ -38,7 +38,7 @@ class HttpTransport:
         self._connections = connections
 
     async def unary(self, method: Method, request: Message, metadata: Metadata, timeout: float) -> Reply:
-        """The message, StatusError with the service's answer, or Unreached."""
+        """Return the message; raises StatusError with the service's answer, or Unreached."""
         asked = http_call(method, request)
         with timed(self._service, "http"):
             async with self._responding(asked, metadata, timeout) as response:
@@ -49,7 +49,7 @@ class HttpTransport:
     async def frames(
         self, method: Method, request: Message, metadata: Metadata, timeout: float | None
     ) -> AsyncGenerator[Frame, None]:
-        """Yield all that a stream of answers brings; raises as `unary` does. timeout: of the whole stream."""
+        """Yield the frames of a streamed answer; raises as `unary` does. timeout: of the whole stream."""
         asked = http_call(method, request)
         async with self._responding(asked, metadata, timeout) as response:
             content_type = response.headers.get("content-type", "")
@@ -70,12 +70,12 @@ class HttpTransport:
     async def _responding(
         self, asked: HttpCall, metadata: Metadata, timeout: float | None
     ) -> AsyncIterator[ClientResponse]:
-        """The answer from its headers on; Unreached where none comes, or ends too early while it is read."""
+        """Yield the response once its headers have arrived; raises Unreached if none comes, or if it ends early."""
         address = self._directory.address(self._service, "http")
-        if timeout is not None and timeout <= 0:  # which aiohttp would take for no limit
-            raise Unreached(Code.DEADLINE_EXCEEDED, f"no time was left to ask {address}")
+        if timeout is not None and timeout <= 0:  # aiohttp would read this as no limit
+            raise Unreached(Code.DEADLINE_EXCEEDED, f"no time was left to call {address}")
         session = await self._connections.session()
-        import aiohttp  # late, as in connections.py
+        import aiohttp  # imported late, as in connections.py
         from yarl import URL
 
         headers = metadata_headers(metadata) + list(headers_of(current_call.get()).items())
@@ -107,7 +107,7 @@ class HttpTransport:
     def _foreign(self, response: ClientResponse) -> Unreached:
         address = self._directory.address(self._service, "http")
         content_type = response.headers.get("content-type", "no content")
-        reason = f"{address} answered {response.status} with {content_type}: not this contract's REST"
+        reason = f"{address} answered {response.status} with {content_type}: not this contract's REST API"
         return Unreached(Code.UNAVAILABLE, reason)
 
 
@@ -116,7 +116,7 @@ def _metadata(response: ClientResponse) -> Metadata:
 
 
 async def _lines(response: ClientResponse) -> AsyncIterator[bytes]:
-    """The lines that are not blank."""
+    """Yield the lines that are not blank."""
     rest = b""
     async for chunk in response.content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")

@@ -14,9 +14,9 @@ from mesh.topology.model import Http
 
 
 def mount(http: Http, directory: Directory) -> Transcoder:
-    """The contracts that the listener mounts under its prefix, over the gRPC channels of their services.
+    """Return the contracts that the listener mounts under its prefix, over the gRPC channels of their services.
 
-    Made in the service that mounts them, in its loop. UsageError where a contract is not known.
+    Called in the service that mounts them, in its loop. Raises UsageError if a contract is not known.
     """
     connections = current_connections()
     if connections is None:

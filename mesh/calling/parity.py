@@ -1,4 +1,4 @@
-"""The reads of a contract asked both ways, over gRPC and over HTTP, and what differs between the answers."""
+"""The reads of a contract, made over gRPC and over HTTP, and the differences between the answers."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from mesh.errors import StatusError
 from mesh.topology.model import Address
 
 TIMEOUT = 10.0
-#: How many of the things that a list holds are read one by one.
+#: How many items of a list are read one by one.
 SAMPLES = 3
 _HEADERS = ("content-type", "retry-after", "allow")
-#: What differs between any two answers that a bug made.
+#: Differs between any two answers that report a bug.
 _REQUEST_ID = re.compile(r"\(request [0-9a-f]+\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One read asked both ways. differences: a line each, `what: over gRPC != over HTTP`."""
+    """One read made both ways. differences: a line each, `what: over gRPC != over HTTP`."""
 
     service: str
     method: str
@@ -47,7 +47,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """An HTTP answer, or what one would be for an answer over gRPC."""
+    """An HTTP answer, or the one that a gRPC answer corresponds to."""
 
     status: int
     headers: dict[str, str]
@@ -55,15 +55,16 @@ class CallResult:
 
 
 def compare(service: str, http_at: Address, grpc_at: Address, given: Mapping[str, str]) -> Iterator[Compared]:
-    """Each read of the contract that the service's gRPC listener reflects, with requests made of what its lists hold.
+    """Yield each read of the contract that the service's gRPC listener reflects, compared.
 
-    given: JSON requests by method name, in the place of those. Raises MeshError where the listener does not answer.
+    Requests are made from the items of its lists. given: JSON requests by method name, used instead. Raises MeshError
+    if the listener does not answer.
     """
     with Reflected(grpc_at) as reflected:
         contract = reflected.contract()
         reads = [method for method in contract if method.bindings and method.idempotent and not method.streaming]
         known: list[Message] = []
-        # Lists first: what they hold is what the others are asked for.
+        # Lists first: their items provide the requests of the others.
         for method in sorted(reads, key=_variables):
             asked = [_parsed(method, given[method.name])] if method.name in given else _requests(method, known)
             for request in asked:
@@ -103,7 +104,7 @@ def _differences(over_grpc: CallResult, over_http: CallResult) -> Iterator[str]:
 
 
 def _shown(call: HttpCall, message: Message) -> CallResult:
-    """The HTTP answer that this message is to be."""
+    """Return the HTTP answer that this message corresponds to."""
     body, content_type = Endpoint(call.method, call.binding).response(message)
     return CallResult(200, {"content-type": content_type}, _read(body, content_type))
 
@@ -142,7 +143,7 @@ def _variables(method: Method) -> int:
 
 
 def _requests(method: Method, known: list[Message]) -> Iterator[Message]:
-    """Requests for a read: for each thing a list held, if the read answers with such a thing; else an empty one."""
+    """Return requests for a read: one for each listed item, if the read returns such items; else an empty one."""
     names = [variable.path for variable in method.bindings[0].template.variables]
     wanted = method.response_class.DESCRIPTOR.full_name
     found = [each for each in known if each.DESCRIPTOR.full_name == wanted][:SAMPLES]
@@ -152,11 +153,11 @@ def _requests(method: Method, known: list[Message]) -> Iterator[Message]:
     for each in found:
         fields = {path[0]: getattr(each, path[0]) for path in names if path[0] in each.DESCRIPTOR.fields_by_name}
         yield method.request_class(**fields)
-    yield method.request_class()  # one that is not there: both ways have to say so alike
+    yield method.request_class()  # an unknown one: both transports must answer alike
 
 
 def _held(message: Message) -> list[Message]:
-    """The messages in the answer's repeated fields."""
+    """Return the messages in the answer's repeated fields."""
     return [item for field, value in message.ListFields() if field.is_repeated and field.message_type for item in value]
 
 

@@ -1,4 +1,4 @@
-"""An ASGI application that hands each request to another service over HTTP, and the answer back as it comes."""
+"""An ASGI application that forwards each request to another service over HTTP, and streams the response back."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mesh.topology.model import Address
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
-#: Seconds a request may take whose caller set no deadline.
+#: Seconds a request may take if its caller set no deadline.
 PROXY_TIMEOUT = 30.0
 
-#: Headers that belong to one connection and not to the message (RFC 9110, 7.6.1), and those we write ourselves.
+#: Headers of one connection rather than of the message (RFC 9110, 7.6.1), and those that we write ourselves.
 _HOP = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
     b"transfer-encoding", b"upgrade",
@@ -33,16 +33,16 @@ _OURS = {b"traceparent", b"grpc-timeout"} | _FORWARDED
 
 
 def proxy(service: str, *, strip: str = "") -> Any:
-    """An ASGI application for Starlette's Route or Mount, or to stand alone.
+    """Return an ASGI application, for Starlette's Route or Mount or on its own.
 
-    service: the name of the service asked. strip: the start of the path that the service does not know, `/api` for
-        `/api/users` here and `/users` there. The rest of the path and the query are passed on byte for byte.
+    service: the name of the service. strip: the start of the path that the service does not have, `/api` for
+        `/api/users` here and `/users` there. The rest of the path and the query are forwarded byte for byte.
     """
     return Proxy(service, strip.encode())
 
 
 class Proxy:
-    """See `proxy`. A service that cannot be reached is 503, one that does not begin to answer in time is 504."""
+    """See `proxy`. A service that cannot be reached is 503, one that does not answer in time is 504."""
 
     def __init__(self, service: str, strip: bytes) -> None:
         self.service = service
@@ -54,13 +54,13 @@ class Proxy:
             raise MeshError("proxy() works inside a service that mesh runs")
         session = await connections.session()
         incoming = Incoming(receive)
-        # A client that leaves cancels the exchange, which closes the upstream connection: whatever of a body had
-        # arrived by then is not passed on as a whole one.
+        # A client that leaves cancels the exchange, which closes the upstream connection: a partly received body is
+        # not forwarded as a whole one.
         await until_gone(incoming, self._exchange(session, scope, incoming, send))
 
     async def _exchange(self, session: ClientSession, scope: Any, incoming: Incoming, send: Any) -> None:
-        """Pass the request on and the response back."""
-        import aiohttp  # late, as in connections.py
+        """Forward the request and the response."""
+        import aiohttp  # imported late, as in connections.py
 
         address = current_service().directory.address(self.service, "http")
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
@@ -72,7 +72,7 @@ class Proxy:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         except (aiohttp.ClientError, TimeoutError):
-            pass  # Half an answer: returning without its end makes the server cut the connection, as upstream did.
+            pass  # An incomplete response: returning without its end makes the server cut the connection.
         finally:
             response.close()
 
@@ -108,7 +108,7 @@ class Proxy:
     async def _ask(
         self, session: ClientSession, address: Address, scope: Any, body: AsyncIterator[bytes] | None
     ) -> ClientResponse:
-        """The answer from its headers on; StatusError where none comes."""
+        """Return the response once its headers have arrived; raises StatusError if none comes."""
         import aiohttp
         from yarl import URL
 
@@ -117,8 +117,8 @@ class Proxy:
         call = current_call.get()
         remaining = call.remaining() if call else None
         seconds = PROXY_TIMEOUT if remaining is None else remaining
-        if not seconds:  # which aiohttp would take for no limit
-            raise StatusError(Code.DEADLINE_EXCEEDED, f"the deadline had passed before {self.service} was asked")
+        if not seconds:  # aiohttp would read this as no limit
+            raise StatusError(Code.DEADLINE_EXCEEDED, f"the deadline had passed before {self.service} was called")
         try:
             return await session.request(
                 scope["method"],
@@ -143,7 +143,7 @@ class Proxy:
 
 
 def _ascii(part: bytes) -> str:
-    """The part of a target byte for byte, but for what must not stand in one unescaped."""
+    """Return the part of a target byte for byte, with what must not stand in one escaped."""
     return quote(part, safe=_PRINTABLE)
 
 

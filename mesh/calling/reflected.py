@@ -1,4 +1,4 @@
-"""A gRPC server whose contract is learned from its reflection service: calls without stubs, JSON in and out."""
+"""A gRPC server's contract, learned from its reflection service: calls without stubs, JSON in and out."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Reflected:
         self._channel.close()
 
     def call(self, name: str, request: bytes, timeout: float) -> Iterator[Any]:
-        """The answers of one call, each as the JSON value of its message.
+        """Yield the answers of one call, each as the JSON value of its message.
 
         name: `GetUser`, `UserService.GetUser`, or in full with a dot or a slash. request: JSON, a list of messages for
-        a method that takes a stream. Raises UsageError for an unknown method or a request that does not fit, and
-        StatusError with what the server answers.
+        a method that takes a stream. Raises UsageError for an unknown method or an invalid request, and
+        StatusError with the server's error.
         """
         try:
             method = self._method(name)
@@ -57,14 +57,14 @@ class Reflected:
         yield from answer if method.server_streaming else [answer]
 
     def contract(self) -> Contract:
-        """Every service that the server reflects, but gRPC's own; raises as `call` does."""
+        """Return every service that the server reflects, except gRPC's own; raises as `call` does."""
         try:
             return Contract.of(self._services())
         except grpc.RpcError as error:
             raise _translated(error) from None
 
     def ask(self, method: Method, request: Message, timeout: float) -> Message:
-        """The answer of a unary method; StatusError with what the server answers else."""
+        """Return the answer of a unary method; raises StatusError with the server's error."""
         try:
             answer: Message = next(self._answers(method, [request], timeout))
         except grpc.RpcError as error:
@@ -96,7 +96,7 @@ class Reflected:
 
 
 class _Within(grpc.StreamStreamClientInterceptor):
-    """Gives the questions to a reflection service a deadline: by themselves they wait for ever."""
+    """Sets a deadline on calls to a reflection service, which would otherwise wait without limit."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -110,7 +110,7 @@ def _translated(error: grpc.RpcError) -> StatusError:
 
 
 def _requests(method: Method, request: bytes) -> list[Any]:
-    """The messages that the JSON stands for; UsageError for JSON that does not fit the method."""
+    """Return the messages that the JSON describes; raises UsageError for JSON that does not fit the method."""
     try:
         content = parse_json(request)
     except StatusError as error:
@@ -128,6 +128,6 @@ def _message(method: Method, content: Any) -> Any:
     try:
         return json_format.ParseDict(content, method.request_class())
     except json_format.ParseError as error:
-        # Its second line lists the fields as Python would.
+        # The second line of its text lists the fields in Python's notation.
         problem = str(error).splitlines()[0].rstrip(".")
         raise UsageError(f"{method.name}: {problem}; its fields are {fields}") from None

@@ -10,9 +10,9 @@ from mesh.contract import Contract, Method
 
 
 class Stub:
-    """Each method is an attribute, called with a message or with its fields: `stub.GetUser(id=1)`.
+    """Provides each method as an attribute, called with a message or its fields: `stub.GetUser(id=1)`.
 
-    What is raised and returned is grpc's own: `grpc.RpcError`, an iterator for a stream of answers.
+    It returns and raises what grpc does: `grpc.RpcError`, an iterator for a streamed answer.
     """
 
     def __init__(self, channel: grpc.Channel, contract: Contract) -> None:
@@ -31,7 +31,7 @@ class _Unary:
         return self._call(self._message(request, fields), timeout=timeout, metadata=metadata)
 
     def with_call(self, request: Any = None, /, *, timeout: float = 10.0, metadata: Any = None, **fields: Any) -> Any:
-        """The answer with its call, for code and trailing metadata."""
+        """Return the answer with its call, for code and trailing metadata."""
         return self._call.with_call(self._message(request, fields), timeout=timeout, metadata=metadata)
 
     def _message(self, request: Any, fields: dict[str, Any]) -> Any:

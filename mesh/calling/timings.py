@@ -1,4 +1,4 @@
-"""Who was asked on behalf of the call in hand, over which way, and how long it took: for the Server-Timing header."""
+"""Times the calls made for the current call, with their transport, for the Server-Timing header."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from mesh.context import Timing, current_call
 from mesh.errors import Code, StatusError
 
-#: What a caller may meet that no servicer said.
+#: Codes that a caller may get without a servicer's doing.
 NO_ANSWER = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNIMPLEMENTED)
 
 
 @contextmanager
 def timed(service: str, way: str) -> Iterator[Timing]:
-    """Notes the block as one answered call, unless it fails as transport; the block may change `way` before it ends."""
+    """Record the block as one answered call, unless its transport fails; the block may change `way` before it ends."""
     timing = Timing(service, way, 0.0)
     started = time.perf_counter()
     try:

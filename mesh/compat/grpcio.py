@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Ended(Exception):
-    """Raised in a handler whose call has been ended for it; grpc then says nothing more."""
+    """Raised in a handler whose call has already been ended; grpc then reports nothing more."""
 
 
 def end_call(context: Any, code: grpc.StatusCode, details: str) -> None:
@@ -27,7 +27,7 @@ def end_call(context: Any, code: grpc.StatusCode, details: str) -> None:
 
 
 def ended(context: Any) -> Ended:
-    """Return the exception by which the handler of a call that `end_call()` ended leaves quietly."""
+    """Return the exception with which the handler of a call that `end_call()` ended can leave quietly."""
     error = Ended()
     with context._state.condition:
         context._state.rpc_errors.append(error)

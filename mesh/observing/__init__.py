@@ -1,1 +1,1 @@
-"""What happened: one bounded record, and its readings."""
+"""What happened: one bounded journal, and its readers."""

@@ -1,4 +1,4 @@
-"""Journal entries as JSON events, one a line, and back."""
+"""Journal entries as JSON events, one per line, and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAYLOADS = ("request", "response")
 
 
 def as_event(entry: Entry, payloads: bool = False) -> str:
-    """`{"event": "span", ...}`: the kind of the entry and its fields. payloads: with those of a call, in base64."""
+    """Return `{"event": "span", ...}`: the kind of the entry and its fields. payloads: include a call's, in base64."""
     fields = asdict(entry)
     for name in _PAYLOADS if isinstance(entry, Span) else ():
         data = fields.pop(name)
@@ -27,7 +27,7 @@ def as_event(entry: Entry, payloads: bool = False) -> str:
 
 
 def entry_of(event: str) -> Entry | None:
-    """The entry that an event stands for; None for what is no event."""
+    """Return the entry that an event describes, or None if it describes none."""
     try:
         fields = json.loads(event)
         kind = _KINDS[fields.pop("event")]

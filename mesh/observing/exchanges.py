@@ -1,4 +1,4 @@
-"""The last safe request that each service answered, kept so that it can be asked again after a reload."""
+"""The last safe request that each service answered, kept for a replay after a reload."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Exchange:
 
 
 class Exchanges:
-    """By service, whatever its generation."""
+    """The last exchange of each service, of any generation."""
 
     def __init__(self) -> None:
         self.last: dict[str, Exchange] = {}

@@ -1,4 +1,4 @@
-"""One bounded record of what happened: calls, lines of the services, changes of state."""
+"""One bounded record of what happened: calls, output of the services, changes of state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mesh.observing.span import Span
 
 @dataclass(slots=True)
 class Line:
-    """A line that a service wrote (stream `stdout` or `stderr`), or that mesh has to say about it (`mesh`)."""
+    """A line that a service wrote (stream `stdout` or `stderr`), or that mesh reports about it (`mesh`)."""
 
     service: str
     text: str
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(slots=True)
 class Change:
-    """A new state of a service, or of the whole (named `mesh`), with the reason where there is one."""
+    """A new state of a service, or of the whole mesh (named `mesh`), with the reason if there is one."""
 
     service: str
     state: str
@@ -40,14 +40,14 @@ Entry = Span | Line | Change
 Subscriber = Callable[[Entry], object]
 
 
-#: Bytes of memory that recorded entries may hold, and again those that wait for a slow terminal.
+#: Bytes of memory for recorded entries, and as many again for those that wait for a slow terminal.
 MAX_BYTES = 32 * 1024 * 1024
-#: Bytes of an entry beside its longest text, roughly.
+#: Approximate bytes of an entry apart from its longest text.
 _ENTRY_BYTES = 700
 
 
 def size_of(entry: Entry) -> int:
-    """Return the bytes that an entry holds, approximately; a character takes one, two or four of them."""
+    """Return the approximate bytes of an entry; a character takes one, two or four of them."""
     match entry:
         case Line():
             text = entry.text
@@ -62,13 +62,13 @@ class Journal:
     """A ring of the newest entries, bounded in number and in bytes. Appending is safe from any thread."""
 
     def __init__(self, capacity: int = 10_000, max_bytes: int = MAX_BYTES, is_recording: bool = True) -> None:
-        #: False where calls and their payloads are left out.
+        #: False if calls and their payloads are not recorded.
         self.is_recording = is_recording
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._entries: deque[Entry] = deque()
         self._bytes = 0
-        # Reentrant: a finalizer that runs in the middle of an append may print.
+        # Reentrant: a finalizer that runs during an append may print.
         self._lock = threading.RLock()
         self._subscribers: tuple[Subscriber, ...] = ()
         #: Called with the last line before the process ends; each returns when it has written it, or given up.
@@ -94,7 +94,7 @@ class Journal:
             subscriber(line)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Hands every further entry to `subscriber`, in the thread that appends; returns the way to end that."""
+        """Pass every further entry to `subscriber`, in the appending thread; return the function that ends this."""
         self._subscribers = (*self._subscribers, subscriber)
 
         def unsubscribe() -> None:
@@ -103,19 +103,19 @@ class Journal:
         return unsubscribe
 
     def reset_after_fork(self) -> None:
-        """Forget the subscribers, whose threads a forked child does not have, and a lock that one of them may hold."""
+        """Drop the subscribers, whose threads a forked child lacks, and a lock that one of them may hold."""
         self._lock = threading.RLock()
         self._subscribers = self.last_subscribers = ()
 
     def entries(self) -> list[Entry]:
-        """The newest entries, oldest first."""
+        """Return the newest entries, oldest first."""
         with self._lock:
             return list(self._entries)
 
 
 @dataclass(slots=True)
 class Waiting:
-    """Work of a call that waits for a thread of a pool of so many; looks: how often it was found waiting."""
+    """Work of a call that waits for a thread of a pool of `size`; looks: how often it was found waiting."""
 
     threads: int
     since: float = field(default_factory=time.monotonic)
@@ -127,8 +127,8 @@ class InFlight:
     """A call being answered: by which ServiceContext, its name, and the thread (an ident; the loop's if async).
 
     task: the asyncio.Task that answers it; None in a thread without a loop.
-    workers: idents of the pools' threads that work for it at the moment, the latest last.
-    waiting: the work that it handed to a pool last, until a thread takes that.
+    workers: idents of the pools' threads that currently work for it, the latest last.
+    waiting: the work it last handed to a pool, until a thread takes it.
     """
 
     service: Any

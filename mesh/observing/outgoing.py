@@ -1,4 +1,4 @@
-"""Calls that services make, from the moment they begin to the record of their end."""
+"""Outgoing calls of services, from their start to the record of their end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mesh.topology.model import Kind
 
 
 def current_task() -> asyncio.Task[Any] | None:
-    """Return the task that is running; None in a thread without a running loop."""
+    """Return the running task, or None in a thread without a running loop."""
     try:
         return asyncio.current_task()
     except RuntimeError:
@@ -70,11 +70,11 @@ class Outgoing:
 
     @property
     def traceparent(self) -> str:
-        """The header by which the answering side knows this attempt."""
+        """Return the header by which the answering side knows this attempt."""
         return f"00-{self.span.trace_id}-{self.span.span_id}-01"
 
     def end(self, status: str, error: BaseException | None = None) -> None:
-        """Record the attempt, once; whatever ends it a second time is passed over."""
+        """Record the attempt; only the first call has an effect."""
         if self._ended:
             return
         self._ended = True
@@ -83,7 +83,7 @@ class Outgoing:
         span.status = status
         span.error = type(error).__name__ if error is not None else None
         self._journal.calling.pop(span.span_id, None)
-        # Asked now: what a call leaves running after its answer is part of no tree that is still to be shown.
+        # Checked now: what a call leaves running after its answer is not part of any tree still to be shown.
         span.is_root = span.parent_id is None or span.parent_id not in self._journal.in_flight
         self._journal.append(span)
 

@@ -1,4 +1,4 @@
-"""The record of one attempt of one call, from which every view and export is made."""
+"""The record of one attempt of one call, the source of every view and export."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from mesh.topology.model import Kind
 
 SpanKind = Literal["server", "client"]
 
-#: Bytes of a body or message that are kept; its size is counted whole.
+#: Bytes of a body or message that are kept; its size is counted in full.
 PAYLOAD_LIMIT = 16 * 1024
 
 
 @dataclass(slots=True)
 class Span:
-    """One attempt of one call, as the service that made it (`client`) or the one that answered it (`server`) saw it.
+    """One attempt of one call, as recorded by the service that made it (`client`) or that answered it (`server`).
 
-    service: whose record it is. peer: the service on the other side, None where it is unknown or outside the topology.
+    service: whose record it is. peer: the service on the other side, None if unknown or outside the topology.
     method: an HTTP method, or the full name of a gRPC method, `/user.UserService/GetUser`. target: raw path and query
     of an HTTP request, empty for gRPC. route: the template that the path matched.
-    declared, actual: the address that a client's code named, and the one that it was led to.
+    declared, actual: the address that the client's code named, and the one that was used.
     start: seconds since the epoch; milliseconds: by the monotonic clock.
-    status: an HTTP status or the name of a gRPC code, empty where none came. error: the type of the exception.
-    request, response: bodies or serialized messages, those of a stream one after the other, cut at PAYLOAD_LIMIT;
-    *_size: their bytes in all; *_type: the Content-Type, empty for gRPC.
+    status: an HTTP status or the name of a gRPC code, empty if none came. error: the type of the exception.
+    request, response: bodies or serialized messages, those of a stream concatenated, cut at PAYLOAD_LIMIT;
+    *_size: their total bytes; *_type: the Content-Type, empty for gRPC.
     attempt: counts the attempts of one call from 1. attempt_of: the id of the first one, None for that itself.
-    way: what had been tried, for an attempt over a second transport.
+    way: what had been tried before, for an attempt over a second transport.
     generation: of the service's code. worker: the name of the task, or of the thread without an event loop.
-    is_root: the call was not made by a call that is being answered in this process.
+    is_root: the call was not made for a call that is being answered in this process.
     """
 
     service: str
@@ -62,13 +62,13 @@ class Span:
 
     @property
     def name(self) -> str:
-        """`GET /users/1`, without the query, or the bare name of a gRPC method."""
+        """Return `GET /users/1`, without the query, or the bare name of a gRPC method."""
         if self.protocol == "grpc":
             return self.method.rpartition("/")[2]
         return f"{self.method} {self.target.partition('?')[0]}"
 
     def add_request(self, data: bytes) -> None:
-        """Note a part of what was asked."""
+        """Add a part of the request."""
         room = PAYLOAD_LIMIT - self.request_size
         self.request_size += len(data)
         if room > 0 and data:
@@ -76,7 +76,7 @@ class Span:
             self.request = self.request + part if self.request else part
 
     def add_response(self, data: bytes) -> None:
-        """Note a part of the answer."""
+        """Add a part of the response."""
         room = PAYLOAD_LIMIT - self.response_size
         self.response_size += len(data)
         if room > 0 and data:

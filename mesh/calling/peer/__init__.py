@@ -1,4 +1,4 @@
-"""A service as its callers see it: its methods, asked over gRPC first and over HTTP where gRPC fails."""
+"""A service as its callers see it: its methods, called over gRPC first and over HTTP if gRPC fails."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def Peer(stub: Callable[[grpc.aio.Channel], S], /, **options: Unpack[PeerKeyword
 def Peer(service: Any, /, **options: Any) -> Any:
     """Return the methods of a service, to be awaited: `await Peer("user-service").GetUser(id=1)`.
 
-    service: its name in the topology; or the generated stub class of its protobuf service, whose types a type checker
-        then sees, and whose messages the answers are.
-    options: see PeerKeywords. Made once, at import; the connections belong to the service that calls.
+    service: its name in the topology, or the generated stub class of its protobuf service; then a type checker
+        knows its types, and answers are instances of its messages.
+    options: see PeerKeywords. Create peers once, at import; the connections belong to the calling service.
     """
     return AsyncPeer(service, **options)
 
@@ -37,5 +37,5 @@ def SyncPeer(service: str, /, **options: Unpack[PeerKeywords]) -> BlockingPeer: 
 @overload
 def SyncPeer(stub: Callable[[grpc.Channel], S], /, **options: Unpack[PeerKeywords]) -> S: ...
 def SyncPeer(service: Any, /, **options: Any) -> Any:
-    """Return the same for plain code, which waits for the answers: `SyncPeer("user-service").GetUser(id=1)`."""
+    """Return the same for plain code, which blocks for the answers: `SyncPeer("user-service").GetUser(id=1)`."""
     return AsyncPeer(service, **options).sync

@@ -26,9 +26,9 @@ from mesh.topology.model import Address, Kind
 
 
 class Fallback:
-    """Asks at most once over each transport that the service has, within one deadline.
+    """Calls at most once over each transport that the service has, within one deadline.
 
-    connections: of the running loop. at: the address of a server outside the topology, which has gRPC alone.
+    connections: of the running loop. at: the address of a server outside the topology, which has gRPC only.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Fallback:
         self._compression = options.compression if call_options.compression is None else call_options.compression
 
     async def unary(self, call: OutgoingCall) -> Reply:
-        """Ask, and ask again where that is allowed and wanted; raises as `_once`. `call` has a timeout."""
+        """Make the call, and repeat it if that is allowed and requested; raises as `_once`. `call` has a timeout."""
         deadline = time.monotonic() + (call.timeout or 0.0)
         retry = self._options.retry if is_safe(call) else None
         for failures in count(1):
@@ -63,7 +63,7 @@ class Fallback:
         raise AssertionError("count() does not end")
 
     async def _once(self, call: OutgoingCall, timeout: float) -> Reply:
-        """StatusError with the service's own answer where it gave one, else UNAVAILABLE with the cause of each try."""
+        """Raise StatusError with the service's own answer, or UNAVAILABLE with the cause of each attempt."""
         if not self._has_grpc(call):
             return await self._unary_over("http", call, timeout)
         self._attempts.way = None
@@ -80,7 +80,7 @@ class Fallback:
             return await self._unary_over("http", call, max(0.0, deadline - time.monotonic()))
 
     async def frames(self, call: OutgoingCall) -> AsyncGenerator[Frame, None]:
-        """Yield what a stream brings; a second transport is only asked before the first message."""
+        """Yield the frames of a stream; the second transport is only tried before the first message."""
         if not self._has_grpc(call):
             async with aclosing(self._frames_over("http", call)) as frames:
                 async for frame in frames:
@@ -154,7 +154,7 @@ class Fallback:
         return self._at is not None or self._caller.directory.has(call.service, "grpc")
 
     def _has_http(self, call: OutgoingCall) -> bool:
-        """True where the service may be asked over HTTP after gRPC has failed."""
+        """Return True if the service may be called over HTTP after gRPC has failed."""
         if self._at is not None or self._options.credentials is not None or self._waits:
             return False
         method = call.method
@@ -177,7 +177,7 @@ class Fallback:
 
 
 def is_safe(call: OutgoingCall) -> bool:
-    """True where asking twice does no harm: the method only reads, or the call carries an idempotency key."""
+    """Return True if repeating does no harm: the method only reads, or the call carries an idempotency key."""
     return call.method.idempotent or any(name == "idempotency-key" for name, _ in call.metadata)
 
 
@@ -186,11 +186,11 @@ async def _one(request: Message) -> AsyncIterator[Message]:
 
 
 def _swallowed(call: OutgoingCall) -> MeshError:
-    return MeshError(f"an interceptor suppressed the error of {call.method} and has no answer in its place; raise it")
+    return MeshError(f"an interceptor suppressed the error of {call.method} without providing an answer; raise it")
 
 
 def _share(seconds: float) -> float:
-    """What the first of two tries gets, so that a server which never answers leaves time for the second."""
+    """Return the first attempt's share of the time, so that a silent server leaves time for the second."""
     return seconds / 2
 
 
@@ -200,13 +200,13 @@ def peer_is_not_grpc(error: StatusError) -> bool:
 
 
 def may_ask_again(error: StatusError, *, safe: bool) -> bool:
-    """Whether the same question may be put a second time after this answer.
+    """Return whether the same call may be repeated after this answer.
 
-    safe: asking twice does no harm: the method only reads, or the call carries an idempotency key.
+    safe: repeating does no harm: the method only reads, or the call carries an idempotency key.
 
-    Only what failed as transport may be asked again; any other code is the service's answer, and final. A write without
-    a key is asked again only where it certainly was not executed. UNAVAILABLE alone does not tell: a connection reset
-    before the request arrived and one reset after it was executed read the same (measured, docs/calling.md).
+    Only transport failures may be repeated; any other code is the service's answer, and final. A write without
+    a key is repeated only if it certainly was not executed. UNAVAILABLE alone does not tell: a connection reset
+    before the request arrived and one reset after it was executed look the same (measured, docs/calling.md).
     """
     refused = error.code is Code.UNAVAILABLE and is_unconnected(error.message)
     if error.code is Code.UNIMPLEMENTED or refused:

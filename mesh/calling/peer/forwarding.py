@@ -1,4 +1,4 @@
-"""What of the call being answered goes along with the calls made for it."""
+"""Metadata of the current call that is forwarded with the calls made for it."""
 
 from __future__ import annotations
 

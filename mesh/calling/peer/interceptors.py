@@ -1,4 +1,4 @@
-"""Code of the caller's around every attempt of a call, over whichever transport it is made."""
+"""The caller's interceptors: code that surrounds every attempt of a call, over either transport."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mesh.topology.model import Kind
 class OutgoingCall:
     """One attempt of a call, as an interceptor sees it before it is made.
 
-    request: the message; of a method that takes a stream, its iterator. timeout: in seconds, None for none. An
+    request: the message, or the iterator of a method that takes a stream. timeout: in seconds, None for none. An
     interceptor may change `metadata` and `timeout`.
     """
 
@@ -28,7 +28,7 @@ class OutgoingCall:
     timeout: float | None
 
 
-#: An asynchronous context manager around one attempt; in it, the attempt's error is raised.
+#: An asynchronous context manager around one attempt; the attempt's error is raised in it.
 Interceptor = Callable[[OutgoingCall], AbstractAsyncContextManager[None]]
 
 

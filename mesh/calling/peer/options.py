@@ -1,4 +1,4 @@
-"""What can be said of all calls of a peer, and of one call."""
+"""Options of a peer and of one call."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mesh.calling.connections import ChannelOptions
 from mesh.calling.peer.interceptors import Interceptor
 from mesh.errors import UsageError
 
-#: Seconds that all tries of a call get together, where neither the call nor the peer says otherwise.
+#: Seconds for all attempts of a call together, if neither the call nor the peer says otherwise.
 TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a call is made that may be repeated: a read, or one with an idempotency key, that found no server.
+    """How often to repeat a call that is safe to repeat and reached no server: a read, or one with an idempotency key.
 
-    attempts: at most, the first included. The pause before the second one is a random part of `initial_seconds`, that
-    before each further one of twice as much, up to `max_seconds`. No attempt begins after the deadline of the call.
+    attempts: at most, the first included. The pause before the second is a random part of `initial_seconds`, before
+    each further one of twice as much, up to `max_seconds`. No attempt begins after the deadline of the call.
     """
 
     attempts: int = 3
@@ -31,10 +31,10 @@ class Retry:
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.initial_seconds < 0 or self.max_seconds < 0:
-            raise UsageError(f"{self} needs at least one attempt, and no pause below zero")
+            raise UsageError(f"{self} needs at least one attempt, and no negative pause")
 
     def pause(self, failures: int) -> float | None:
-        """Return the seconds to wait after so many failures; None where there is no further attempt."""
+        """Return the seconds to wait after so many failures, or None if there is no further attempt."""
         if failures >= self.attempts:
             return None
         return random.uniform(0, min(self.max_seconds, self.initial_seconds * 2 ** (failures - 1)))
@@ -43,15 +43,15 @@ class Retry:
 class PeerKeywords(TypedDict, total=False):
     """The keyword arguments of Peer and SyncPeer.
 
-    service: where a stub class was given, the service of the topology that is meant, if several have its contract.
+    service: with a stub class, the service of the topology that is meant, if several have its contract.
     at: `host:port` of a server outside the topology; needs a stub class.
-    timeout: seconds for all tries of a unary call together, 5 by default.
+    timeout: seconds for all attempts of a unary call together, 5 by default.
     retry: see Retry; none by default.
-    forward: names of headers or metadata of the call being answered that its own calls carry on.
+    forward: names of headers or metadata of the current call to send with its own calls.
     interceptors: functions around each attempt, see OutgoingCall; the first is the outermost.
-    wait_for_ready: wait for a server that is not there, up to the deadline, in the place of asking over HTTP.
+    wait_for_ready: wait for a missing server, up to the deadline, instead of calling over HTTP.
     compression: of what is sent over gRPC.
-    credentials: of the gRPC channel, such as `grpc.ssl_channel_credentials()`; then nothing is asked over HTTP.
+    credentials: of the gRPC channel, such as `grpc.ssl_channel_credentials()`; disables calls over HTTP.
     channel_options: of the gRPC channel, such as `("grpc.max_receive_message_length", 16 * 1024 * 1024)`.
     """
 
@@ -69,7 +69,7 @@ class PeerKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class PeerOptions:
-    """PeerKeywords with their defaults, but for `service` and `at`."""
+    """PeerKeywords with their defaults, except `service` and `at`."""
 
     timeout: float = TIMEOUT
     retry: Retry | None = None
@@ -92,7 +92,7 @@ class CallOptions:
     compression: grpc.Compression | None = None
 
     def pairs(self) -> list[tuple[str, str | bytes]]:
-        """Return the metadata that the call carries; UsageError for what gRPC cannot carry."""
+        """Return the metadata of the call; raises UsageError for what gRPC cannot carry."""
         given = self.metadata.items() if isinstance(self.metadata, Mapping) else self.metadata
         pairs = [(name.lower(), value) for name, value in given or ()]
         for name, value in pairs:

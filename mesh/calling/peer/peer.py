@@ -1,4 +1,4 @@
-"""The methods of a service as attributes, awaited."""
+"""The methods of a service as awaitable attributes."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 
 class AsyncPeer:
-    """`await peer.GetUser(id=1)` is the answer's message, or a StatusError is raised.
+    """`await peer.GetUser(id=1)` returns the answer's message, or raises StatusError.
 
     Each method of the service's contract is an attribute. It takes a request message, a dict of fields, or fields by
-    name; beside them the options of CallOptions.
+    name; and the options of CallOptions.
     """
 
     def __init__(
         self, target: str | Callable[[Any], Any], *, service: str | None = None, at: str | None = None, **options: Any
     ) -> None:
         if isinstance(target, str) and (service or at):
-            raise UsageError(f"Peer({target!r}) names its service; service= and at= go with a generated stub class")
+            raise UsageError(f"Peer({target!r}) names its service; service= and at= need a generated stub class")
         self._stub = None if isinstance(target, str) else target
         self._service = target if isinstance(target, str) else service
         self._at = _address(at) if at else None
@@ -56,8 +56,8 @@ class AsyncPeer:
 
     @property
     def sync(self) -> BlockingPeer:
-        """The same methods for plain code, such as Flask views, synchronous servicers and threads."""
-        from mesh.calling.peer.sync import BlockingPeer  # it stands on this module
+        """Return the same methods for plain code, such as Flask views, synchronous servicers and threads."""
+        from mesh.calling.peer.sync import BlockingPeer  # it imports this module
 
         return BlockingPeer(self)
 
@@ -67,9 +67,9 @@ class AsyncPeer:
         return contract_of_stub(self._stub)
 
     def prepare(self, name: str, request: object, given: dict[str, Any]) -> PreparedCall:
-        """Return the call of a method, with everything known that the caller can be wrong about.
+        """Return the call of a method after checking everything that the caller can get wrong.
 
-        UsageError for such a mistake, MeshError outside of a service.
+        Raises UsageError for such a mistake, MeshError outside of a service.
         """
         caller, connections = current_service(), current_connections()
         if connections is None:
@@ -86,7 +86,7 @@ class AsyncPeer:
         return PreparedCall(call, caller, connections, self._options, options, self._at)
 
     def _find(self, name: str, caller: ServiceContext) -> tuple[Method, str]:
-        """The method, and the name of the service that is asked."""
+        """Return the method, and the name of the service to call."""
         if self._stub is None:
             service = self._service or ""
             contract = contract_of(service, caller.directory)
@@ -98,7 +98,7 @@ class AsyncPeer:
         return contract[name], service
 
     def _seconds(self, method: Method, timeout: float | None) -> float | None:
-        """Seconds that the call may take; None for a stream for which nobody says."""
+        """Return the seconds that the call may take; None for a stream without a limit."""
         call = current_call.get()
         remaining = call.remaining() if call else None
         wanted = self._options.timeout if timeout is None and not method.streaming else timeout
@@ -113,7 +113,7 @@ class PeerMethod:
         self._name = name
 
     def __call__(self, request: Any = None, /, **given: Any) -> Any:
-        """Return the answer, to be awaited; a Stream where the method answers with a stream."""
+        """Return the answer, to be awaited; a Stream if the method streams its answer."""
         prepared = self._peer.prepare(self._name, request, given)
         if prepared.call.method.server_streaming:
             return Stream(prepared.open)
@@ -126,7 +126,7 @@ class PeerMethod:
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
-    """A call that was checked and is not made yet."""
+    """A call that has been checked but not made."""
 
     call: OutgoingCall
     caller: ServiceContext
@@ -136,7 +136,7 @@ class PreparedCall:
     at: Address | None
 
     def _here(self) -> tuple[Connections, Run]:
-        """The connections for the running loop, and the way into the loop that they belong to."""
+        """Return the connections for the running loop, and a function that runs work in their loop."""
         if self.connections.are_of_this_loop():
             return self.connections, _as_it_is
         background = self.connections.background()
@@ -151,14 +151,14 @@ class PreparedCall:
         return reply
 
     def open(self) -> tuple[AsyncGenerator[Frame, None], Run]:
-        """Return what the stream brings, for the running loop, and the way into the loop where it is asked for."""
+        """Return the frames of the stream, for the running loop, and a function that runs work in the call's loop."""
         connections, run = self._here()
         return self.frames(connections, asyncio.get_running_loop()), run
 
     async def reply(self, connections: Connections, loop: asyncio.AbstractEventLoop | None) -> Reply:
         """Make the call, in the loop of the connections. loop: that of the caller; None for plain code."""
         if self.call.method.server_streaming:
-            raise UsageError(f"{self.call.method} answers with a stream, which has its metadata itself")
+            raise UsageError(f"{self.call.method} answers with a stream; read the metadata from the stream")
         if not self.call.method.client_streaming:
             return await self._fallback(connections).unary(self.call)
         initial, message, trailing = None, None, None
@@ -177,7 +177,7 @@ class PreparedCall:
     async def frames(
         self, connections: Connections, loop: asyncio.AbstractEventLoop | None
     ) -> AsyncGenerator[Frame, None]:
-        """Make a call that streams on either side; see `reply`."""
+        """Make a call that streams in either direction; see `reply`."""
         call = self.call
         if call.method.client_streaming:
             call.request = messages_of(call.method, call.request, loop)

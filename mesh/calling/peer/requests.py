@@ -1,4 +1,4 @@
-"""The messages of a request, from what the caller gave: a message, a dict of fields, keyword arguments, an iterator."""
+"""The messages of a request, from a message, a dict of fields, keyword arguments, or an iterator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END = object()
 def split(method: Method, request: object, given: dict[str, Any]) -> tuple[Any, CallOptions]:
     """Return the request, and the options among the keyword arguments.
 
-    UsageError for a request *and* fields, and for a keyword that could be either an option or a field.
+    Raises UsageError for a request *and* fields, and for a keyword that could be an option or a field.
     """
     options = {name: given[name] for name in CALL_OPTIONS if name in given}
     fields = {name: value for name, value in given.items() if name not in options}
@@ -39,7 +39,7 @@ def split(method: Method, request: object, given: dict[str, Any]) -> tuple[Any, 
 
 
 def message_of(method: Method, given: object) -> Message:
-    """The request as a message of the contract's own class; a caller's generated class may come from another pool."""
+    """Return the request as a message of the contract's class; a caller's generated class may be from another pool."""
     if isinstance(given, Mapping):
         return _from_fields(method, given)
     if not isinstance(given, Message) or given.DESCRIPTOR.full_name != method.descriptor.input_type.full_name:
@@ -50,10 +50,10 @@ def message_of(method: Method, given: object) -> Message:
 
 
 async def messages_of(method: Method, given: object, loop: asyncio.AbstractEventLoop | None) -> AsyncIterator[Message]:
-    """The messages of a stream, each asked for when the one before has been taken.
+    """Yield the messages of a stream, each requested once the previous one has been taken.
 
-    loop: that in which the call was made, where an asynchronous iterator is run; None where it was made by plain code.
-        An iterator that may block runs in a thread, if this is not that loop.
+    loop: the caller's, which runs an asynchronous iterator; None if the call was made by plain code.
+        An iterator that may block runs in a thread, unless this is that loop.
     """
     is_here = loop is asyncio.get_running_loop()
     if isinstance(given, AsyncIterable):
@@ -70,7 +70,7 @@ async def messages_of(method: Method, given: object, loop: asyncio.AbstractEvent
 
 async def _elsewhere(iterator: AsyncIterator[Any], loop: asyncio.AbstractEventLoop | None, method: Method) -> Any:
     if loop is None:
-        raise UsageError(f"{method}: plain code gives a plain iterator, not an asynchronous one")
+        raise UsageError(f"{method}: plain code must give a plain iterator, not an asynchronous one")
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_next(iterator), loop))
 
 

@@ -1,4 +1,4 @@
-"""The answers of a streaming method, as an iterator."""
+"""The messages of a streamed answer, as an iterator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Open = Callable[[], tuple[AsyncGenerator[Frame, None], Run]]
 
 
 class Stream:
-    """`async for user in users.WatchUsers():`; the call is made when the first answer is asked for.
+    """`async for user in users.WatchUsers():`; the call is made when the first message is requested.
 
     Leaving the loop ends the call when the stream is collected; `async with users.WatchUsers() as stream:` and
     `aclose()` end it at once. trailing_metadata: empty until the stream has ended.
@@ -30,7 +30,7 @@ class Stream:
         self.trailing_metadata: Metadata = ()
 
     async def initial_metadata(self) -> Metadata:
-        """Wait until the server has opened the stream, and return what it said then."""
+        """Return the initial metadata, waiting until the server has opened the stream."""
         while self._initial is None and not self._ahead and (frame := await self._next_frame()) is not None:
             if isinstance(frame, Message):
                 self._ahead.append(frame)
@@ -48,7 +48,7 @@ class Stream:
         raise StopAsyncIteration
 
     async def _next_frame(self) -> Frame | None:
-        # Late: the loop that iterates may be another one than that in which the stream was made.
+        # Late: the stream may be iterated in another loop than the one in which it was made.
         frames, run = self._opened = self._opened or self._open()
 
         async def next_frame() -> Frame | None:

@@ -1,4 +1,4 @@
-"""What a generated stub class says: which protobuf service it calls, and with which classes."""
+"""Reads from a generated stub class which protobuf service it calls, and with which classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mesh.topology.directory import Directory
 
 
 class _Recorder:
-    """Stands for a channel: what a stub makes of it is the path and the answer's class of each method."""
+    """Stands in for a channel: records the path and the answer's class of each method of a stub."""
 
     def __init__(self) -> None:
         self.methods: list[tuple[str, Any]] = []
@@ -23,7 +23,7 @@ class _Recorder:
 
 
 def contract_of_stub(stub: Callable[[Any], object]) -> Contract:
-    """The contract that the stub was generated from, in the stub's own classes; UsageError for what is no stub."""
+    """Return the contract that the stub was generated from, in the stub's classes; UsageError if it is not a stub."""
     recorder = _Recorder()
     try:
         stub(recorder)
@@ -38,7 +38,7 @@ def contract_of_stub(stub: Callable[[Any], object]) -> Contract:
 
 
 def service_of(contract: Contract, directory: Directory) -> str:
-    """The one service of the topology that has this contract; UsageError where there is none, or more than one."""
+    """Return the one service of the topology with this contract; raises UsageError for none, or several."""
     (wanted,) = contract.services
     known = {name: tuple(found.services) for name, found in directory.contracts.items()}
     known |= {name: names for name, names in directory.services.items() if name not in known}
@@ -46,7 +46,7 @@ def service_of(contract: Contract, directory: Directory) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"{wanted} is behind {' and '.join(found)}; say which: Peer(..., service={found[0]!r})")
+        raise UsageError(f"{wanted} is served by {' and '.join(found)}; choose one: Peer(..., service={found[0]!r})")
     raise UsageError(
         f"no service of this topology has {wanted} behind its gRPC listener; declare it in services = [...] of the "
         'grpc table, or give the address: Peer(..., at="host:port")'

@@ -1,4 +1,4 @@
-"""The methods of a service for plain code: each call waits for its answer."""
+"""The methods of a service for plain code: each call blocks until its answer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mesh.errors import UsageError
 
 
 class BlockingPeer:
-    """`peer.GetUser(id=1)` is the answer's message; of a method that streams, an iterator takes or gives messages.
+    """`peer.GetUser(id=1)` returns the answer's message; streaming methods take and return iterators of messages.
 
-    The calls are made in a loop of their own, so that neither threads nor loops share channels.
+    Calls are made in a separate loop, so that neither threads nor loops share channels.
     """
 
     def __init__(self, peer: AsyncPeer) -> None:
@@ -51,7 +51,7 @@ class BlockingMethod:
         prepared = self._peer.prepare(self._name, request, given)
         if _in_a_loop():
             raise UsageError(
-                f"{prepared.call.service}: .sync.{self._name}() would hold up the event loop that runs here; "
+                f"{prepared.call.service}: .sync.{self._name}() would block the event loop that runs here; "
                 f"await {self._name}() of the peer itself"
             )
         return prepared

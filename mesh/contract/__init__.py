@@ -1,4 +1,4 @@
-"""Contracts: protos, their google.api.http rules, and calls by them over gRPC and HTTP."""
+"""Contracts: protos, their google.api.http rules, and calls made with them over gRPC and HTTP."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ class Binding:
 class Method:
     """One rpc: `full_name` as in `user.UserService.GetUser`, `path` as in `/user.UserService/GetUser`.
 
-    idempotent: it may be asked twice, by its idempotency_level or by a GET binding. refused: a sentence for each rule
-    that cannot be served, and so has no binding.
+    idempotent: it may be repeated, by its idempotency_level or by a GET binding. refused: a sentence for each rule
+    that cannot be served and so has no binding.
     """
 
     descriptor: MethodDescriptor
@@ -93,7 +93,7 @@ class Method:
 class Contract:
     """The methods of one or several services.
 
-    Of two rules that mean the same requests the first is kept: the other one is `refused`.
+    Of two rules that match the same requests the first is kept; the other is `refused`.
     """
 
     def __init__(self, methods: Iterable[Method], services: Iterable[str] = ()) -> None:
@@ -108,14 +108,14 @@ class Contract:
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """A sentence for each rule that cannot be served."""
+        """Return a sentence for each rule that cannot be served."""
         return tuple(sentence for method in self.methods for sentence in method.refused)
 
     def __iter__(self) -> Iterator[Method]:
         return iter(self.methods)
 
     def __getitem__(self, name: str) -> Method:
-        """The method of this name, full name or path; KeyError where there is none, or more than one."""
+        """Return the method of this name, full name or path; raises KeyError if there is none, or more than one."""
         found = self._by_name.get(name, [])
         if len(found) != 1:
             raise KeyError(name)
@@ -134,7 +134,7 @@ class Contract:
 
 
 def _options(descriptor: MethodDescriptor) -> Any:
-    # The options of a private pool are of a class that does not know our extensions.
+    # The options of a private pool have a class without our extensions.
     return descriptor_pb2.MethodOptions.FromString(descriptor.GetOptions().SerializeToString())
 
 
@@ -179,7 +179,7 @@ def _binding(rule: http_pb2.HttpRule) -> Binding:
 
 
 def _check(binding: Binding, descriptor: MethodDescriptor) -> None:
-    """Raises UsageError where the rule names what its messages do not have."""
+    """Raise UsageError if the rule names a field that its messages do not have."""
     for variable in binding.template.variables:
         field = _field(descriptor, binding, descriptor.input_type, variable.path)
         if field.is_repeated or text_of(field) is None:

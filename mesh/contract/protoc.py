@@ -1,6 +1,6 @@
 """Compiles .proto files in this process: at build for the store, at start for a user's own.
 
-Stands on nothing of mesh, so that the build hook can load it before the package is installed.
+Imports nothing of mesh, so that the build hook can load it before the package is installed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 
 
 class ProtoError(Exception):
-    """protoc refused a file; the text is protoc's own, `file:line:column: reason` a line."""
+    """Raised if protoc refuses a file; the text is protoc's own, `file:line:column: reason` per line."""
 
 
 def compile_protos(folder: Path, out: Path, *, prefix: str = "", stubs: bool = False) -> list[Path]:
-    """Compiles every .proto file below `folder` into `out`; returns the sources.
+    """Compile every .proto file below `folder` into `out`; return the sources.
 
-    prefix: a virtual folder put before each file's name, so that `prefix="mesh/store/pb"` yields modules that import
+    prefix: a virtual folder prepended to each file's name, so that `prefix="mesh/store/pb"` yields modules that import
         each other as `mesh.store.pb.…`; `out` is then the folder above the prefix.
     stubs: write .pyi files for type checkers as well.
 
@@ -39,7 +39,7 @@ def compile_protos(folder: Path, out: Path, *, prefix: str = "", stubs: bool = F
 
 
 def describe_protos(folder: Path) -> bytes:
-    """A serialized FileDescriptorSet of every .proto file below `folder` and of what they import, with the comments.
+    """Return a serialized FileDescriptorSet of the .proto files below `folder` and their imports, with the comments.
 
     Raises ProtoError with protoc's message for a file that does not compile.
     """
@@ -52,19 +52,19 @@ def describe_protos(folder: Path) -> bytes:
 
 def include_folders() -> list[Path]:
     """Return the folders of google/protobuf/*.proto and google/api/*.proto."""
-    # Late, as all that only a compilation needs: 10 ms that a start without protos does not pay.
+    # Imported late, like everything only compilation needs: 10 ms that a start without protos saves.
     import importlib.metadata
 
     import grpc_tools
 
     well_known = Path(next(iter(grpc_tools.__path__))) / "_proto"
-    # Found through the metadata: importing google.api costs 35 ms.
+    # Found through package metadata: importing google.api costs 35 ms.
     common = importlib.metadata.distribution("googleapis-common-protos").locate_file("")
     return [well_known, Path(str(common))]
 
 
 def run_protoc(arguments: Sequence[str]) -> None:
-    """Runs protoc with these arguments in this process; raises ProtoError with what it wrote to stderr."""
+    """Run protoc with these arguments in this process; raises ProtoError with its stderr."""
     from grpc_tools import protoc
 
     includes = [f"-I{folder}" for folder in include_folders()]
@@ -74,7 +74,7 @@ def run_protoc(arguments: Sequence[str]) -> None:
 
 
 def _with_stderr(run: Callable[[], int]) -> tuple[int, str]:
-    """Runs and returns its status with what it wrote to descriptor 2: protoc writes there from C++."""
+    """Return the status with the text written to descriptor 2, where C++ code writes."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as caught:

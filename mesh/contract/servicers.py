@@ -1,4 +1,4 @@
-"""The handlers of servicers, collected without a server, and the contract that follows from them."""
+"""Collects the handlers of servicers without a server, and derives their contract."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Handler = Any  # grpc.RpcMethodHandler: a class whose attributes grpc itself doe
 
 @dataclass(frozen=True)
 class Handlers:
-    """by_path: handlers by `/package.Service/Method`. services: full names, in the order they were met.
+    """Handlers of servicers. by_path: by `/package.Service/Method`. services: full names, in order of addition.
 
-    generic: handlers that look their method up themselves, and so name none.
+    generic: handlers that look up their methods themselves, and so name none.
     """
 
     by_path: Mapping[str, Handler]
@@ -30,7 +30,7 @@ class Handlers:
     generic: tuple[Any, ...]
 
     def contract(self) -> Contract:
-        """The contract of those services whose descriptors can be found."""
+        """Return the contract of those services whose descriptors can be found."""
         return Contract.of(descriptor for name in self.services if (descriptor := self._descriptor(name)) is not None)
 
     def _descriptor(self, service: str) -> ServiceDescriptor | None:
@@ -45,7 +45,7 @@ class Handlers:
 
 
 def collect_handlers(servicers: Iterable[Any]) -> Handlers:
-    """The handlers of servicers: classes, objects, or functions that take the server and add to it.
+    """Return the handlers of servicers: classes, objects, or functions that take the server and add to it.
 
     Raises UsageError for an object whose `add_…_to_server` cannot be found.
     """
@@ -65,7 +65,7 @@ def is_async(handler: Handler) -> bool:
 
 
 def behavior(handler: Handler) -> Callable[..., Any]:
-    """The servicer's own function behind a handler."""
+    """Return the servicer's function behind a handler."""
     found = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     assert found is not None, "grpc's handlers hold one of the four"
     return found  # type: ignore[no-any-return]  # untyped in grpc
@@ -101,13 +101,13 @@ def _adder(servicer: Any) -> Callable[[Any], Any]:
     if callable(instance):
         return instance  # type: ignore[no-any-return]  # an object that takes the server
     raise UsageError(
-        f"{type(instance).__module__}.{type(instance).__qualname__} is no servicer: none of its bases has an "
+        f"{type(instance).__module__}.{type(instance).__qualname__} is not a servicer: none of its bases has an "
         "add_…_to_server beside it; derive it from the generated …Servicer class"
     )
 
 
 def _pool_of(handler: Handler) -> Any:
-    """The descriptor pool of the request's class, None where the deserializer is no class's FromString."""
+    """Return the descriptor pool of the request's class, or None if the deserializer is not a FromString."""
     owner = getattr(handler.request_deserializer, "__self__", None)
     descriptor = getattr(owner, "DESCRIPTOR", None)
     return getattr(getattr(descriptor, "file", None), "pool", None)

@@ -21,24 +21,24 @@ from mesh.errors import Code, StatusError, code_of_status
 DETAILS_KEY = "grpc-status-details-bin"
 
 _TYPE_PREFIX = "type.googleapis.com/"
-# Imported for its side effect: the standard details are known to the default pool.
+# Imported for its side effect: it adds the standard details to the default pool.
 _RETRY_INFO = error_details_pb2.RetryInfo.DESCRIPTOR.full_name
 
 
 class HandlerFailure(StatusError):
-    """A handler set a code in its context and then raised an exception of another kind, which is the cause.
+    """Raised for a handler that set a code in its context and then raised another exception, which is the cause.
 
-    The caller is told the code and the details that were set; the cause is a failure to log all the same.
+    The caller gets the code and the details that were set; the cause is logged as a failure.
     """
 
 
 def status_json(error: StatusError) -> dict[str, Any]:
-    """`{"code": 5, "message": "…", "details": […]}`; an unknown detail is kept as base64."""
+    """Return `{"code": 5, "message": "…", "details": […]}`; an unknown detail is kept as base64."""
     return {"code": int(error.code), "message": error.message, "details": [_detail_json(d) for d in error.details]}
 
 
 def error_headers(error: StatusError) -> list[tuple[bytes, bytes]]:
-    """`Allow` with 405; `Retry-After` with 429 and 503, in seconds: a RetryInfo's delay rounded up, else 1."""
+    """Return `Allow` with 405; `Retry-After` with 429 and 503, in seconds: a RetryInfo's delay rounded up, else 1."""
     if isinstance(error, NotAllowed):
         return [(b"allow", ", ".join(error.allow).encode())]
     if error.http_status in (429, 503):
@@ -47,7 +47,7 @@ def error_headers(error: StatusError) -> list[tuple[bytes, bytes]]:
 
 
 def error_of_json(status: int, body: bytes) -> StatusError:
-    """The StatusError that an HTTP answer stands for, whether or not its body is a google.rpc.Status."""
+    """Return the StatusError of an HTTP answer, whether or not its body is a google.rpc.Status."""
     try:
         content = json.loads(body)
         code, message = Code(content["code"]), content["message"]
@@ -55,14 +55,14 @@ def error_of_json(status: int, body: bytes) -> StatusError:
         if code is Code.OK or not isinstance(message, str):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        # A status below 400 that nobody asked for, such as a redirect, is no answer to a call.
+        # An unexpected status below 400, such as a redirect, does not answer a call.
         code = code_of_status(status) if status >= 400 else Code.UNKNOWN
         return StatusError(code, f"HTTP status {status}", http_status=status)
     return StatusError(code, message, details, http_status=status)
 
 
 def details_of_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> list[Message]:
-    """The details that trailing metadata carries; none where there are none or they are broken."""
+    """Return the details in trailing metadata; empty if there are none or they are invalid."""
     for key, value in metadata:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
@@ -75,7 +75,7 @@ def details_of_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> list[Mes
 def status_bytes(error: StatusError, message: str | None = None) -> bytes:
     """Return the error as a serialized google.rpc.Status, as gRPC carries it under DETAILS_KEY.
 
-    message: in place of the error's own.
+    message: used instead of the error's own.
     """
     status = status_pb2.Status(code=int(error.code), message=error.message if message is None else message)
     for detail in error.details:
@@ -107,7 +107,7 @@ def _detail_json(detail: Message) -> dict[str, Any]:
         return {"@type": detail.type_url, "value": base64.b64encode(detail.value).decode()}
     name = detail.DESCRIPTOR.full_name
     content = to_json(detail, descriptor_pool.Default())
-    # Types with a JSON form of their own stand under "value", as in google.protobuf.Any.
+    # Types with their own JSON form are written under "value", as in google.protobuf.Any.
     own_form = name.startswith("google.protobuf.") and name != "google.protobuf.Empty"
     return {"@type": _TYPE_PREFIX + name, **({"value": content} if own_form else content)}
 
@@ -117,7 +117,7 @@ def _detail_of_json(content: dict[str, Any]) -> Message | None:
         packed = json_format.ParseDict(content, any_pb2.Any())
         return _unpacked(packed)
     except Exception:
-        # A type this side does not know: kept where it was sent as bytes.
+        # A type that this side does not know: keep what was sent as bytes.
         try:
             return any_pb2.Any(type_url=content["@type"], value=base64.b64decode(content["value"], validate=True))
         except (KeyError, TypeError, binascii.Error):

@@ -45,13 +45,13 @@ def error(code: int, message: str) -> dict[str, Any]:
         ("GET", "/v1/books/x", b"", 400, error(3, "id is not an integer: 'x'")),
         ("GET", "/v1/books/4294967296", b"", 400, error(3, "id is out of range: 4294967296")),
         ("GET", "/v1/books/-1", b"", 200, {"id": -1, "title": "Emma", "isbn": ""}),
-        ("GET", "/v1/books/5?id=6", b"", 400, error(3, "id is no query parameter: the path or the body binds it")),
-        ("GET", "/v1/books/5?q=6", b"", 400, error(3, "q is no query parameter of this method")),
+        ("GET", "/v1/books/5?id=6", b"", 400, error(3, "id is not a query parameter: the path or the body binds it")),
+        ("GET", "/v1/books/5?q=6", b"", 400, error(3, "q is not a query parameter of this method")),
         ("GET", "/v1/unknown", b"", 404, error(5, "no rule for the path /v1/unknown")),
         ("GET", "/v1/books/", b"", 404, error(5, "no rule for the path /v1/books/")),
         ("PUT", "/v1/books/5", b"", 405, error(12, "PUT is not allowed for /v1/books/5")),
         ("TRACE", "/v1/titles", b"", 405, error(12, "TRACE is not allowed for /v1/titles")),
-        ("POST", "/v1/books", b'{"titel":1}', 400, error(3, "book.titel is no known field; did you mean 'title'?")),
+        ("POST", "/v1/books", b'{"titel":1}', 400, error(3, "book.titel is not a known field; did you mean 'title'?")),
         ("POST", "/v1/books", b'{"author":[]}', 400, error(3, "book.author must be a JSON object, not an array")),
         ("POST", "/v1/books", b"[" * 100_000, 400, error(3, "the body is nested deeper than 100 levels")),
         ("POST", "/v1/shelves", b"[]", 400, error(3, "the body must be a JSON object, not an array")),
@@ -153,11 +153,11 @@ def test_every_kind_of_field_comes_back_as_it_was_said(said: Any) -> None:
         ('{"kind":1.5}', "kind must be an integer, not 1.5"),
         ('{"strings":"x"}', "strings must be an array, not the string 'x'"),
         ('{"strings":["a",null]}', "strings[1] must be a string, not null"),
-        ('{"authors":[{},{"lastNam":""}]}', "authors[1].lastNam is no known field; did you mean 'lastName'?"),
+        ('{"authors":[{},{"lastNam":""}]}', "authors[1].lastNam is not a known field; did you mean 'lastName'?"),
         ('{"nested":""}', "nested must be a JSON object, not the string ''"),
         ('{"labels":[]}', "labels must be a JSON object, not an array"),
         ('{"labels":{"k":1}}', "labels['k'] must be a string, not a number"),
-        ('{"int32Value":1,"int32_value":1}', "int32_value is given twice, as int32Value too"),
+        ('{"int32Value":1,"int32_value":1}', "int32_value is given twice, also as int32Value"),
         ('{"at":5}', "at must be a string, not a number"),
         ('{"struct":[]}', "struct must be a JSON object, not an array"),
     ],
@@ -226,7 +226,7 @@ def test_members_of_one_oneof_exclude_each_other_wherever_they_come_from(
     answered = ask(APP, method, target, body)
     if reason is None:
         # What the body binds is not the query's, member of a oneof or not.
-        reason = "nested.choiceNumber is no query parameter: the path or the body binds it"
+        reason = "nested.choiceNumber is not a query parameter: the path or the body binds it"
     else:
         reason += ": a message holds one of them"
     assert (answered.status, answered.json) == (400, error(3, reason))

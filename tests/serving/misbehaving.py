@@ -165,10 +165,10 @@ async def breaks_off(request: Request) -> Response:
 BAD_STARTS: dict[str, tuple[int, list[tuple[Any, Any]], str]] = {
     "line break": (200, [(b"x-a", b"1\r\nx-b: 2")], "ValueError: HTTP cannot carry the header x-a: b'1\\r\\nx-b: 2'"),
     "nul": (200, [(b"x-a", b"\x00")], "ValueError: HTTP cannot carry the header x-a: b'\\x00'"),
-    "name": (200, [(b"x a", b"1")], "ValueError: b'x a' is no name of an HTTP header"),
-    "text": (200, [("x-a", "1")], "TypeError: the header 'x-a': '1' is not in bytes, as ASGI wants it"),
+    "name": (200, [(b"x a", b"1")], "ValueError: b'x a' is not a valid name of an HTTP header"),
+    "text": (200, [("x-a", "1")], "TypeError: the header 'x-a': '1' is not bytes, as ASGI requires"),
     "length": (200, [(b"content-length", b"two")], "ValueError: HTTP cannot carry the header content-length: b'two'"),
-    "status": (999, [], "ValueError: the status 999 is none of HTTP's"),
+    "status": (999, [], "ValueError: the status 999 is not an HTTP status"),
 }
 
 

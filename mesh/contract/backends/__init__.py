@@ -1,1 +1,1 @@
-"""What answers a method: a servicer in this process, or a channel."""
+"""Implementations behind a method: a servicer in this process, or a channel."""

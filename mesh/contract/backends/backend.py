@@ -1,4 +1,4 @@
-"""What answers a method: a servicer in this process, or a server behind a channel."""
+"""Implementations behind a method: a servicer in this process, or a server behind a channel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class Reply(NamedTuple):
-    """One message, with the metadata that came before and after it."""
+    """One message, with the initial and trailing metadata."""
 
     message: Message
     initial_metadata: Metadata = ()
@@ -27,7 +27,7 @@ class Reply(NamedTuple):
 
     @property
     def metadata(self) -> Metadata:
-        """Initial and trailing metadata, in this order."""
+        """Return initial and trailing metadata, in this order."""
         return (*self.initial_metadata, *self.trailing_metadata)
 
 
@@ -38,7 +38,7 @@ class Headers(NamedTuple):
 
 
 class Trailers(NamedTuple):
-    """The trailing metadata of a stream that ended well."""
+    """The trailing metadata of a stream that ended with OK."""
 
     metadata: Metadata
 
@@ -47,22 +47,22 @@ Frame = Message | Headers | Trailers
 
 
 class Backend(Protocol):
-    """timeout: in seconds, None for none. Every call may raise StatusError."""
+    """Executes the calls of a contract. timeout: in seconds, None for none. Every call may raise StatusError."""
 
     async def unary(self, method: Method, request: Message, metadata: Metadata, timeout: float | None) -> Reply: ...
 
     def stream(
         self, method: Method, requests: AsyncIterator[Message], metadata: Metadata, timeout: float | None
     ) -> AsyncGenerator[Message, None]:
-        """The answers of a method that streams on either side; closing it cancels the call."""
+        """Yield the answers of a method that streams in either direction; closing it cancels the call."""
         ...
 
 
 class ChannelBackend:
-    """Over a grpc.aio channel of the running loop.
+    """Calls over a grpc.aio channel of the running loop.
 
-    channel: called for every call, so that a channel may be replaced. timeout: of unary calls that bring none, in
-    seconds, so that none waits for ever. call_options: passed to grpc with every call, such as `wait_for_ready`.
+    channel: called for every call, so that a channel may be replaced. timeout: of unary calls that have none, in
+    seconds, so that none waits without limit. call_options: passed to grpc with every call, such as `wait_for_ready`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ChannelBackend:
     async def frames(
         self, method: Method, requests: AsyncIterator[Message], metadata: Metadata, timeout: float | None
     ) -> AsyncGenerator[Frame, None]:
-        """Yield all that a stream brings: its headers, its messages, its trailers."""
+        """Yield the parts of a streamed answer: its headers, its messages, its trailers."""
         failures: list[Exception] = []
         sent = _noting(requests, failures) if method.client_streaming else await anext(requests)
         call = self._callable(method)(sent, metadata=metadata, timeout=timeout, **self._call_options)
@@ -105,7 +105,7 @@ class ChannelBackend:
                 yield await call
             yield Trailers(tuple(await call.trailing_metadata()))
         except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-            # grpc cancels a call whose requests fail; what the caller wants to know is why.
+            # grpc cancels a call whose requests fail; the caller needs the reason.
             if failures:
                 raise failures[0] from None
             if isinstance(error, asyncio.CancelledError):
@@ -133,8 +133,8 @@ async def _noting(requests: AsyncIterator[Message], failures: list[Exception]) -
 
 
 def status_error(error: grpc.aio.AioRpcError) -> StatusError:
-    """The same error in our terms, its details unpacked."""
+    """Return the same error as a StatusError, its details unpacked."""
     code = Code(error.code().value[0])
-    # AioRpcError's metadata is iterated as pairs; its stubs do not say so.
+    # AioRpcError's metadata is iterated as pairs, which its stubs do not say.
     trailing = tuple(error.trailing_metadata() or ())
     return StatusError(code, error.details() or "", details_of_metadata(trailing), metadata=trailing)

@@ -1,4 +1,4 @@
-"""Calls a servicer of this process straight from its handlers: nothing is serialized, no socket is crossed."""
+"""Calls a servicer of this process through its handlers, without serialization or a socket."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mesh.errors import Code, StatusError
 class ServicerBackend:
     """Calls plain functions in `executor` (None: the loop's own) and coroutine functions in the running loop.
 
-    What a servicer raises by itself comes out as it is; what it says by its context, as StatusError. The current
-    context's variables are visible to it.
+    An exception of the servicer is raised unchanged; a status set in its context, as StatusError. It sees the current
+    context's variables.
     """
 
     def __init__(self, handlers: Mapping[str, Handler], executor: Executor | None = None) -> None:
@@ -94,7 +94,7 @@ class ServicerBackend:
             yield await contained(made)
 
     def _context(self, method: Method, metadata: Metadata, timeout: float | None) -> Any:
-        """Return a context of the handler's kind; raises StatusError UNIMPLEMENTED where the method has no handler."""
+        """Return a context of the handler's kind; raises StatusError UNIMPLEMENTED if the method has no handler."""
         if method.path not in self._handlers:
             raise StatusError(Code.UNIMPLEMENTED, f"{method} has no handler")
         kind = SyncContext if isinstance(self._handlers[method.path], ThreadedHandler) else AioContext
@@ -109,7 +109,7 @@ def _callable(handler: Handler, executor: Executor | None) -> ThreadedHandler | 
 
 
 async def _written(made: Any, context: AioContext) -> AsyncGenerator[Any, None]:
-    """The answers of a coroutine that calls `context.write`; each waits for the one before to be taken."""
+    """Yield the answers of a coroutine that calls `context.write`; each waits until the previous one is taken."""
     written: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)
     context.writer = written.put
     task = asyncio.ensure_future(contained(made))

@@ -1,4 +1,4 @@
-"""What a servicer sees of a call that reached it without a network: the contexts of grpc, sync and asyncio."""
+"""The servicer's contexts of a call without a network: replacements for grpc's, sync and asyncio."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mesh.errors import Code, StatusError
 
 PEER = "inproc"
 
-#: What stands for the end of the requests in `read()`.
+#: Marks the end of the requests in `read()`.
 EOF = grpc.aio.EOF
 
 
 class CallState:
-    """What both contexts share, and what the backend reads when the servicer is done.
+    """State that both contexts share and that the backend reads once the servicer is done.
 
     deadline: on the clock of `time.monotonic()`, in seconds; None for none.
     """
@@ -67,7 +67,7 @@ class CallState:
     def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         return self.trailing
 
-    # Said by the servicer.
+    # Written by the servicer.
 
     def set_code(self, code: Any) -> None:
         self._code = code_given(code)
@@ -79,10 +79,10 @@ class CallState:
         self.trailing = tuple((key, value) for key, value in trailing_metadata)
 
     def set_compression(self, compression: Any) -> None:
-        """There is no wire to compress for."""
+        """Do nothing: there is no connection to compress for."""
 
     def disable_next_message_compression(self) -> None:
-        """There is no wire to compress for."""
+        """Do nothing: there is no connection to compress for."""
 
     def _abort(self, code: Any, details: str) -> NoReturn:
         self._code = code_given(code)
@@ -96,10 +96,10 @@ class CallState:
         self.set_trailing_metadata(status.trailing_metadata or ())
         self._abort(status.code, status.details)
 
-    # Asked and told by the backend.
+    # Used by the backend.
 
     def error(self) -> StatusError | None:
-        """Return what the servicer said the call ends with; None where it ends well."""
+        """Return the error with which the servicer ended the call, or None."""
         if self._aborted is not None:
             return self._aborted
         if self._code in (None, Code.OK):
@@ -108,11 +108,11 @@ class CallState:
         return StatusError(self._code, self._details, details_of_metadata(self.trailing))
 
     def failure(self, raised: BaseException) -> BaseException:
-        """Return what the call ends with whose servicer raised."""
+        """Return the error of a call whose servicer raised an exception."""
         return self._aborted or failure_of(raised, self._code, self._details, self.trailing)
 
     def close(self) -> None:
-        """The call is over, for whatever reason: callbacks run once."""
+        """End the call, however it ended: run the callbacks, once."""
         self._active = False
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
@@ -131,7 +131,7 @@ class SyncContext(CallState, grpc.ServicerContext):  # type: ignore[misc]  # its
         self.initial = tuple((key, value) for key, value in initial_metadata)
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        """False where the call is over already, as in grpc."""
+        """Register a callback; return False if the call is already over, as grpc does."""
         return self._add(callback)
 
     def cancel(self) -> bool:
@@ -147,7 +147,7 @@ class SyncContext(CallState, grpc.ServicerContext):  # type: ignore[misc]  # its
 
 
 class AioContext(CallState, grpc.aio.ServicerContext[Any, Any]):  # type: ignore[misc]  # likewise
-    """For a servicer of coroutines. read, write: set by the backend where the method streams."""
+    """For a servicer of coroutines. read, write: set by the backend if the method streams."""
 
     reader: Callable[[], Awaitable[Any]]
     writer: Callable[[Any], Awaitable[None]]
@@ -156,7 +156,7 @@ class AioContext(CallState, grpc.aio.ServicerContext[Any, Any]):  # type: ignore
         self.initial = tuple((key, value) for key, value in initial_metadata)
 
     async def read(self) -> Any:
-        """The next request, EOF after the last."""
+        """Return the next request, EOF after the last."""
         return await self.reader()
 
     async def write(self, message: Any) -> None:
@@ -183,14 +183,14 @@ class AioContext(CallState, grpc.aio.ServicerContext[Any, Any]):  # type: ignore
 def failure_of(
     raised: BaseException, code: Any, details: str, trailing: Iterable[tuple[str, str | bytes]]
 ) -> BaseException:
-    """Return what a call ends with whose handler raised: the code set in its context comes before a bug's INTERNAL.
+    """Return the error of a call whose handler raised: a code set in its context precedes INTERNAL.
 
     code, details, trailing: as the handler left them in its context.
     """
     given = code_given(code)
     if given is Code.OK or isinstance(raised, StatusError):
         return raised
-    # Generated stubs answer so for a method that nobody has written: no failure.
+    # Generated stubs answer like this for a method that is not implemented: not a failure.
     is_unwritten = given is Code.UNIMPLEMENTED and isinstance(raised, NotImplementedError)
     failure = (StatusError if is_unwritten else HandlerFailure)(given, details, details_of_metadata(trailing))
     failure.__cause__ = raised

@@ -1,4 +1,4 @@
-"""Plain handlers called from a loop: each step of theirs runs in a thread of an executor."""
+"""Runs plain handlers for an event loop: each of their steps in a thread of an executor."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ END = object()
 
 
 class HandlerExit(Exception):
-    """Raised when a servicer raises SystemExit or the like, which would end the loop or the thread that met it."""
+    """Raised if a servicer raises SystemExit or the like, which would end the loop or the thread that runs it."""
 
 
 class ThreadedHandler:
     """A servicer's plain function.
 
-    executor: None for the loop's own. The context variables of whoever asks are visible to the function.
+    executor: None for the loop's own. The caller's context variables are visible to the function.
     begun: runs the steps of a stream after its first; by default, `executor` does.
     """
 
@@ -51,7 +51,7 @@ class ThreadedHandler:
         return await contained(answer) if inspect.isawaitable(answer) else answer
 
     async def stream(self, requests: AsyncIterator[Any], context: SyncContext) -> AsyncGenerator[Any, None]:
-        """Yield the answers of a method that streams on either side."""
+        """Yield the answers of a method that streams in either direction."""
         variables = copy_context()
         argument: Any
         if self._client_streaming:
@@ -72,7 +72,7 @@ class ThreadedHandler:
             await self._close(variables, answers)
 
     async def _close(self, variables: Context, answers: Iterator[Any]) -> None:
-        # Where a thread still runs in it, the generator is closed when that thread lets go of it.
+        # If a thread still runs in it, the generator is closed once that thread leaves it.
         if hasattr(answers, "close") and not getattr(answers, "gi_running", False):
             with contextlib.suppress(RuntimeError, ValueError):
                 await self._in_thread(self._begun, variables, answers.close)
@@ -112,7 +112,7 @@ class _Requests:
         return await anext(self._requests, END)
 
     def cancel(self) -> None:
-        """Wakes a thread that waits for the next request."""
+        """Wake a thread that waits for the next request."""
         self._cancelled = True
         if self._awaited is not None:
             self._awaited.cancel()
@@ -126,7 +126,7 @@ def _keeping(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 
 async def contained(made: Any) -> Any:
-    """Await a servicer's coroutine; what would end the loop comes out as HandlerExit."""
+    """Await a servicer's coroutine; what would end the loop is raised as HandlerExit."""
     try:
         return await made
     except (SystemExit, KeyboardInterrupt) as error:
@@ -134,5 +134,5 @@ async def contained(made: Any) -> Any:
 
 
 def contained_error(error: BaseException) -> HandlerExit:
-    """Return what would end a loop or a thread, or what no future can carry, as an exception like others."""
+    """Return what would end a loop or a thread, or what no future can carry, as an ordinary exception."""
     return HandlerExit(f"the servicer raised {type(error).__name__}({error})")

@@ -1,9 +1,9 @@
-"""Finds the rule for a request, by a trie over raw path segments.
+"""Finds the rule for a request, with a trie over raw path segments.
 
-Policy, the same for every rule: a path is split as it came, before any decoding; a trailing slash, an empty segment and
-the segments `.` and `..` (escaped or not) match nothing. At each segment a literal is tried before `*`, `*` before
-`**`; a rule for another HTTP method does not hide a less specific one for this method. A verb counts as one only where
-some rule has it. Look-up visits each node of the trie at most once, and in practice one a segment.
+Policy, the same for every rule: a path is split as received, before any decoding; a trailing slash, an empty segment
+and the segments `.` and `..` (escaped or not) match nothing. At each segment a literal is tried before `*`, `*` before
+`**`; a rule for another HTTP method does not hide a less specific one for this method. A verb counts as one only if
+some rule has it. A lookup visits each node of the trie at most once, usually one per segment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class NotAllowed(StatusError):
-    """The path is known, the method is not; `allow` lists those that are."""
+    """Raised if the path is known but the method is not; `allow` lists the known ones."""
 
     def __init__(self, method: str, path: str, allow: tuple[str, ...]) -> None:
         super().__init__(Code.UNIMPLEMENTED, f"{method} is not allowed for {path}", http_status=405)
@@ -33,7 +33,7 @@ class NotAllowed(StatusError):
 
 
 class _Leaf(Generic[T]):
-    """The rules of one path pattern: HTTP method -> template and what it stands for."""
+    """The rules of one path pattern: HTTP method -> template and target."""
 
     __slots__ = ("methods",)
 
@@ -49,7 +49,7 @@ class _Node(Generic[T]):
         self.one: _Node[T] | None = None
         #: What follows `**`, longest first: most specific first.
         self.tails: list[tuple[tuple[str, ...], _Node[T]]] = []
-        #: By verb, "" being none.
+        #: By verb; "" means none.
         self.leaves: dict[str, _Leaf[T]] = {}
 
     def literal(self, segment: str) -> _Node[T]:
@@ -69,7 +69,7 @@ class _Node(Generic[T]):
 
 
 class Router(Generic[T]):
-    """Rules as (HTTP method, template, what it stands for); raises UsageError where two mean the same requests."""
+    """Rules as (HTTP method, template, target); raises UsageError if two match the same requests."""
 
     def __init__(self, rules: Iterable[tuple[str, Template, T]]) -> None:
         self._root: _Node[T] = _Node()
@@ -78,7 +78,7 @@ class Router(Generic[T]):
             self.add(method, template, target)
 
     def add(self, method: str, template: Template, target: T) -> None:
-        """Raises UsageError, naming both, where a rule for the same requests is there already."""
+        """Add a rule; raises UsageError, naming both, if there is already one for the same requests."""
         node = self._root
         for index, segment in enumerate(template.segments):
             if segment is MANY:
@@ -88,7 +88,7 @@ class Router(Generic[T]):
         methods = node.leaves.setdefault(template.verb, _Leaf()).methods
         if method in methods:
             raise UsageError(
-                f"{method} {template.text} for {target} means the same requests as "
+                f"{method} {template.text} for {target} matches the same requests as "
                 f"{methods[method][0].text} for {methods[method][1]}; change one of them"
             )
         methods[method] = (template, target)
@@ -101,7 +101,7 @@ class Router(Generic[T]):
         path: raw, as in the request line, without the query.
 
         Raises StatusError: NOT_FOUND for an unknown path, NotAllowed (405) for a known path with another method,
-        INVALID_ARGUMENT for broken escapes.
+        INVALID_ARGUMENT for invalid escapes.
         """
         segments = _split(path)
         for leaf, parts in self._candidates(segments):
@@ -115,7 +115,7 @@ class Router(Generic[T]):
         raise StatusError(Code.NOT_FOUND, f"no rule for the path {path}")
 
     def allowed(self, path: str) -> tuple[str, ...]:
-        """The methods that some rule has for this path, HEAD and OPTIONS included; empty for an unknown path."""
+        """Return the methods that some rule has for this path, with HEAD and OPTIONS; empty for an unknown path."""
         return self._methods(_split(path))
 
     def _methods(self, segments: list[str]) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class Router(Generic[T]):
         return tuple(sorted({*found, "OPTIONS"} - {ANY_METHOD})) if found else ()
 
     def _candidates(self, segments: list[str]) -> Iterator[tuple[_Leaf[T], list[str]]]:
-        """Every leaf whose pattern matches, most specific first, with the segments without the verb."""
+        """Yield every leaf whose pattern matches, most specific first, with the segments without the verb."""
         if self._verbs and segments and ":" in segments[-1]:
             head, *parts = segments[-1].split(":")
             met = False
@@ -139,7 +139,7 @@ class Router(Generic[T]):
                             met = True
                             yield node.leaves[verb], stripped
             if met:
-                # A bare colon before a known verb is that verb: one that is part of a value comes escaped.
+                # A bare colon before a known verb is that verb: within a value it would be escaped.
                 return
         for node in _walk(self._root, segments, 0):
             if "" in node.leaves:
@@ -147,8 +147,8 @@ class Router(Generic[T]):
 
 
 def _walk(node: _Node[T], segments: list[str], index: int) -> Iterator[_Node[T]]:
-    """The nodes whose patterns end where the segments end, most specific first."""
-    # Straight down as long as there is nothing to choose.
+    """Yield the nodes whose patterns end where the segments end, most specific first."""
+    # Descend directly while there is only one choice.
     while index < len(segments) and not node.tails:
         segment = segments[index]
         literal = node.literals.get(decode(segment)) if node.literals else None
@@ -177,7 +177,7 @@ def _ends_with(segments: list[str], tail: Sequence[str]) -> bool:
 
 
 def _split(path: str) -> list[str]:
-    """The raw segments; raises StatusError for what no rule can match."""
+    """Return the raw segments; raises StatusError for a path that no rule can match."""
     if "%" in path:
         _check_escapes(path)
     if path == "/":
@@ -193,12 +193,12 @@ def _has_dots(segments: list[str]) -> bool:
 
 
 def _check_escapes(path: str) -> None:
-    """Raises StatusError for broken escapes, for those that are not UTF-8, and for escaped dot segments."""
+    """Raise StatusError for invalid escapes, for those that are not UTF-8, and for escaped dot segments."""
     broken = _BROKEN_ESCAPE.search(path)
     if broken:
         escape = path[broken.start() : broken.start() + 3]
         raise StatusError(
-            Code.INVALID_ARGUMENT, f"the path has a broken escape {escape!r} at position {broken.start()}"
+            Code.INVALID_ARGUMENT, f"the path has an invalid escape {escape!r} at position {broken.start()}"
         )
     try:
         decoded = [decode(segment) for segment in path.split("/")]

@@ -1,4 +1,4 @@
-"""Segments of a path, their escapes, and the wildcards that stand for them."""
+"""Segments of a path, their escapes, and the wildcards that match them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SLASH = re.compile(r"(%2F)", re.IGNORECASE)
 
 
 class Wildcard(str):
-    """`*` or `**` in a pattern, told apart from a literal that reads the same."""
+    """`*` or `**` in a pattern, as distinct from the same literal."""
 
     __slots__ = ()
 
@@ -19,22 +19,22 @@ ONE = Wildcard("*")
 MANY = Wildcard("**")
 
 _SINGLE = (ONE,)
-#: What a URL has no way to write as one segment.
+#: A URL cannot write these as one segment.
 _NO_SEGMENT = ("", ".", "..")
 
 
 def encode(text: str) -> str:
-    """Everything but unreserved characters escaped."""
+    """Return the text with everything but unreserved characters escaped."""
     return quote(text, safe="")
 
 
 def decode(text: str) -> str:
-    """Every escape decoded; raises UnicodeDecodeError where they are not UTF-8."""
+    """Return the text with every escape decoded; raises UnicodeDecodeError if they are not UTF-8."""
     return unquote(text, errors="strict") if "%" in text else text
 
 
 def decode_keeping_slashes(text: str) -> str:
-    """Every escape decoded but that of the slash, as google.api.http has it for variables of several segments."""
+    """Return the text with every escape decoded except slashes, as google.api.http wants for several segments."""
     if "%" not in text:
         return text
     pieces = (p.encode() if _SLASH.fullmatch(p) else unquote_to_bytes(p) for p in _SLASH.split(text))
@@ -42,7 +42,7 @@ def decode_keeping_slashes(text: str) -> str:
 
 
 def fill_pattern(pattern: Sequence[str | Wildcard], value: str, multi: bool) -> list[str] | None:
-    """The escaped segments of a value, None where they do not match the pattern."""
+    """Return the escaped segments of a value, or None if they do not match the pattern."""
     if not multi and pattern == _SINGLE:
         return [encode(value)] if value not in _NO_SEGMENT else None
     parts = (value.split("/") if value else []) if multi else [value]

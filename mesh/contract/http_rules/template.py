@@ -1,4 +1,4 @@
-"""Path templates of google.api.http: parse, and fill.
+"""Path templates of google.api.http: parsing and filling.
 
     Template = "/" [ Segments ] [ Verb ] ;
     Segments = Segment { "/" Segment } ;
@@ -7,7 +7,7 @@
     FieldPath = IDENT { "." IDENT } ;
     Verb     = ":" LITERAL ;
 
-As in Google's own implementation, literals may follow `**`; a second wildcard may not. Matching is the router's affair.
+As in Google's implementation, literals may follow `**`; a second wildcard may not. The router does the matching.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from mesh.contract.http_rules.segments import MANY, ONE, Wildcard, decode, decod
 from mesh.errors import UsageError
 
 _IDENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# pchar of RFC 3986 without the asterisk; a colon only where it cannot be mistaken for a verb.
+# pchar of RFC 3986 without the asterisk; a colon only if it cannot be mistaken for a verb.
 _LITERAL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;=@:]|%[0-9A-Fa-f]{2})+")
 _INNER_LITERAL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;=@]|%[0-9A-Fa-f]{2})+")
 
 
 class TemplateError(UsageError):
-    """A template that is not one; `position` counts characters from 0."""
+    """Raised for an invalid template; `position` counts characters from 0."""
 
     def __init__(self, text: str, position: int, reason: str) -> None:
         super().__init__(f"path template {text!r}: {reason} at position {position}")
@@ -38,7 +38,7 @@ class TemplateError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A field bound to the segments from `start` up to `end`; a negative `end` counts from the path's own end, plus 1.
+    """A field bound to the segments from `start` to before `end`; a negative `end` counts from the path's end, plus 1.
 
     multi: the pattern spans more than one segment, so that an escaped slash stays escaped in its value.
     """
@@ -53,7 +53,7 @@ class Variable:
         return ".".join(self.path)
 
     def value_in(self, segments: Sequence[str]) -> str:
-        """The decoded value; raises UnicodeDecodeError where the escapes are not UTF-8."""
+        """Return the decoded value; raises UnicodeDecodeError if the escapes are not UTF-8."""
         if not self.multi:
             return decode(segments[self.start])
         end = self.end if self.end >= 0 else len(segments) + self.end + 1
@@ -64,14 +64,14 @@ class Variable:
 class Template:
     """A parsed template.
 
-    segments: the pattern with variables laid flat: decoded literals, `*` and `**`.
+    segments: the pattern with variables expanded: decoded literals, `*` and `**`.
     """
 
     text: str
     segments: tuple[str | Wildcard, ...]
     variables: tuple[Variable, ...]
     verb: str
-    #: What a filled path is made of: escaped literals, and variables by number; None where a wildcard has no name.
+    #: The parts of a filled path: escaped literals, and variables by number; None if a wildcard has no name.
     _pieces: tuple[str | int, ...] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Raises TemplateError, with the position, for anything the grammar does not allow."""
+        """Parse the template; raises TemplateError, with the position, for anything that the grammar does not allow."""
         return _Parser(text).template()
 
     def pattern_of(self, variable: Variable) -> tuple[str | Wildcard, ...]:
@@ -87,7 +87,7 @@ class Template:
         return self.segments[variable.start : end]
 
     def fill(self, values: Sequence[str]) -> str | None:
-        """The path with these values, one a variable and in their order; None where one does not fit its pattern."""
+        """Return the path with these values, one per variable in order, or None if one does not fit its pattern."""
         if self._pieces is None:
             return None
         parts: list[str] = []
@@ -139,7 +139,7 @@ class _Parser:
         return Template(self.text, tuple(self.segments), tuple(map(self.settled, self.variables)), verb)
 
     def settled(self, variable: Variable) -> Variable:
-        """With an end counted from the path's end where `**` makes the length vary."""
+        """Return the variable, its end counted from the path's end if `**` makes the length vary."""
         if MANY not in self.segments[variable.start : variable.end]:
             return variable
         return Variable(variable.path, variable.start, variable.end - len(self.segments) - 1, True)

@@ -1,1 +1,1 @@
-"""ProtoJSON in path, query and body, checked more strictly than the library does."""
+"""ProtoJSON in path, query and body, checked more strictly than by the library."""

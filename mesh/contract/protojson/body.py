@@ -1,4 +1,4 @@
-"""JSON from outside: RFC 8259 and nothing beside it, at the speed of the standard library's C parser."""
+"""JSON from outside: strictly RFC 8259, at the speed of the standard library's C parser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BRACKETS = b"[]{}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 #: Opening brackets as +1, closing ones as -1 in two's complement.
 _STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")
-#: The greatest float; and from where on a number rounds to none, while those between round to the greatest.
+#: The greatest float; and the number from which on none is rounded to it.
 FLOAT_MAX = float.fromhex("0x1.fffffep+127")
 FLOAT_LIMIT = float.fromhex("0x1.ffffffp+127")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -30,13 +30,13 @@ _ESCAPE = re.compile(
 
 
 def parse_json(body: bytes, *, limit: int | None = None) -> Any:
-    """The value of a JSON text in UTF-8.
+    """Return the value of a JSON text in UTF-8.
 
     limit: the greatest number of bytes, None for any.
 
-    Raises StatusError INVALID_ARGUMENT, naming the line and column or the place, for whatever RFC 8259 does not allow,
-    and for what it leaves open and nobody means: duplicate names, lone surrogates, a byte order mark, nesting deeper
-    than 100, integers of more digits than Python reads (4300), numbers
+    Raises StatusError INVALID_ARGUMENT, naming the line and column or the field, for anything that RFC 8259 does not
+    allow, and for what it leaves open but is always a mistake: duplicate names, lone surrogates, a byte order mark,
+    nesting deeper than 100, integers of more digits than Python reads (4300), numbers
     beyond the range of a double. A body over the limit has the HTTP status 413.
     """
     if limit is not None and len(body) > limit:
@@ -74,7 +74,7 @@ def too_large(limit: int) -> StatusError:
 
 
 class _Refused(ValueError):
-    """Raised for what the parser takes and RFC 8259 or mesh does not."""
+    """Raised for what the parser accepts and RFC 8259 or mesh does not."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -94,7 +94,7 @@ def _finite(text: str) -> float | int:
     value = float(text)
     if math.isinf(value):
         raise _Refused(f"holds a number out of range: {text if len(text) <= 40 else text[:37] + '...'}")
-    # FLT_MAX is written 3.4028235e+38, which is a little more: json_format takes the equal integer alone for a float.
+    # FLT_MAX is written 3.4028235e+38, which is a little more: for a float, json_format accepts only the equal integer.
     return int(value) if FLOAT_MAX < abs(value) < FLOAT_LIMIT else value
 
 
@@ -102,7 +102,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_co
 
 
 def _depth(body: bytes) -> int:
-    """The deepest nesting, brackets within strings left out."""
+    """Return the deepest nesting, ignoring brackets within strings."""
     unescaped = _PAIR.sub(b"", body) if b"\\" in body else body
     # Without escapes, every other piece between quotes is a string.
     brackets = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NO_BRACKETS)

@@ -1,7 +1,7 @@
-"""Fields of a message as text: what stands in a path variable or in a query parameter.
+"""Fields of a message as text, in a path variable or in a query parameter.
 
 Every scalar and those well-known types whose JSON is one string or scalar have a text form; Struct, Value and ListValue
-are written as JSON. Other messages, and repeated fields, have none. Where ProtoJSON leaves room, text is read as Envoy
+are written as JSON. Other messages, and repeated fields, have none. What ProtoJSON leaves open is read as Envoy
 and grpc-gateway read it: `True`, `t` and `1` are booleans, and a number may begin with a plus.
 """
 
@@ -44,7 +44,7 @@ _FALSE = ("0", "f", "F", "false", "False", "FALSE")
 
 
 class Text(NamedTuple):
-    """Both ways between a field's value and its text; `read` raises ValueError with the reason.
+    """Converts between a field's value and its text; `read` raises ValueError with the reason.
 
     A message field is read into, and written from, the sub-message itself.
     """
@@ -54,7 +54,7 @@ class Text(NamedTuple):
 
 
 def resolve(descriptor: Descriptor, path: Sequence[str]) -> list[FieldDescriptor]:
-    """The fields along a path of proto or JSON names; raises KeyError with the first name that is not there."""
+    """Return the fields along a path of proto or JSON names; raises KeyError with the first unknown name."""
     fields: list[FieldDescriptor] = []
     scope: Descriptor | None = descriptor
     for name in path:
@@ -67,7 +67,7 @@ def resolve(descriptor: Descriptor, path: Sequence[str]) -> list[FieldDescriptor
 
 
 def field_named(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
-    """The field of this proto name, else of this JSON name."""
+    """Return the field of this proto name, else of this JSON name."""
     field = descriptor.fields_by_name.get(name)
     return field or descriptor.fields_by_camelcase_name.get(name) or _by_json_name(descriptor, name)
 
@@ -77,13 +77,13 @@ def _by_json_name(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
 
 
 def map_entry(field: FieldDescriptor) -> Descriptor | None:
-    """The type of a map's entries, with its fields `key` and `value`; None for a field that is no map."""
+    """Return the type of a map's entries, with its fields `key` and `value`, or None if the field is not a map."""
     message = field.message_type
     return message if message is not None and message.GetOptions().map_entry else None
 
 
 def is_well_known(message: Descriptor | None) -> bool:
-    """Return True for a type with a JSON form of its own, which hides its fields."""
+    """Return True for a type with its own JSON form, which hides its fields."""
     return message is not None and message.full_name in OWN_FORM
 
 
@@ -111,7 +111,7 @@ def text_of(field: FieldDescriptor) -> Text | None:
 
 
 class OneofMember(NamedTuple):
-    """A member of a oneof on the way to a field; `parents` lead to the message that holds it."""
+    """A member of a oneof on the path to a field; `parents` lead to the message that holds it."""
 
     parents: tuple[str, ...]
     oneof: str
@@ -119,7 +119,7 @@ class OneofMember(NamedTuple):
 
 
 def oneof_members(fields: Sequence[FieldDescriptor]) -> tuple[OneofMember, ...]:
-    """The members of oneofs along a path of fields."""
+    """Return the members of oneofs along a path of fields."""
     names = tuple(field.name for field in fields)
     return tuple(
         OneofMember(names[:index], field.containing_oneof.name, field.name)
@@ -129,7 +129,7 @@ def oneof_members(fields: Sequence[FieldDescriptor]) -> tuple[OneofMember, ...]:
 
 
 def check_oneofs(message: Message, members: Sequence[OneofMember]) -> None:
-    """Raise ValueError, naming the other member, where a oneof has another one than these already."""
+    """Raise ValueError, naming the other member, if a oneof already has another one than these."""
     for member in members:
         scope = message
         for parent in member.parents:
@@ -139,7 +139,7 @@ def check_oneofs(message: Message, members: Sequence[OneofMember]) -> None:
 
 
 def set_text(message: Message, field: FieldDescriptor, text: Text, value: str) -> None:
-    """Writes one value into a message; a repeated field grows by it. Raises ValueError with the reason."""
+    """Write one value into a message, appending to a repeated field. Raises ValueError with the reason."""
     read = text.read(value)
     if field.is_repeated:
         repeated = getattr(message, field.name)
@@ -156,7 +156,7 @@ def set_text(message: Message, field: FieldDescriptor, text: Text, value: str) -
 
 
 def read_map_entry(message: Message, field: FieldDescriptor, key: str, value: str) -> None:
-    """Writes one entry into a map; raises ValueError with the reason."""
+    """Write one entry into a map; raises ValueError with the reason."""
     entry = map_entry(field)
     assert entry is not None
     fields = entry.fields_by_name
@@ -175,7 +175,7 @@ def _message_text(descriptor: Descriptor) -> Text | None:
     if name in WRAPPERS:
         inner = text_of(descriptor.fields_by_name["value"])
         assert inner is not None
-        # Only set when the text is good: `read` runs before the message is touched.
+        # Only set once the text is valid: `read` runs before the message is changed.
         return Text(lambda text: _setter("value", inner.read(text)), lambda message: inner.write(message.value))
     if name == "google.protobuf.FieldMask":
         return Text(lambda text: _mask(descriptor, text), lambda message: str(message.ToJsonString()))
@@ -198,20 +198,20 @@ def _setter(name: str, value: Any) -> Callable[[Message], None]:
 
 
 def _merger(descriptor: Descriptor, value: Any) -> Callable[[Message], None]:
-    """Reads into a sub-message by ProtoJSON."""
+    """Return a function that reads a sub-message by ProtoJSON."""
 
     def merge(message: Message) -> None:
         try:
             json_format.ParseDict(value, message)
         except Exception as error:
-            # json_format lets errors of many kinds through; whatever they are, the value was the reason.
+            # json_format raises many kinds of errors; whichever it is, the value was the reason.
             raise ValueError(f"is not a {descriptor.name}: {error}") from None
 
     return merge
 
 
 def _mask(descriptor: Descriptor, text: str) -> Callable[[Any], None]:
-    """By JSON names, as ProtoJSON has them, or by proto names, as everybody writes them in a query."""
+    """Read a FieldMask of JSON names, as in ProtoJSON, or of proto names, as is usual in queries."""
     if "_" in text:
         return lambda message: message.paths.extend(text.split(","))
     return _merger(descriptor, text)
@@ -279,7 +279,7 @@ def _write_enum(field: FieldDescriptor) -> Callable[[int], str]:
 
 
 def read_base64(text: str) -> bytes:
-    """Base64 in either alphabet, padded or not."""
+    """Return the bytes of base64 in either alphabet, padded or not."""
     try:
         if not _BASE64.fullmatch(text):
             raise binascii.Error
@@ -290,5 +290,5 @@ def read_base64(text: str) -> bytes:
 
 
 def shown(text: str) -> str:
-    """At most 40 characters of a value, quoted."""
+    """Return at most 40 characters of a value, quoted."""
     return repr(text if len(text) <= 40 else text[:37] + "...")

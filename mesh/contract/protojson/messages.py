@@ -1,4 +1,4 @@
-"""Messages to and from ProtoJSON by `json_format`, with a form for an Any whose type is not known.
+"""Converts messages to and from ProtoJSON by `json_format`, with a form for an Any whose type is unknown.
 
 That form is `{"@type": …, "value": …}` with the content in base64, as if the Any held a google.protobuf.BytesValue.
 """
@@ -27,7 +27,7 @@ def to_json(message: Message, pool: Any, *, defaults: bool = False) -> Any:
     try:
         return _printed(message, pool, defaults)
     except TypeError:
-        # json_format met an Any of a type that is not known.
+        # json_format met an Any of an unknown type.
         copy = type(message)()
         copy.CopyFrom(message)
         lenient = _LenientPool(pool)
@@ -38,8 +38,8 @@ def to_json(message: Message, pool: Any, *, defaults: bool = False) -> Any:
 def read_json(content: Any, message: Message, pool: Any, *, ignore_unknown: bool = False) -> None:
     """Merge the ProtoJSON of a request into the message.
 
-    An Any of a type that is not known is refused: the sender may mean a message. Raises an exception of whatever kind
-    json_format does, its last words being the reason.
+    An Any of an unknown type is refused: the sender may mean a message. Raises an exception of whatever kind
+    json_format does; its last words give the reason.
     """
     try:
         json_format.ParseDict(content, message, ignore_unknown, pool)
@@ -53,7 +53,7 @@ def read_json(content: Any, message: Message, pool: Any, *, ignore_unknown: bool
 def read_answer(content: Any, message: Message, pool: Any) -> None:
     """Merge the ProtoJSON of another server's answer into the message, which may know less than that server.
 
-    Unknown fields are ignored, and what `to_json` says of unknown types is read back. Raises what json_format does.
+    Ignores unknown fields, and reads back the form that `to_json` gives unknown types. Raises what json_format does.
     """
     lenient = _LenientPool(pool, frozenset(_opaque_types(content, pool)))
     as_pool: Any = lenient
@@ -63,7 +63,7 @@ def read_answer(content: Any, message: Message, pool: Any) -> None:
 
 
 class _LenientPool:
-    """A descriptor pool for json_format, in which a type that is not known, or in `opaque`, is a BytesValue."""
+    """A descriptor pool for json_format, in which a type that is unknown, or in `opaque`, is a BytesValue."""
 
     def __init__(self, pool: Any, opaque: frozenset[str] = frozenset()) -> None:
         self._pool = pool
@@ -71,7 +71,7 @@ class _LenientPool:
         self.met_opaque = False
 
     def known(self, name: str) -> Any:
-        """The descriptor of a type; None where it is opaque."""
+        """Return the descriptor of a type, or None if it is opaque."""
         try:
             return None if name in self._opaque else self._pool.FindMessageTypeByName(name)
         except KeyError:
@@ -123,7 +123,7 @@ def _unwrap(packed: Any) -> None:
 
 
 def _opaque_types(content: Any, pool: Any) -> Iterator[str]:
-    """Types that this side knows and the sender did not: messages without a field `value`, given as base64."""
+    """Return types that this side knows and the sender did not: messages without a field `value`, given as base64."""
     if isinstance(content, dict):
         url = content.get("@type")
         if isinstance(url, str) and content.keys() == {"@type", "value"} and isinstance(content["value"], str):

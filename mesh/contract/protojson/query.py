@@ -1,9 +1,9 @@
-"""Query strings into messages.
+"""Reads query strings into messages.
 
-A name is a path of fields, by proto or JSON name (`book.author_info.lastName=x`); a repeated field is named once a
-value, an entry of a map as `labels[key]=x`. `+` is a space, as HTML forms and every HTTP library write it. Said twice,
-a field that is not repeated is refused; so is a member of a oneof that has another one. What the path or the body binds
-is not the query's.
+A name is a path of fields, by proto or JSON name (`book.author_info.lastName=x`); a repeated field occurs once per
+value, an entry of a map as `labels[key]=x`. `+` is a space, as HTML forms and every HTTP library write it. Given twice,
+a field that is not repeated is refused; so is a second member of a oneof. Fields that the path or the body binds cannot
+be given in the query.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class _Plan(NamedTuple):
 class Query:
     """The query parameters of one binding.
 
-    bound: paths of proto names that the path or the body has taken. reject_unknown: whether a name that means nothing,
-    or something bound, is a mistake; else it is passed over.
+    bound: paths of proto names that the path or the body has taken. reject_unknown: refuse a name that is unknown
+    or bound; otherwise it is ignored.
     """
 
     def __init__(self, descriptor: Descriptor, bound: Iterable[tuple[str, ...]], reject_unknown: bool) -> None:
@@ -61,7 +61,7 @@ class Query:
         self._plans: dict[str, _Plan] = {}
 
     def read(self, query: str, message: Message) -> None:
-        """Writes the parameters into the message; raises Mismatch with the parameter's name as place."""
+        """Write the parameters into the message; raises Mismatch with the parameter's name as place."""
         said: set[tuple[str, ...]] = set()
         for name, value in _pairs(query):
             plan = self._plans.get(name) or self._plan(name)
@@ -85,7 +85,7 @@ class Query:
                 raise Mismatch(str(error), name) from None
 
     def _plan(self, name: str) -> _Plan | None:
-        """Raises Mismatch for a name that must not be there; None for one to pass over."""
+        """Return the plan of a name, or None for one to ignore; raises Mismatch for one that is not allowed."""
         try:
             plan = self._resolved(name)
         except Mismatch:
@@ -110,7 +110,7 @@ class Query:
             raise Mismatch("cannot stand in a query", name)
         names = (*(parent.name for parent in parents), field.name)
         if any(names[: len(taken)] == taken[: len(names)] for taken in self._bound):
-            raise Mismatch("is no query parameter: the path or the body binds it", name)
+            raise Mismatch("is not a query parameter: the path or the body binds it", name)
         text = text_of(field)
         if (map_entry(field) is not None) != bool(entry) or not (entry or text):
             raise Mismatch("cannot stand in a query", name)
@@ -127,11 +127,11 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 
 def _decoded(text: str, place: str) -> str:
-    """The text without its escapes; raises Mismatch at that place."""
+    """Return the text without its escapes; raises Mismatch at that place."""
     if "%" not in text:
         return text.replace("+", " ")
     if broken := _BROKEN_ESCAPE.search(text):
-        raise Mismatch(f"has a broken escape {text[broken.start() : broken.start() + 3]!r}", place)
+        raise Mismatch(f"has an invalid escape {text[broken.start() : broken.start() + 3]!r}", place)
     try:
         return unquote_plus(text, errors="strict")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Checks of one JSON value for a scalar field, stricter than those of `json_format`."""
+"""Checks one JSON value for a scalar field, more strictly than `json_format`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INTEGRAL = re.compile(r"-?[0-9]{1,20}(?:\.0+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASC
 
 
 class Mismatch(ValueError):
-    """A value of the wrong shape; its place grows from the inside out while it rises."""
+    """Raised for a value of the wrong shape; its place grows from the inside out as it propagates."""
 
     def __init__(self, reason: str, place: str = "") -> None:
         super().__init__(reason)

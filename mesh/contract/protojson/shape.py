@@ -1,8 +1,8 @@
-"""Checks that parsed JSON has the shape of a message, and names the place that does not.
+"""Checks that parsed JSON has the shape of a message, and names the part that does not.
 
 `json_format` reads JSON into messages, and is lenient where ProtoJSON is not: it takes `true` for a number, `""` or
-`[]` for a message, `"1_000"` for an integer, any text for base64. What stands here looks first, refuses those, and
-knows the nearest name for an unknown field.
+`[]` for a message, `"1_000"` for an integer, any text for base64. These checks come first, refuse such values, and
+suggest the nearest name for an unknown field.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mesh.suggestions import did_you_mean
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> Mismatch:
-    """The mistake of a name that is not there, with the nearest one that is."""
-    return Mismatch(f"is no {what}{did_you_mean(name, known)}", shown(name)[1:-1])
+    """Return the mistake of an unknown name, with the nearest known one."""
+    return Mismatch(f"is not a {what}{did_you_mean(name, known)}", shown(name)[1:-1])
 
 
 class Shapes:
-    """The checks of message types, made as they are met, so that a type may hold itself."""
+    """The checks of message types, made as they are met, so that a type may contain itself."""
 
     def __init__(self, reject_unknown: bool) -> None:
         self.reject_unknown = reject_unknown
@@ -67,7 +67,7 @@ class Shapes:
         return {name: (field.number, check) for field, check in checks for name in (field.name, field.json_name)}
 
     def of_field(self, field: FieldDescriptor) -> Check:
-        """The check of a field's whole value, an array or a map where it is one."""
+        """Return the check of a field's whole value, an array or a map if it is one."""
         entry = map_entry(field)
         if entry is not None:
             return _each_value(self._single(entry.fields_by_name["value"]))
@@ -90,7 +90,7 @@ def _refuse_two_names(value: dict[str, Any], fields: dict[str, tuple[int, Check]
     names: dict[int, str] = {}
     for name in value:
         if name in fields and names.setdefault(fields[name][0], name) != name:
-            raise Mismatch(f"is given twice, as {names[fields[name][0]]} too", name)
+            raise Mismatch(f"is given twice, also as {names[fields[name][0]]}", name)
 
 
 def _well_known(descriptor: Descriptor) -> Check | None:

@@ -1,8 +1,8 @@
 """A contract as an ASGI application.
 
-Policy, the same for every rule. The path is matched raw (router.py says how). A known path with another method is 405
-with `Allow`; HEAD is GET without the body; OPTIONS is 204 with `Allow`. Any Content-Type is taken: the rule says what
-the body is. An empty or blank body says nothing, as `{}` would. A body for a rule that takes none is passed over.
+Policy, the same for every rule. The path is matched raw (see router.py). A known path with another method is 405
+with `Allow`; HEAD is GET without the body; OPTIONS is 204 with `Allow`. Any Content-Type is accepted: the rule defines
+the body. An empty or blank body means `{}`. A body for a rule that takes none is ignored.
 Content-Encoding may be gzip, bounded like the plain body; anything else is 415. Errors are google.rpc.Status as JSON.
 """
 
@@ -40,15 +40,15 @@ class Route(NamedTuple):
 
 
 class MatchedRoute(NamedTuple):
-    """What the scope of a request names as its route; `path` is the template, as of a route of Starlette's."""
+    """The route that a request's scope reports; `path` is the template, like that of a route of Starlette's."""
 
     path: str
 
 
 class Transcoder:
-    """Answers the rules of `contract` by asking `backend`.
+    """Serves the rules of `contract` by calling `backend`.
 
-    prefix: what the paths of all rules stand under, such as `/api/grpc`; ASGI's root_path is taken off before it.
+    prefix: the path below which all rules lie, such as `/api/grpc`; ASGI's root_path is removed before it.
     unknown_fields: whether a field or parameter the message does not have is refused (400, naming the nearest one) or
     ignored. max_body: in bytes, of a plain body and of an unpacked one. What a servicer raises other than StatusError
     passes through, for the server to log and answer, and so does BrokenStream, upon which it closes the connection. A
@@ -81,7 +81,7 @@ class Transcoder:
     def matches(self, scope: Scope) -> bool:
         """Return True if some rule has this path, with whatever method: for mounting beside another app.
 
-        The pages count below a prefix alone: the other app may have pages of these names.
+        The pages count only below a prefix: otherwise the app may have pages of these names.
         """
         try:
             path = self._path(scope)[1]
@@ -90,7 +90,7 @@ class Transcoder:
             return False
 
     def document(self) -> dict[str, Any]:
-        """The OpenAPI document, whose paths stand under the prefix."""
+        """Return the OpenAPI document, whose paths lie under the prefix."""
         return self._documentation.document(self.prefix)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,7 +107,7 @@ class Transcoder:
             await send_answer(answer, send, with_body=scope["method"] != "HEAD")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Response | None:
-        """None where the answer was a stream and is sent already."""
+        """Return the response, or None if it was a stream and has been sent."""
         mount, path = self._path(scope)
         method = scope["method"]
         try:
@@ -140,7 +140,7 @@ class Transcoder:
             return self._router.find("GET", path)
 
     def _path(self, scope: Scope) -> tuple[str, str]:
-        """Split the raw path into what the rules stand under and the rest; raises StatusError for a path elsewhere."""
+        """Split the raw path into the path above the rules and the rest; raises StatusError for a path elsewhere."""
         path = _raw_path(scope)
         mount = ""
         if root := scope.get("root_path"):
@@ -155,7 +155,7 @@ class Transcoder:
 
 
 def _as_asked(error: StatusError, mount: str, path: str) -> StatusError:
-    """The router's error, naming the path as the caller wrote it."""
+    """Return the router's error, naming the path as the caller wrote it."""
     error.message = error.message.replace(path, mount + path, 1)
     return error
 
@@ -192,7 +192,7 @@ def _query(scope: Scope) -> str:
 
 
 def _timeout(scope: Scope) -> float | None:
-    """Seconds left: of the call in hand, else of a grpc-timeout header. Raises StatusError where none are."""
+    """Return the seconds left: of the current call, else of a grpc-timeout header. Raises StatusError if none are."""
     call = current_call.get()
     seconds = _header_timeout(scope) if call is None else call.remaining()
     if seconds is not None and seconds <= 0:
@@ -211,7 +211,7 @@ def _header_timeout(scope: Scope) -> float | None:
 
 
 async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
-    """Lifespan is acknowledged; a WebSocket is closed before it opens."""
+    """Acknowledge lifespan messages; close a WebSocket before it opens."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1000})
         return

@@ -1,4 +1,4 @@
-"""Request bodies off the wire: counted while they come in, and unpacked within the same bound."""
+"""Reads request bodies: counted as they arrive, and unpacked within the same limit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mesh.errors import Code, StatusError
 
 
 async def read_body(headers: Iterable[Header], receive: Receive, limit: int) -> bytes:
-    """The whole body, unpacked.
+    """Return the whole body, unpacked.
 
-    limit: in bytes. Raises StatusError: 413 over it, before reading where the length is announced; 415 for an encoding
-    other than gzip; CANCELLED where the client leaves before the end.
+    limit: in bytes. Raises StatusError: 413 over it, before reading if the length is announced; 415 for an encoding
+    other than gzip; CANCELLED if the client leaves before the end.
     """
     encoding = b""
     for name, value in headers:
@@ -39,7 +39,7 @@ def unsupported(encoding: bytes) -> StatusError:
 
 
 def gunzip(body: bytes, limit: int) -> bytes:
-    """Unpacks gzip of one or more members; raises StatusError for what is none, or is larger than `limit` bytes."""
+    """Unpack gzip of one or more members; raises StatusError if it is invalid, or larger than `limit` bytes."""
     plain = bytearray()
     try:
         while body:
@@ -51,7 +51,7 @@ def gunzip(body: bytes, limit: int) -> bytes:
                 raise zlib.error
             body = member.unused_data
     except zlib.error:
-        raise StatusError(Code.INVALID_ARGUMENT, "the body is not the gzip its Content-Encoding says") from None
+        raise StatusError(Code.INVALID_ARGUMENT, "the body is not gzip, though its Content-Encoding says so") from None
     return bytes(plain)
 
 

@@ -1,4 +1,4 @@
-"""The rules read from gRPC to HTTP: a message -> the request to send, and its answer -> a message. Pure."""
+"""The rules applied from gRPC to HTTP: message -> request, response -> message. Pure."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from mesh.errors import Code, StatusError
 
 
 class _Unfit(Exception):
-    """The message cannot be said in this binding."""
+    """Raised if the binding cannot express the message."""
 
 
-#: What protobuf raises for a message that has no ProtoJSON, such as a Timestamp out of range.
+#: Raised by protobuf for a message without ProtoJSON, such as a Timestamp out of range.
 _UNSAYABLE = (json_format.Error, message_errors.Error, ValueError, TypeError)
 
 
@@ -34,7 +34,7 @@ _UNSAYABLE = (json_format.Error, message_errors.Error, ValueError, TypeError)
 class HttpCall:
     """One call in its HTTP form.
 
-    target: path and query, escaped. body: None where the rule has none.
+    target: path and query, escaped. body: None if the rule has none.
     """
 
     method: Method
@@ -45,7 +45,7 @@ class HttpCall:
     content_type: str = JSON
 
     def answer(self, status: int, body: bytes, content_type: str = JSON) -> Message:
-        """The message an answer stands for; raises StatusError for the error it stands for, or for what is neither."""
+        """Return the message in the answer; raises StatusError for the error in it, or if it holds neither."""
         if not 200 <= status < 300:
             raise error_of_json(status, body)
         if self.is_raw:
@@ -57,13 +57,13 @@ class HttpCall:
 
     @property
     def is_raw(self) -> bool:
-        """True where the answer is a google.api.HttpBody, or streamed as such."""
+        """Return True if the answer is a google.api.HttpBody, or a stream of them."""
         part, output = self.binding.response_body, self.method.descriptor.output_type
         shown = resolve(output, [part])[0].message_type if part else output
         return shown is not None and shown.full_name == HTTP_BODY
 
     def raw_message(self, body: bytes, content_type: str) -> Message:
-        """The message whose HttpBody, which `is_raw` says there is, holds these bytes."""
+        """Return the message whose HttpBody, which must exist by `is_raw`, holds these bytes."""
         message = self.method.response_class()
         part = self.binding.response_body
         target: Any = getattr(message, part) if part else message
@@ -71,7 +71,7 @@ class HttpCall:
         return message
 
     def streamed(self, line: bytes) -> Message:
-        """The message of one line of a streamed answer; raises StatusError for the error that a line stands for."""
+        """Return the message of one line of a streamed answer; raises StatusError for an error line."""
         try:
             content = parse_json(line)
         except StatusError as error:
@@ -87,7 +87,7 @@ class HttpCall:
         message = self.method.response_class()
         part = self.binding.response_body
         try:
-            # A newer server may say more than this contract knows.
+            # A newer server may know more than this contract.
             read_answer({part: content} if part else content, message, message.DESCRIPTOR.file.pool)
         except Exception as error:
             raise self._misfit(error) from error
@@ -95,14 +95,14 @@ class HttpCall:
 
     def _misfit(self, reason: object) -> StatusError:
         output = self.method.descriptor.output_type.full_name
-        return StatusError(Code.INTERNAL, f"the answer is no {output}: {reason}")
+        return StatusError(Code.INTERNAL, f"the answer is not a {output}: {reason}")
 
 
 def http_call(method: Method, request: Message, prefix: str = "") -> HttpCall:
-    """The call in the first binding that can say this message.
+    """Return the call in the first binding that can express this message.
 
-    A binding whose path names fields that are set comes before one whose path would name unset ones. Raises StatusError
-    UNIMPLEMENTED where none fits.
+    A binding whose path names fields that are set precedes one whose path would name unset ones. Raises StatusError
+    UNIMPLEMENTED if none fits.
     """
     for unset_too in (False, True):
         for binding in method.bindings:
@@ -110,7 +110,7 @@ def http_call(method: Method, request: Message, prefix: str = "") -> HttpCall:
                 return _said(method, binding, request, prefix, unset_too)
             except (_Unfit, *_UNSAYABLE):
                 continue
-    raise StatusError(Code.UNIMPLEMENTED, f"{method} has no HTTP rule that can say this request")
+    raise StatusError(Code.UNIMPLEMENTED, f"{method} has no HTTP rule that can express this request")
 
 
 def _said(method: Method, binding: Binding, request: Message, prefix: str, unset_too: bool) -> HttpCall:
@@ -131,7 +131,7 @@ def _said(method: Method, binding: Binding, request: Message, prefix: str, unset
 
 
 def _take(rest: Message, fields: Sequence[FieldDescriptor], unset_too: bool) -> str:
-    """The text of a field, which is then no longer in the message."""
+    """Return the text of a field, and remove it from the message."""
     *parents, field = fields
     scopes: list[Any] = [rest]
     for parent in parents:
@@ -147,7 +147,7 @@ def _take(rest: Message, fields: Sequence[FieldDescriptor], unset_too: bool) -> 
     assert text is not None, "checked when the contract was read"
     written = text.write(getattr(scope, field.name))
     scope.ClearField(field.name)
-    # Whoever reads the path makes the messages around the field.
+    # Reading the path creates the messages around the field.
     for outer, parent in zip(reversed(scopes[:-1]), reversed(parents), strict=True):
         if not getattr(outer, parent.name).ListFields():
             outer.ClearField(parent.name)
@@ -155,7 +155,7 @@ def _take(rest: Message, fields: Sequence[FieldDescriptor], unset_too: bool) -> 
 
 
 def _body(binding: Binding, descriptor: Descriptor, rest: Message) -> tuple[bytes | None, str]:
-    """The body, and its type; what it says is then no longer in the message."""
+    """Return the body and its type, and remove its fields from the message."""
     names = [] if binding.body == "*" else binding.body.split(".")
     fields = resolve(descriptor, names)
     scope: Any = rest
@@ -187,7 +187,7 @@ def _parameters(message: Message, prefix: str = "") -> Iterator[tuple[str, str]]
             no_words = field.is_repeated or field.is_extension or is_well_known(field.message_type)
             inner = [] if no_words else list(_parameters(value, f"{name}."))
             if not inner:
-                # A repeated message, an Any, or a message that is set and empty: a query has no words for these.
+                # A repeated message, an Any, or a message that is set and empty: a query cannot express these.
                 raise _Unfit
             yield from inner
 

@@ -1,4 +1,4 @@
-"""The comments of .proto files, by the full name of what they stand above."""
+"""The comments of .proto files, by the full name of the element they describe."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
-# Field numbers of descriptor.proto, of which a location's path is made.
+# Field numbers of descriptor.proto, which make up a location's path.
 _MESSAGES, _ENUMS, _SERVICES = 4, 5, 6
 _FIELDS, _NESTED, _NESTED_ENUMS = 2, 3, 4
 _VALUES, _METHODS = 2, 2
 
 
 def comments_of(descriptors: bytes) -> Mapping[str, str]:
-    """Leading comments, else trailing ones, of a serialized FileDescriptorSet made with its source info."""
+    """Return leading comments, else trailing ones, of a serialized FileDescriptorSet with source info."""
     files = descriptor_pb2.FileDescriptorSet.FromString(descriptors).file
     return {name: text for file in files for name, text in _of_file(file) if text}
 
@@ -47,7 +47,7 @@ def _in_message(path: list[int], name: str, message: Any) -> Iterator[tuple[Sequ
 
 
 def _of(number: int, path: list[int], name: str, members: Sequence[Any]) -> Iterator[tuple[Sequence[int], str]]:
-    """A thing and its members."""
+    """Yield the comments of an element and its members."""
     yield path, name
     for index, member in enumerate(members):
         yield [*path, number, index], f"{name}.{member.name}"

@@ -1,4 +1,4 @@
-"""The two pages that say what a contract holds: its OpenAPI document, and a page to try its calls."""
+"""The two pages that describe a contract: its OpenAPI document, and a page to try its calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 class Documentation:
-    """Made when it is asked for."""
+    """The pages of one contract, generated on request."""
 
     def __init__(self, contract: Contract, descriptors: bytes, *, closed: bool) -> None:
         self._contract = contract
@@ -32,7 +32,7 @@ class Documentation:
         self._closed = closed
 
     def answer(self, method: str, path: str, mount: str) -> Response:
-        """The page; raises NotAllowed for a method that does not read."""
+        """Return the page; raises NotAllowed for a method that does not read."""
         if method == "OPTIONS":
             return Response(204, [(b"allow", ", ".join(_ALLOW).encode())])
         if method not in _ALLOW:
@@ -40,8 +40,8 @@ class Documentation:
         return page() if path == PAGE else document_response(self.document(mount))
 
     def document(self, mount: str) -> dict[str, Any]:
-        """The OpenAPI document of the contract at that place."""
-        from mesh.contract.rest.openapi import openapi  # few ask; the others need not load it
+        """Return the OpenAPI document of the contract at that path."""
+        from mesh.contract.rest.openapi import openapi  # rarely requested; not needed otherwise
 
         return openapi(self._contract, url=mount, comments=self._comments, closed=self._closed)
 
@@ -57,7 +57,7 @@ def document_response(document: Mapping[str, Any]) -> Response:
 
 
 def page() -> Response:
-    """The page to try the calls of `openapi.json` beside it."""
+    """Return the page to try the calls of the `openapi.json` beside it."""
     text = Path(__file__).with_name("docs.html").read_text("utf-8")
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
@@ -69,7 +69,7 @@ def page() -> Response:
 
 
 def _policy(page: str) -> str:
-    """Return a policy that lets the page run its own script and style, and ask its own origin."""
+    """Return a policy that lets the page run its script and style, and connect to its origin only."""
     hashes = {
         kind: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for kind, text in _INLINE.findall(page)
     }

@@ -23,7 +23,7 @@ _NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class BrokenStream(Exception):
-    """Raised when a stream fails whose headers are sent: the connection has to end, and not as if it were whole."""
+    """Raised if a stream fails after its headers were sent: the connection must be cut, so that it looks incomplete."""
 
 
 class Response(NamedTuple):
@@ -50,39 +50,39 @@ class Asked:
     head: bool
 
     def header(self, name: bytes) -> bytes:
-        """The last of this name, stripped; empty where there is none."""
+        """Return the last header of this name, stripped; empty if there is none."""
         return dict(self.headers).get(name, b"").strip()
 
     def request(self, body: bytes, *, first: bool = True) -> Message:
-        """The message of one body; path and query are the first one's. Raises StatusError INVALID_ARGUMENT."""
+        """Return the message of one body; path and query apply to the first. Raises StatusError INVALID_ARGUMENT."""
         content_type = self.header(b"content-type").decode("latin-1") if self.endpoint.raw_body else ""
         values, query = (self.values, self.query) if first else (None, "")
         return self.endpoint.request(values, query, body, content_type)
 
     async def message(self, receive: Receive, limit: int) -> Message:
-        """The message of the whole body, which is only read where the rule has one; raises StatusError."""
+        """Return the message of the whole body, which is only read if the rule has one; raises StatusError."""
         return self.request(await read_body(self.headers, receive, limit) if self.endpoint.binding.body else b"")
 
 
 def error_response(error: StatusError) -> Response:
-    """The error as google.rpc.Status in JSON, with `Allow` or `Retry-After` where they belong."""
+    """Return the error as google.rpc.Status in JSON, with `Allow` or `Retry-After` where they apply."""
     body = write_json(status_json(error)).encode("utf-8", "replace")
     return Response(error.http_status, [(b"content-type", JSON.encode()), *error_headers(error)], body)
 
 
 def check_start(message: AsgiMessage) -> None:
-    """Raise ValueError or TypeError where `http.response.start` has a status or a header that HTTP cannot carry.
+    """Raise ValueError or TypeError if `http.response.start` has a status or a header that HTTP cannot carry.
 
-    A server would find out in the middle of writing, and hang up.
+    A server would notice only while writing, and close the connection.
     """
     status = message["status"]
     if not isinstance(status, int) or not 100 <= status < 600:
-        raise ValueError(f"the status {status!r} is none of HTTP's")
+        raise ValueError(f"the status {status!r} is not an HTTP status")
     for name, value in message.get("headers", ()):
         if not isinstance(name, bytes) or not isinstance(value, bytes):
-            raise TypeError(f"the header {name!r}: {value!r} is not in bytes, as ASGI wants it")
+            raise TypeError(f"the header {name!r}: {value!r} is not bytes, as ASGI requires")
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of an HTTP header")
+            raise ValueError(f"{name!r} is not a valid name of an HTTP header")
         if _NO_VALUE.search(value) or (name.lower() == b"content-length" and not value.isdigit()):
             raise ValueError(f"HTTP cannot carry the header {name.decode()}: {value!r}")
 

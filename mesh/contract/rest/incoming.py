@@ -1,4 +1,4 @@
-"""A request's body while it comes in, and the news of a client that leaves."""
+"""A request's body as it arrives, and the notice that the client has left."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mesh.errors import Code, StatusError
 
 T = TypeVar("T")
 
-#: Chunks held while nobody reads them.
+#: Chunks held until they are read.
 _CHUNKS_AHEAD = 8
 
 
 class Incoming:
-    """A request's body in chunks as they come, and the news of the client leaving, whichever is first."""
+    """A request's body in chunks as they arrive, and the client's leaving, whichever is first."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_CHUNKS_AHEAD)
 
     async def pump(self) -> None:
-        """Ends when the client leaves."""
+        """Read the body until the client leaves."""
         more = True
         while True:
             message = await self._receive()
@@ -44,7 +44,7 @@ class Incoming:
                 yield chunk
 
     async def lines(self, limit: int) -> AsyncIterator[bytes]:
-        """The lines that are not blank; raises StatusError 413 for one of more than `limit` bytes."""
+        """Yield the lines that are not blank; raises StatusError 413 for one of more than `limit` bytes."""
         rest = b""
         async for chunk in self.chunks():
             *lines, rest = (rest + chunk).split(b"\n")
@@ -60,7 +60,7 @@ class Incoming:
 
 
 async def until_gone(incoming: Incoming, work: Awaitable[T]) -> T:
-    """Do the work, or cancel it and raise StatusError CANCELLED when the client leaves first."""
+    """Do the work, or cancel it and raise StatusError CANCELLED if the client leaves first."""
     pump = asyncio.ensure_future(incoming.pump())
     task = asyncio.ensure_future(work)
     try:

@@ -1,4 +1,4 @@
-"""Several OpenAPI documents as one: what a listener answers that serves more than one API."""
+"""Merges OpenAPI documents, for a listener that serves more than one API."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 def merge_documents(documents: Sequence[Schema], *, title: str = "") -> dict[str, Any]:
-    """Return one OpenAPI 3.1 document of several, whose paths include those of the server that each one names.
+    """Return one OpenAPI 3.1 document of several, each path including that of its document's server.
 
-    Where two documents mean different things by one name, an operation or a schema of the later one is named after the
-    place of its document too. title: by default the titles of all.
+    If two documents give one name different meanings, the later one's operation or schema is renamed after its
+    document's path. title: by default the titles of all.
     """
     merged: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -30,7 +30,7 @@ def merge_documents(documents: Sequence[Schema], *, title: str = "") -> dict[str
         document = _renamed(document, merged, place)
         for path, item in document.get("paths", {}).items():
             known = merged["paths"].setdefault(place + path, {})
-            # The first document to describe an operation is the one that is asked for it.
+            # The first document to describe an operation is the one that serves it.
             known.update({key: value for key, value in item.items() if key not in known})
         merged["tags"] += [tag for tag in document.get("tags", ()) if tag not in merged["tags"]]
         for kind, components in document.get("components", {}).items():
@@ -43,14 +43,14 @@ def _titles(documents: Sequence[Schema]) -> list[str]:
 
 
 def _place(document: Schema) -> str:
-    """The path of the server that the document names, without a slash at its end."""
+    """Return the path of the server that the document names, without a trailing slash."""
     servers = document.get("servers") or [{"url": "/"}]
     url: str = servers[0]["url"]
     return url.rstrip("/")
 
 
 def _renamed(document: Schema, merged: Schema, place: str) -> Schema:
-    """The document with another name for each operation and schema whose name means something else in `merged`."""
+    """Return the document with each operation and schema renamed whose name means something else in `merged`."""
     suffix = place.replace("/", "_").replace("-", "_") or "_"
     known = {operation["operationId"] for operation in _operations(merged) if "operationId" in operation}
     ids = {operation["operationId"] for operation in _operations(document) if operation.get("operationId") in known}

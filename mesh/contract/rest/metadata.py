@@ -1,4 +1,4 @@
-"""HTTP headers as gRPC metadata, and metadata as headers, by lists of what passes."""
+"""HTTP headers as gRPC metadata and back, by lists of what is passed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REQUEST_HEADERS = frozenset(
         "x-request-id",
     }
 )
-#: `grpc-metadata-NAME: value` is passed on as NAME; where NAME ends in `-bin`, the value is base64.
+#: `grpc-metadata-NAME: value` is passed on as NAME; if NAME ends in `-bin`, the value is base64.
 PREFIX = "grpc-metadata-"
 #: Initial and trailing metadata passed on as headers of the same name.
 RESPONSE_METADATA = frozenset(
@@ -50,7 +50,7 @@ _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
 
 
 def request_metadata(headers: Iterable[Header]) -> Metadata:
-    """Raises StatusError INVALID_ARGUMENT for a value that metadata cannot carry."""
+    """Return the metadata of a request; raises StatusError INVALID_ARGUMENT for a value it cannot carry."""
     return tuple(
         _entry(name.decode("latin-1"), value.decode("latin-1").strip())
         for name, value in headers
@@ -59,7 +59,7 @@ def request_metadata(headers: Iterable[Header]) -> Metadata:
 
 
 def response_headers(metadata: Iterable[tuple[str, str | bytes]]) -> list[Header]:
-    """The allowed ones; a value that would break a header is left out."""
+    """Return the headers allowed in a response; a value that would break a header is left out."""
     return [
         (name.encode(), value.encode())
         for name, value in metadata
@@ -68,7 +68,7 @@ def response_headers(metadata: Iterable[tuple[str, str | bytes]]) -> list[Header
 
 
 def metadata_headers(metadata: Iterable[tuple[str, str | bytes]]) -> list[tuple[str, str]]:
-    """The request headers that `request_metadata` reads as this metadata."""
+    """Return the request headers that `request_metadata` reads as this metadata."""
     return [
         (
             name if name in REQUEST_HEADERS else PREFIX + name,
@@ -81,7 +81,7 @@ def metadata_headers(metadata: Iterable[tuple[str, str | bytes]]) -> list[tuple[
 def _entry(header: str, value: str) -> tuple[str, str | bytes]:
     name = header.removeprefix(PREFIX)
     if not _NAME.fullmatch(name):
-        raise _unfit(header, "is no name of gRPC metadata")
+        raise _unfit(header, "is not a valid name of gRPC metadata")
     if name.endswith("-bin"):
         try:
             return name, base64.b64decode(value + "=" * (-len(value) % 4), validate=True)

@@ -1,6 +1,6 @@
-"""A contract as an OpenAPI 3.1 document, from the same rules that answer.
+"""A contract as an OpenAPI 3.1 document, from the rules that serve it.
 
-A variable of several segments is shown as one parameter a wildcard; methods OpenAPI has no word for are left out. A
+A variable of several segments is one parameter per wildcard; methods that OpenAPI lacks are left out. A
 stream is text of which each line is JSON.
 """
 
@@ -31,7 +31,7 @@ _ERROR: Schema = {
     },
     "required": ["code", "message", "details"],
 }
-#: A google.api.HttpBody: of any type.
+#: A google.api.HttpBody: any type.
 _RAW: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}, "*/*": {}}
 _ERROR_REF = {"$ref": "#/components/schemas/google.rpc.Status"}
 
@@ -39,9 +39,9 @@ _ERROR_REF = {"$ref": "#/components/schemas/google.rpc.Status"}
 def openapi(
     contract: Contract, *, url: str = "/", comments: Mapping[str, str] | None = None, closed: bool = True
 ) -> dict[str, Any]:
-    """The document.
+    """Return the document.
 
-    url: what the paths stand under. comments: by full name. closed: unknown fields are refused.
+    url: the prefix of the paths. comments: by full name. closed: unknown fields are refused.
     """
     comments = comments or {}
     document = _Document(contract, Schemas(comments, closed), comments)
@@ -63,7 +63,7 @@ class _Document:
         self.schemas = schemas
         self._contract = contract
         self._comments = comments
-        #: Two templates that differ in names alone are one path; the names are those of the first.
+        #: Two templates that differ only in names are one path; the names are those of the first.
         self._names: dict[str, list[str]] = {}
 
     def paths(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class _Document:
         return paths
 
     def _path(self, method: Method, binding: Binding) -> tuple[str, list[Any]]:
-        """The path, and its parameters."""
+        """Return the path, and its parameters."""
         wildcards = list(_wildcards(binding.template))
         shape = _written(binding.template, [""] * len(wildcards))
         names = self._names.setdefault(shape, [name for name, _, _ in wildcards])
@@ -169,7 +169,7 @@ class _Document:
         return {"200" if location is None else "201": answer, "default": error}
 
     def _link(self, location: Location) -> Schema | None:
-        """Return the link to what a create has made; None if a variable is not exactly one parameter of the path."""
+        """Return the link to what a create has made, or None if a variable is not exactly one parameter of the path."""
         get, binding = location.get, location.binding
         if any(binding.template.pattern_of(variable) != (ONE,) for variable in binding.template.variables):
             return None
@@ -202,7 +202,7 @@ def _operation_id(method: Method, number: int) -> str:
 
 
 def _lines(schema: Schema) -> Schema:
-    """Text of which each line is JSON of this schema."""
+    """Return text of which each line is JSON of this schema."""
     return {
         "type": "string",
         "description": "A line of JSON for each message.",
@@ -212,7 +212,7 @@ def _lines(schema: Schema) -> Schema:
 
 
 def _holds(path: list[FieldDescriptor], message: Descriptor) -> bool:
-    """Return True if the path leads through a message of this type already."""
+    """Return True if the path already leads through a message of this type."""
     scopes = (field.containing_type for field in path)
     return any(scope is not None and scope.full_name == message.full_name for scope in scopes)
 
@@ -226,7 +226,7 @@ def _body_fields(method: Method, binding: Binding) -> list[FieldDescriptor]:
 
 
 def _wildcards(template: Template) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """Each wildcard's name, its variable's path where the wildcard is all of it, and whether it spans segments.
+    """Yield each wildcard's name, the path of the variable that consists of it, and whether it spans segments.
 
     A name is the variable's with underscores for its dots, which common generators of clients do not take.
     """

@@ -35,9 +35,9 @@ _WELL_KNOWN: Mapping[str, Schema] = {
 
 
 class Schemas:
-    """Schemas by full name, gathered as types are met.
+    """Schemas by full name, added as types are met.
 
-    comments: by full name. closed: whether a message takes no fields but its own.
+    comments: by full name. closed: whether a message refuses unknown fields.
     """
 
     def __init__(self, comments: Mapping[str, str], closed: bool) -> None:
@@ -46,7 +46,7 @@ class Schemas:
         self._closed = closed
 
     def message(self, descriptor: Descriptor) -> Schema:
-        """Return a reference to the schema, or the schema itself of a type with a JSON form of its own."""
+        """Return a reference to the schema, or the schema itself for a type with its own JSON form."""
         name = descriptor.full_name
         if name in WRAPPERS:
             return self._single(descriptor.fields_by_name["value"])
@@ -58,13 +58,13 @@ class Schemas:
         return {"$ref": f"#/components/schemas/{name}"}
 
     def body(self, descriptor: Descriptor, elsewhere: set[str]) -> Schema:
-        """The schema of a message of which some fields, by proto name, are given elsewhere in the request."""
+        """Return the schema of a message without the fields, by proto name, that are given elsewhere in the request."""
         if not any(field.name in elsewhere for field in descriptor.fields):
             return self.message(descriptor)
         return self._object([field for field in descriptor.fields if field.name not in elsewhere])
 
     def field(self, field: FieldDescriptor) -> Schema:
-        """The schema of a field's whole value, with its comment."""
+        """Return the schema of a field's whole value, with its comment."""
         entry = map_entry(field)
         if entry is not None:
             schema: Schema = {"type": "object", "additionalProperties": self._single(entry.fields_by_name["value"])}
@@ -115,14 +115,14 @@ class Schemas:
 
 
 def behavior_of(field: FieldDescriptor) -> Collection[int]:
-    """The google.api.field_behavior of a field."""
-    # The options of a private pool are of a class that does not know our extensions.
+    """Return the google.api.field_behavior of a field."""
+    # The options of a private pool have a class without our extensions.
     options = descriptor_pb2.FieldOptions.FromString(field.GetOptions().SerializeToString())
     return list(options.Extensions[field_behavior_pb2.field_behavior])
 
 
 def nullable(schema: Schema) -> Schema:
-    """The schema of a value that may be absent."""
+    """Return the schema of a value that may be absent."""
     return schema if schema in ({}, NULL) else {"anyOf": [schema, dict(NULL)]}
 
 
@@ -131,7 +131,7 @@ def _integer(field: FieldDescriptor) -> Schema:
     if field.cpp_type in _SMALL:
         form = "int32" if least else "uint32"
         return {"type": "integer", "format": form, "minimum": least, "maximum": most}
-    # A number of 64 bits is a string in JSON, which knows doubles only.
+    # A number of 64 bits is a string in JSON, which has only doubles.
     return {
         "type": "string",
         "format": "int64" if least else "uint64",

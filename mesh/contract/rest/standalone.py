@@ -1,4 +1,4 @@
-"""A contract's REST API as an application of its own, for any ASGI server.
+"""A contract's REST API as a standalone application, for any ASGI server.
 
     from mesh.contract import rest_app
     from greeter import Greeter            # a servicer, as grpc wants it
@@ -39,7 +39,7 @@ def rest_app(
     services: Sequence[str] = (),
     **options: Any,
 ) -> ASGIApp:
-    """An ASGI application for the google.api.http rules of servicers, or of services behind a channel.
+    """Return an ASGI application for the google.api.http rules of servicers, or of services behind a channel.
 
     servicers: classes, objects, or functions that take a server. channel: makes the channel; called once, in the loop
     that serves. services: full names, of descriptors that are imported. options: Transcoder's.
@@ -47,7 +47,7 @@ def rest_app(
     Raises UsageError for a service that is not known.
     """
     if (channel is None) == (not servicers):
-        raise UsageError("rest_app takes servicers, or a channel with services=[…], not both and not neither")
+        raise UsageError("rest_app takes either servicers or a channel with services=[…]")
     if channel is not None:
         contract, backend = Contract.of(map(_service, services)), _over(channel)
     else:
@@ -57,7 +57,7 @@ def rest_app(
 
 
 def guarded(app: ASGIApp) -> ASGIApp:
-    """The app, with what its handlers raise logged and answered as INTERNAL, without a word of it."""
+    """Return the app with errors in its handlers logged, and answered as INTERNAL without details."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         started = False

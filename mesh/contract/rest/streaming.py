@@ -1,15 +1,15 @@
 """Streams over HTTP.
 
-Answers: newline-delimited JSON in grpc-gateway's form, `{"result": …}` a line, and where the stream fails a last
+Answers: newline-delimited JSON in grpc-gateway's form, `{"result": …}` per line, and if the stream fails a last
 line `{"error": {"code", "message", "details"}}`; for a client that accepts `text/event-stream`, Server-Sent Events, the
-error being an event named `error`; google.api.HttpBody as raw bytes. A stream that fails never ends as a whole one
-does: BrokenStream has the server close the connection without the last chunk. An error before the first answer is an
-ordinary HTTP error, if it comes within HEAD_START seconds: then the headers go out, so that a quiet stream is seen to
+error being an event named `error`; google.api.HttpBody as raw bytes. A stream that fails never ends like a complete
+one: BrokenStream has the server close the connection without the last chunk. An error before the first answer is an
+ordinary HTTP error, if it comes within HEAD_START seconds: then the headers are sent, so that a quiet stream is seen to
 be open.
 
-Requests: newline-delimited JSON, a message a line; the path's and the query's fields are the first one's, as in Envoy.
+Requests: newline-delimited JSON, a message per line; path and query fields apply to the first one, as in Envoy.
 
-A slow reader slows the source: the next answer is asked for when the last one is taken. A client that leaves cancels
+A slow reader slows the source: the next answer is requested when the last one is taken. A client that leaves cancels
 the call.
 """
 
@@ -37,7 +37,7 @@ HEAD_START = 0.1
 
 
 async def answer_stream(backend: Backend, asked: Asked, receive: Receive, send: Send, limit: int) -> Response | None:
-    """Answers a call that streams on either side; None where the answer was a stream, and is sent.
+    """Serve a call that streams in either direction; return None if the answer was a stream, which has been sent.
 
     limit: in bytes, of a line and of a whole body. Raises StatusError for an error before the first answer.
     """
@@ -62,7 +62,7 @@ async def answer_stream(backend: Backend, asked: Asked, receive: Receive, send: 
 
 
 async def _requests(asked: Asked, incoming: Incoming, limit: int) -> AsyncGenerator[Message, None]:
-    """The messages of a client that streams; of a rule without a body, the one its path and query make."""
+    """Yield the messages of a client that streams; for a rule without a body, the one of its path and query."""
     endpoint = asked.endpoint
     if not endpoint.binding.body:
         yield asked.request(b"")
@@ -80,7 +80,7 @@ async def _one(request: Message) -> AsyncGenerator[Message, None]:
 
 
 async def _single(endpoint: Endpoint, answers: AsyncGenerator[Message, None]) -> Response:
-    """The one answer to a stream of requests."""
+    """Return the one answer to a stream of requests."""
     async with contextlib.aclosing(answers):
         async for answer in answers:
             content, content_type = endpoint.response(answer)
@@ -89,7 +89,7 @@ async def _single(endpoint: Endpoint, answers: AsyncGenerator[Message, None]) ->
 
 
 class Outgoing:
-    """One streamed HTTP answer, whose headers go out with the first message, or on their own when that takes long."""
+    """One streamed HTTP answer, whose headers are sent with the first message, or alone if that takes long."""
 
     def __init__(self, send: Send, endpoint: Endpoint, accept: bytes) -> None:
         self._send = send
@@ -103,7 +103,7 @@ class Outgoing:
         return EVENTS if self._events else NDJSON
 
     async def run(self, answers: AsyncGenerator[Message, None]) -> None:
-        """Send every answer; raises a StatusError that comes after the headers as BrokenStream, any other as it is."""
+        """Send every answer; raises a StatusError after the headers as BrokenStream, any other unchanged."""
         early = None if self._endpoint.raw_response else asyncio.ensure_future(self._start_early())
         try:
             async with contextlib.aclosing(answers):
@@ -142,7 +142,7 @@ class Outgoing:
         await self._body(data)
 
     async def _say(self, error: Exception) -> None:
-        """Send the error where the form of the stream has room for it; of a bug, only that there is one."""
+        """Send the error if the form of the stream allows one; of a bug, only that there is one."""
         if not self._endpoint.raw_response:
             told = error if isinstance(error, StatusError) else StatusError(Code.INTERNAL, "internal error")
             await self._body(self._frame("error", status_json(told)))

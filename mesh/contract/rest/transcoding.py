@@ -1,4 +1,4 @@
-"""One binding read from HTTP to gRPC: request -> message, message -> response body. Pure."""
+"""One binding applied from HTTP to gRPC: request -> message, message -> response body. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ write_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_n
 
 
 class Endpoint:
-    """One binding of one method, prepared for being asked many times."""
+    """One binding of one method, prepared for repeated use."""
 
     def __init__(self, method: Method, binding: Binding, unknown_fields: UnknownFields = "reject") -> None:
         self.method = method
@@ -69,11 +69,11 @@ class Endpoint:
     def request(
         self, values: Sequence[str] | None, query: str = "", body: bytes = b"", content_type: str = ""
     ) -> Message:
-        """The message that a request stands for.
+        """Return the message of a request.
 
-        values: of the path's variables, decoded, as the router gives them; None for a message whose path and query were
-        another's, as in a stream all but the first are. body: JSON, or anything for HttpBody; blank
-        is as good as none. Raises StatusError INVALID_ARGUMENT naming the field.
+        values: of the path's variables, decoded, as the router gives them; None for a message without path and query,
+        as all but the first in a stream. body: JSON, or anything for HttpBody; blank
+        counts as none. Raises StatusError INVALID_ARGUMENT naming the field.
         """
         message = self.method.request_class()
         try:
@@ -119,11 +119,11 @@ class Endpoint:
         try:
             read_json(content, target, self._pool, ignore_unknown=self._ignore)
         except Exception as error:
-            # json_format lets errors of many kinds through; whatever they are, the input was the reason.
+            # json_format raises many kinds of errors; whichever it is, the input was the reason.
             raise Mismatch(_last_words(error)) from None
 
     def response(self, message: Message) -> tuple[bytes, str]:
-        """The body and its content type; raises TypeError for what is no message of the method's."""
+        """Return the body and its content type; raises TypeError if it is not a message of the method."""
         if not isinstance(message, self.method.response_class):
             wanted, given = self.method.response_class.__name__, type(message).__name__
             raise TypeError(f"{self.method} returned {given}, not {wanted}")
@@ -133,7 +133,7 @@ class Endpoint:
         return write_json(self.response_json(message)).encode("utf-8", "replace"), JSON
 
     def response_json(self, message: Message) -> Any:
-        """The JSON value of the body: the message, or the part that response_body names; an unset part is null."""
+        """Return the JSON value of the body: the message or its part named by response_body; null if that is unset."""
         content = to_json(message, self._pool, defaults=True)
         return content if self._part is None else content.get(self._part.json_name)
 
@@ -159,7 +159,7 @@ class _PathField(NamedTuple):
         return cls(*_setter(fields), oneof_members(fields))
 
     def write(self, message: Message, value: str) -> None:
-        """Raises Mismatch naming the field."""
+        """Write the value; raises Mismatch naming the field."""
         target = message
         for name in self.parents:
             target = getattr(target, name)
@@ -171,7 +171,7 @@ class _PathField(NamedTuple):
 
 
 class Location:
-    """The path at which what a standard Create method made can be read, by the Get method of the same noun."""
+    """The path at which the result of a standard Create method can be read, by the Get method of the same noun."""
 
     def __init__(self, get: Method, binding: Binding, created: Method) -> None:
         self.get, self.binding, self.created = get, binding, created
@@ -181,7 +181,7 @@ class Location:
 
     @classmethod
     def of(cls, contract: Contract, endpoint: Endpoint) -> Location | None:
-        """Return None if the method is no Create, no method gets its noun, or its answer lacks what Get asks for."""
+        """Return None if the method is not a Create, no method gets its noun, or its answer lacks what Get needs."""
         method, binding = endpoint.method, endpoint.binding
         name = f"{method.service}.Get{method.name.removeprefix('Create')}"
         if binding.http_method != "POST" or not method.name.startswith("Create") or name not in contract:
@@ -200,7 +200,7 @@ class Location:
 
 
 def _takes_null(field: FieldDescriptor) -> bool:
-    """True where `null` is a value of the field and not the absence of one."""
+    """Return True if `null` is a value of the field and not its absence."""
     kind = field.message_type or field.enum_type
     return (
         not field.is_repeated
@@ -232,5 +232,5 @@ def _read(names: Sequence[str], text: Text, message: Message) -> str:
 
 
 def _last_words(error: Exception) -> str:
-    """json_format's reason without its repeated preamble."""
+    """Return json_format's reason without its repeated preamble."""
     return str(error).rsplit(" field: ", 1)[-1].split("\n")[0] or type(error).__name__

@@ -138,7 +138,7 @@ def test_the_transcoder_answers_the_same_over_a_channel() -> None:
         missing = await ask_async(app, "GET", "/v1/books/99")
         watched = await ask_async(app, "GET", "/v1/books:watch?count=1")
         imported = await ask_async(app, "POST", "/v1/books:import", b'{"title":"a"}\n{"titel":1}')
-        return missing.status, missing.json["message"], watched.body, b"titel is no known field" in imported.body
+        return missing.status, missing.json["message"], watched.body, b"titel is not a known field" in imported.body
 
     assert with_backend(over_a_channel, library.Coroutines(), use) == (
         404,
@@ -238,7 +238,7 @@ def test_servicers_may_be_classes_objects_or_functions_and_generated_long_ago() 
         handlers = collect_handlers([servicer])
         assert handlers.services == ("library.v1.Library",)
         assert handlers.contract()["GetBook"].path == "/library.v1.Library/GetBook"
-    with pytest.raises(UsageError, match="Event is no servicer"):
+    with pytest.raises(UsageError, match="Event is not a servicer"):
         collect_handlers([asyncio.Event()])
 
 

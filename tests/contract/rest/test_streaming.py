@@ -83,7 +83,7 @@ def test_a_wrong_line_ends_the_stream_with_its_error(servicer: Any) -> None:
     answered = ask(app, "POST", "/v1/books:import", b'{"title":"abc"}\n{"titel":1}\n{}')
     assert answered.body.startswith(line(3, "abc"))
     assert json.loads(answered.body.splitlines()[1]) == {
-        "error": {"code": 3, "message": "titel is no known field; did you mean 'title'?", "details": []}
+        "error": {"code": 3, "message": "titel is not a known field; did you mean 'title'?", "details": []}
     }
     assert ask(app, "POST", "/v1/books:import", b"nonsense").status == 400
 

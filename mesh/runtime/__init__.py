@@ -1,1 +1,1 @@
-"""What does run: instances, and the supervisor that owns them."""
+"""A running topology: its instances, and the supervisor that owns them."""

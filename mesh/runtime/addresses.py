@@ -1,4 +1,4 @@
-"""Which ports the services of this mesh have, and everything that is told to those who look for them."""
+"""The ports of the services of this mesh, and the directory made from them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mesh.topology.selection import Selection
 
 ServiceAddresses = Mapping[Kind, tuple[Address, ...]]
 
-#: The host under which listeners on every address are reached from here.
+#: The host at which listeners on all addresses are reached from this machine.
 _REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Addresses:
-    """The addresses of every listener that was bound, and the directory made from them.
+    """The addresses of every bound listener, and the directory made from them.
 
-    directory: complete once every port is bound. names: led to the listeners at each `publish`.
+    directory: complete once every port is bound. names: host names that lead to the listeners, set by `publish`.
     """
 
     def __init__(self, host: str, names: HostNames) -> None:
@@ -30,11 +30,11 @@ class Addresses:
         self._bound: dict[str, ServiceAddresses] = {}
 
     def record(self, name: str, bound: ServiceAddresses) -> None:
-        """Note the addresses that a service has bound."""
+        """Record the addresses that a service has bound."""
         self._bound[name] = bound
 
     def forget(self, name: str) -> None:
-        """Drop a service's addresses: the next instance of that name binds what is declared."""
+        """Drop a service's addresses: its next instance binds the declared ones."""
         self._bound.pop(name, None)
 
     def of(self, name: str) -> ServiceAddresses:
@@ -48,7 +48,7 @@ class Addresses:
         )
 
     def publish(self, selection: Selection, contracts: Contracts, services: Iterable[ServiceContext]) -> None:
-        """Make the directory again, and give it to every running service."""
+        """Rebuild the directory, and give it to every running service."""
         running = {(name, kind): found[0] for name, bound in self._bound.items() for kind, found in bound.items()}
         self.directory = Directory.of(selection.declared, running, contracts.descriptors(), contracts.known)
         owners = {address: service for (service, _), address in self.directory.addresses.items()}

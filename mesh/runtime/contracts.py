@@ -1,4 +1,4 @@
-"""The contracts of a topology: compiled from its .proto files, and learned from the servicers that run."""
+"""The contracts of a topology: compiled from its .proto files, and learned from running servicers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mesh.topology.selection import Selection
 
 
 class Contracts:
-    """known: the contract behind each service's servicers, by name; grows as services become ready.
+    """Contracts by service. known: learned from each service's servicers; grows as services become ready.
 
-    generated: the folder in which compiled .proto files are kept.
+    generated: the folder for compiled .proto files.
     """
 
     def __init__(self, generated: Path) -> None:
@@ -21,7 +21,7 @@ class Contracts:
         self._stubs: dict[str, tuple[Stubs, ...]] = {}
 
     def compile(self, selection: Selection) -> None:
-        """Bring stubs and descriptors up to date with the .proto files; raises UsageError if one does not compile."""
+        """Update stubs and descriptors from the .proto files; raises UsageError if one does not compile."""
         shared = stubs_of(selection.running.protos, self.generated)
         self._stubs = {
             service.name: (*stubs_of(service.protos, self.generated), *shared) for service in selection.declared
@@ -36,7 +36,7 @@ class Contracts:
         return {name: tuple(stubs.descriptors for stubs in each) for name, each in self._stubs.items()}
 
     def learn(self, name: str, handlers: Handlers | None) -> bool:
-        """Note the contract of a service's servicers; return True if another one was known before."""
+        """Record the contract of a service's servicers; return True if it replaces a different one."""
         if handlers is None or not handlers.services:
             return False
         before, contract = self.known.get(name), handlers.contract()

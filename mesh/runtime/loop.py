@@ -1,4 +1,4 @@
-"""Every change of state, one message after the other; nothing else changes any."""
+"""The supervisor's loop: makes every change of state, one message after another."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from mesh.runtime.shutdown import Shutdown
 from mesh.runtime.status import Status
 from mesh.topology.selection import Selection
 
-#: How many services start at once: more threads only hand the GIL to and fro (docs/benchmarks.md).
+#: How many services start at once: more threads only compete for the GIL (docs/benchmarks.md).
 MAX_CONCURRENT_STARTS = 4
-#: Seconds from which on a start keeps no other waiting: it waits for something itself.
+#: Seconds after which a start no longer delays the others: it is waiting for something.
 START_GRACE_SECONDS = 0.25
 
 
 class Loop:
-    """What the supervisor does with each message, and when time runs out. All of it runs in the supervisor's thread.
+    """Handles each message, and timeouts. All of it runs in the supervisor's thread.
 
     settled: set when every service is ready or has failed. reread: see Supervisor.
     """
@@ -57,7 +57,7 @@ class Loop:
         self._reread = reread
         self._shutdown = Shutdown(instances, status, options.grace)
         self._restart_policy = RestartPolicy()
-        #: What is to follow the end of a service whose declaration has changed.
+        #: What follows the end of a service whose declaration has changed.
         self._after_end: dict[str, Literal["forget", "start"]] = {}
         self._own_writes = OwnWrites()
         #: When each service was started, on the monotonic clock.
@@ -65,11 +65,11 @@ class Loop:
 
     @property
     def exit_status(self) -> int:
-        """What whoever asked for the end wants the process to end with."""
+        """Return the exit status requested with the stop."""
         return self._shutdown.exit_status
 
     def begin(self) -> None:
-        """Starts what depends on nothing; the rest follows as those become ready."""
+        """Start the services without dependencies; the others follow as those become ready."""
         self._status.set_phase("starting")
         self._start_what_can()
 
@@ -99,7 +99,7 @@ class Loop:
                 self._shutdown.start(exit_status)
 
     def _start_what_can(self) -> None:
-        """Starts waiting instances whose dependencies are settled, a few at once; notes when all of them are."""
+        """Start waiting instances whose dependencies are settled, a few at once; notice when all of them are."""
         if self._status.snapshot.phase != "starting":
             return
         unsettled = self._status.snapshot.in_state("waiting", "starting")
@@ -116,7 +116,7 @@ class Loop:
             warm_up()
 
     def _starts_in_grace(self) -> list[float]:
-        """When each of the starts will be old that others are to wait for."""
+        """Return when each of the starts will no longer delay others."""
         now = time.monotonic()
         old = [self._launched[name] + START_GRACE_SECONDS for name in self._status.snapshot.in_state("starting")]
         return [at for at in old if at > now]
@@ -129,7 +129,7 @@ class Loop:
         self._instances.by_name[name].start()
 
     def _arrive(self, name: str) -> None:
-        """A generation serves: what was wrong before is over, and who serves its contract serves the new one."""
+        """Handle a new generation: clear earlier errors, and tell the services that serve its contract."""
         if self._status.snapshot[name].state == "stopping":
             return
         served_by = self._instances.learn(name)
@@ -139,7 +139,7 @@ class Loop:
         self._start_what_can()
 
     def _finish(self, name: str, milliseconds: float) -> None:
-        """A command has done its work: what depends on it may start, and it runs again only if somebody asks."""
+        """Handle a command that has done its work: start its dependants; it runs again only on request."""
         if self._status.snapshot[name].state == "stopping" or self._status.snapshot.phase == "stopping":
             self._end(name, None, "")
             return
@@ -152,12 +152,13 @@ class Loop:
     def _fail(self, name: str, reason: str, trace: str, again: bool = False) -> None:
         pause = self._restart_policy.failed(name, time.monotonic()) if again else None
         if again:
-            reason += f"; tried again in {pause:.1f} s" if pause else "; given up, `mesh restart` tries again"
+            gave_up = f"gave up after {self._restart_policy.tries + 1} attempts; `mesh restart {name}` retries"
+            reason += f"; retrying in {pause:.1f} s" if pause else f"; {gave_up}"
         self._status.fail(name, reason, trace)
         self._start_what_can()
 
     def _end(self, name: str, reason: str | None, trace: str) -> None:
-        """An instance is gone: as asked, or by itself, and then it is started again."""
+        """Handle the end of an instance: as requested, or unexpected, and then restart it."""
         self._instances.living.discard(name)
         asked = self._status.snapshot.phase == "stopping" or self._status.snapshot[name].state == "stopping"
         if reason is not None and not asked:
@@ -175,7 +176,7 @@ class Loop:
                 self._start_again(name)
 
     def _start_again(self, name: str) -> None:
-        """Starts a service that failed or was stopped: reloads a live instance, replaces one that has ended."""
+        """Start a service that failed or was stopped: reload a running instance, replace one that has ended."""
         if name in self._instances.living:
             self._status.set(name, state="starting")
             self._launched[name] = time.monotonic()
@@ -194,7 +195,7 @@ class Loop:
             self._launch(name)
 
     def _obey(self, name: str, what: str) -> None:
-        """Does what somebody asked of one service."""
+        """Carry out a command for one service."""
         state = self._status.snapshot[name].state
         self._restart_policy.forget(name)
         if what == "stop" and name not in self._instances.living:
@@ -210,9 +211,9 @@ class Loop:
             self._start_again(name)
 
     def _reload(self, files: frozenset[Path]) -> None:
-        """Loads what the changed files concern; a service that failed is tried again at any change below its root.
+        """Reload what the changed files affect; a service that failed is retried at any change below its root.
 
-        What is wrong with a declaration or a .proto does not keep the rest from being loaded.
+        A mistake in a declaration or a .proto does not keep the rest from being loaded.
         """
         source = self._instances.topology.source
         new: frozenset[str] = frozenset()
@@ -242,7 +243,7 @@ class Loop:
         self._instances.by_name[name].reload(why)
 
     def _is_put_off(self, name: str, why: str, files: frozenset[Path]) -> bool:
-        """True for a service that would be loaded without end, because each load writes what it is loaded for."""
+        """Return True for a service that would reload endlessly, because each load writes a file it depends on."""
         rounds = self._own_writes.rounds(name, files)
         if rounds < ROUNDS:
             return False
@@ -255,7 +256,7 @@ class Loop:
         return True
 
     def _reread_declaration(self) -> frozenset[str]:
-        """Starts, stops and starts anew what the changed file declares otherwise, and nothing else.
+        """Stop, start and restart the services that the changed file declares differently, and nothing else.
 
         Returns the services that it declares for the first time.
         """
@@ -276,7 +277,7 @@ class Loop:
         return found.added
 
     def seconds_left(self) -> float | None:
-        """Seconds until something is to be done though nothing is said; None while there is no such thing."""
+        """Return the seconds until something is due without a message, or None."""
         if self._shutdown.has_started:
             return self._shutdown.seconds_left()
         times = [self._late_from(name) for name in self._due_to_start()]
@@ -287,7 +288,7 @@ class Loop:
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def out_of_time(self) -> None:
-        """Tries again what was to be tried by now, and names what has not started."""
+        """Retry what is due by now, and report what has not started."""
         if self._shutdown.has_started:
             self._shutdown.force()
             return
@@ -304,7 +305,7 @@ class Loop:
         self._start_what_can()
 
     def _due_to_start(self) -> set[str]:
-        """The services that are starting and have limited time for it; a command that ends by itself has none."""
+        """Return the services that are starting in a limited time; a command that ends by itself has no limit."""
         starting = self._status.snapshot.in_state("starting")
         return {name for name in starting if self._instances.topology[name].ready != "done"}
 

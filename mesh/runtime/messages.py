@@ -1,4 +1,4 @@
-"""What the supervisor's queue carries, and the frozen picture its loop gives out."""
+"""The messages on the supervisor's queue, and the frozen snapshot that its loop publishes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An instance could not start, or ended by itself.
+    """An instance could not start, or ended unexpectedly.
 
-    reason: a line. traceback: the service's own. again: whether another try without a change of the code may help.
+    reason: one line. traceback: the service's own. again: whether a retry without a change of the code may help.
     """
 
     service: str
@@ -35,7 +35,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """A new generation serves in the place of the old one. why: what changed. how: in a word."""
+    """A new generation serves instead of the old one. why: what changed. how: in a word."""
 
     service: str
     why: str
@@ -45,7 +45,7 @@ class Reloaded:
 
 @dataclass(frozen=True, slots=True)
 class ReloadFailed:
-    """A new generation could not start; the old one goes on."""
+    """A new generation could not start; the old one keeps serving."""
 
     service: str
     reason: str
@@ -54,7 +54,7 @@ class ReloadFailed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An instance has closed its listeners and its thread or process is gone. reason: why, if not asked to."""
+    """An instance has closed its listeners, and its thread or process is gone. reason: why, if not requested."""
 
     service: str
     reason: str | None = None
@@ -71,14 +71,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Files that were written, made or deleted."""
+    """Files that were written, created or deleted."""
 
     files: frozenset[Path]
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceCommand:
-    """Somebody asked for one service to be started, stopped or restarted."""
+    """A request to start, stop or restart one service."""
 
     service: str
     what: Literal["start", "stop", "restart"]
@@ -86,7 +86,7 @@ class ServiceCommand:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Somebody asked for the end: a signal, `mesh down`, a test. `exit_status` is what the process ends with."""
+    """A request to end: a signal, `mesh down`, a test. `exit_status` is that of the process."""
 
     why: str
     exit_status: int
@@ -97,10 +97,10 @@ Message = Ready | Failed | Reloaded | ReloadFailed | Ended | Done | Changed | Se
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """One service at a moment.
+    """One service at one moment.
 
     http: every address of its HTTP listener. reason: what is wrong with it; for a service that is ready, why its newest
-    code is not the one that serves. generation: counts its starts and reloads.
+    code is not serving. generation: counts its starts and reloads.
     """
 
     name: str
@@ -113,7 +113,7 @@ class ServiceState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole topology at a moment."""
+    """The whole topology at one moment."""
 
     topology: str
     phase: Phase
@@ -126,5 +126,5 @@ class Snapshot:
         raise KeyError(name)
 
     def in_state(self, *states: State) -> set[str]:
-        """The names of the services in one of these states."""
+        """Return the names of the services in one of these states."""
         return {service.name for service in self.services if service.state in states}

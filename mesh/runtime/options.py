@@ -1,4 +1,4 @@
-"""How a topology is run."""
+"""Options of a running topology."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a topology is run.
+    """Options of a running topology.
 
     data: the folder of the services' databases, None for databases in memory. grace: seconds that calls in flight get
     at the end. start_within: seconds after which a service that is still starting is named with its stack. processes:
-    whether every service gets a process of its own. watch: whether changed files are loaded as they are saved.
-    replay: whether a service's last safe request is asked again after each reload. held: by port, the descriptors of
-    HTTP sockets that whoever began this process has bound and goes on to hold. redirect_process: whether connections to
-    declared addresses lead to this copy from the whole process, tests among it, and not from services alone. record:
+    whether every service gets its own process. watch: whether services reload when files change.
+    replay: whether a service's last safe request is repeated after each reload. held: by port, the descriptors of
+    HTTP sockets that the parent process has bound and still holds. redirect_process: whether connections to
+    declared addresses lead to this copy from the whole process, tests included, and not from services only. record:
     whether calls are recorded.
     """
 

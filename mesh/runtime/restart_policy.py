@@ -1,4 +1,4 @@
-"""When a service that ended by itself is started again: after growing pauses, and not for ever. Pure."""
+"""When to restart a service that ended unexpectedly: after growing pauses, a limited number of times. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mesh.runtime.instances.ports import CLOSED_FOR
 
 @dataclass(slots=True)
 class RestartPolicy:
-    """due: when each service that waits for its next try is to be started, on the monotonic clock.
+    """due: when each service that waits for its next attempt is to be started, on the monotonic clock.
 
-    first_pause: seconds before the first try. growth: of each pause on the one before. tries: how many there are before
-    a service is given up. healthy_after: seconds after which a failure no longer counts. port_wait: seconds for which a
-    port is waited for that becomes free by itself.
+    first_pause: seconds before the first retry. growth: of each pause over the previous one. tries: retries before
+    giving up. healthy_after: seconds after which a failure no longer counts. port_wait: seconds to wait for a
+    port that becomes free without help.
     """
 
     first_pause: float = 1.0
@@ -26,7 +26,7 @@ class RestartPolicy:
     _waiting: dict[str, float] = field(default_factory=dict)
 
     def failed(self, name: str, now: float) -> float | None:
-        """Notes a failure; the seconds until the next try, None when the service is given up."""
+        """Record a failure; return the seconds until the next attempt, or None to give up."""
         recent = [at for at in self._failures.get(name, []) if now - at < self.healthy_after]
         self._failures[name] = [*recent, now]
         if len(recent) >= self.tries:
@@ -36,25 +36,25 @@ class RestartPolicy:
         return pause
 
     def waits(self, name: str, now: float) -> bool:
-        """Schedule another attempt that counts no failure; False once the port was waited for long enough."""
+        """Schedule another attempt that does not count as a failure; False once the port was waited for long enough."""
         if now - self._waiting.setdefault(name, now) >= self.port_wait:
             return False
         self.due[name] = now + self.first_pause
         return True
 
     def bound(self, name: str) -> None:
-        """The service has its ports: the next wait for one begins anew."""
+        """Record that the service has its ports: the next wait for one starts from zero."""
         self._waiting.pop(name, None)
 
     def taken(self, now: float) -> list[str]:
-        """The services whose time has come; each is handed out once."""
+        """Return the services whose time has come; each is returned once."""
         ready = [name for name, at in self.due.items() if at <= now]
         for name in ready:
             del self.due[name]
         return ready
 
     def forget(self, name: str) -> None:
-        """The next failure counts as the first: somebody changed the code, or asked for a restart."""
+        """Let the next failure count as the first: the code was changed, or a restart was requested."""
         self.due.pop(name, None)
         self._failures.pop(name, None)
         self._waiting.pop(name, None)

@@ -1,4 +1,4 @@
-"""The instances of a topology, what they need of each other, and where they are found."""
+"""The instances of a topology, their dependencies, and their addresses."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class ServiceInstances:
     """One instance for each service that runs here, replaced when it has ended.
 
-    order: names, each after what it depends on. living: names of the instances that were started and whose end has not
-    been reported yet; the loop keeps it.
+    order: names, each after its dependencies. living: names of the instances that were started and whose end has not
+    been reported yet; maintained by the loop.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ServiceInstances:
         )
         self._needs_processes = not alone and not is_supported()
         if self._needs_processes:
-            text = "this Python finds modules in another way than mesh knows: each service gets a process of its own"
+            text = "this Python finds modules in a way unknown to mesh: each service gets its own process"
             journal.append(Line("mesh", text, "mesh"))
         self.addresses = Addresses(options.host, self.isolation.names)
         self.contracts = Contracts(selection.running.folder / ".mesh" / "protos")
@@ -67,7 +67,7 @@ class ServiceInstances:
 
     @property
     def topology(self) -> Topology:
-        """The part that runs here, as declared by now."""
+        """Return the part that runs here, as now declared."""
         return self.selection.running
 
     def bind(self, patience: Patience) -> dict[str, ServiceAddresses]:
@@ -81,12 +81,12 @@ class ServiceInstances:
         return {name: self.addresses.of(name) for name in self.by_name}
 
     def release(self, names: Iterable[str]) -> None:
-        """Release what instances hold that were never started."""
+        """Release the ports of instances that were never started."""
         for name in names:
             self.by_name[name].release()
 
     def replace(self, name: str) -> ServiceAddresses:
-        """Replace an instance that has ended, on the ports it had; raises PortError if one was taken since."""
+        """Replace an instance that has ended, on the same ports; raises PortError if one was taken since."""
         self.by_name[name] = instance = self._make_instance(name)
         bind_instance(instance, self.topology[name], self._options.host, self.addresses.of(name))
         self.addresses.record(name, instance.addresses(self.addresses.reached_host))
@@ -94,7 +94,7 @@ class ServiceInstances:
         return self.addresses.of(name)
 
     def adopt(self, selection: Selection) -> Difference:
-        """Take over an edited declaration; the caller stops, starts and forgets the instances that it affects.
+        """Adopt an edited declaration; the caller stops, starts and drops the instances that it affects.
 
         A service whose listeners are declared as before keeps its ports. Raises UsageError for a .proto that does not
         compile.
@@ -118,24 +118,24 @@ class ServiceInstances:
         self._publish()
 
     def recompile(self) -> None:
-        """Compile changed .proto files while services run: what is loaded later finds the new ones."""
+        """Compile changed .proto files while services run: later loads use the new ones."""
         self.contracts.compile(self.selection)
         self._publish()
 
     def learn(self, name: str) -> list[str]:
-        """Note the contract of a service that became ready; return the services that serve it too and must reload."""
+        """Record the contract of a service that became ready; return the services that serve it too and must reload."""
         if not self.contracts.learn(name, self.by_name[name].handlers):
             return []
         return [each.name for each in self.topology if each.http and name in each.http.contracts]
 
     def affected_services(self, files: frozenset[Path]) -> dict[str, str]:
-        """Which services have to load their code anew after these files changed, each with the names of its files."""
+        """Return the services that must reload after these files changed, each with the names of its files."""
         edit = ChangeSet(files)
         found = {}
         for service in self.topology:
             protos = (*service.protos, *self.topology.protos)
             why = edit.affects(service, self.by_name[service.name], protos, self.contracts.generated)
-            # A mounted contract is learned from its service; where that does not run here, from the files alone.
+            # A mounted contract is learned from its service; if that does not run here, from the files only.
             mounts = service.http.contracts if service.http else ()
             absent = [name for name in mounts if name not in self.by_name or self.by_name[name].handlers is None]
             mounted = edit.within(
@@ -146,7 +146,7 @@ class ServiceInstances:
         return found
 
     def replay(self, name: str) -> None:
-        """Asks the service's last safe request again, in a thread of its own, and tells what has changed."""
+        """Repeat the service's last safe request, in a separate thread, and report the differences."""
         exchange = self.exchanges.last.get(name) if self.exchanges is not None else None
         addresses = self.addresses.of(name)
         if exchange is None or exchange.kind not in addresses:
@@ -164,7 +164,7 @@ class ServiceInstances:
         return instance.service.grpc.workers if instance is not None and instance.service.grpc else GRPC_WORKERS
 
     def folders(self) -> set[Path]:
-        """What is to be watched for changes."""
+        """Return the folders and files to watch."""
         roots = {service.root for service in self.topology if service.root}
         return {
             self.topology.folder,
@@ -194,7 +194,7 @@ class ServiceInstances:
             state=self._states.setdefault(name, {}),
         )
         if service.command or service.isolation == "process" or self._options.processes or self._needs_processes:
-            # Late: a start without such a service does not pay for them.
+            # Imported late: a start without such a service does not need them.
             from mesh.runtime.instances.command import CommandInstance
             from mesh.runtime.instances.process import ProcessInstance
 

@@ -1,4 +1,4 @@
-"""The end of everything: asked for in reverse order of start, waited for, and at last insisted on."""
+"""Stops all services in reverse order of start: asks, waits, and finally insists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mesh.runtime.status import Status
 
 
 class Shutdown:
-    """grace: seconds that calls in flight get."""
+    """One stop of all services. grace: seconds that calls in flight get."""
 
     def __init__(self, instances: ServiceInstances, status: Status, grace: float) -> None:
         self.exit_status = 0
@@ -18,7 +18,7 @@ class Shutdown:
         self._status = status
         self._grace = grace
         self._stop_by: float | None = None
-        #: Services that were named because they did not stop in time; None until that time has come.
+        #: Services that were reported because they did not stop in time; None until then.
         self._late: set[str] | None = None
 
     @property
@@ -26,7 +26,7 @@ class Shutdown:
         return self._stop_by is not None
 
     def start(self, exit_status: int) -> None:
-        """Asked for more than once, the first counts: who cannot wait ends the process."""
+        """Start the stop; only the first request counts, a second signal ends the process."""
         if self.has_started:
             return
         self.exit_status = exit_status
@@ -35,7 +35,7 @@ class Shutdown:
         self.advance()
 
     def advance(self) -> None:
-        """Stops every instance that nothing running depends on any more."""
+        """Stop every instance that no running one depends on."""
         if self._status.snapshot.phase != "stopping":
             return
         for name in self._status.snapshot.in_state("starting", "ready", "failed", "stopping"):
@@ -45,18 +45,18 @@ class Shutdown:
         needed = {need for name in running for need in self._instances.topology[name].depends_on}
         for name in running - needed - self._status.snapshot.in_state("stopping"):
             self._status.set(name, state="stopping")
-            # A little more than the calls get: who is still at it then is named before it is cut off.
+            # A little more than the calls get: what is still running then is reported before it is cut off.
             self._instances.by_name[name].stop(max(0.0, (self._stop_by or 0) + 0.25 - time.monotonic()))
         if not running:
             self._status.set_phase("stopped")
 
     def seconds_left(self) -> float:
-        """Seconds until the calls' time is up; then until that of the listeners and hooks behind them is."""
+        """Return the seconds until the calls' time is up, and then until that of the listeners and hooks is."""
         times_up = (self._stop_by or 0) + (0 if self._late is None else 0.75)
         return max(0.0, times_up - time.monotonic())
 
     def force(self) -> None:
-        """Names what does not end; the second time, ends without it."""
+        """Report what does not end; the second time, end without it."""
         late, hanging = self._late or set(), self._status.snapshot.in_state("stopping")
         if self._late is None or hanging - late:
             late |= report_unfinished(self._instances.by_name, hanging - late, self._status.journal, self._grace)

@@ -18,14 +18,14 @@ DESCRIPTORS = "descriptors.pb"
 
 @dataclass(frozen=True, slots=True)
 class Stubs:
-    """root: where the generated modules are imported from. descriptors: a FileDescriptorSet, comments with it."""
+    """root: the import root of the generated modules. descriptors: a FileDescriptorSet with comments."""
 
     root: Path
     descriptors: Path
 
 
 def stubs_of(folders: Sequence[Path], cache: Path) -> tuple[Stubs, ...]:
-    """The compiled form of each folder that holds a .proto file, kept in `cache` by content.
+    """Return the compiled form of each folder that holds a .proto file, cached in `cache` by content.
 
     Raises UsageError with protoc's message for a file that does not compile.
     """
@@ -36,7 +36,7 @@ def _stubs(folder: Path, cache: Path) -> Stubs:
     root = cache / _key(folder)
     if not root.exists():
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Compiled aside and moved into place whole: two meshes may start at the same instant.
+        # Compiled aside and moved into place whole: two meshes may start at the same moment.
         aside = Path(tempfile.mkdtemp(dir=cache))
         try:
             compile_protos(folder, aside)
@@ -53,7 +53,7 @@ def _stubs(folder: Path, cache: Path) -> Stubs:
 
 
 def _key(folder: Path) -> str:
-    """A name that changes with any .proto file's path or content, and with the compiler."""
+    """Return a name that changes with any .proto file's path or content, and with the compiler."""
     from importlib.metadata import version
 
     digest = hashlib.sha256(version("grpcio-tools").encode())

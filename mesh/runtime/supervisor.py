@@ -25,7 +25,7 @@ from mesh.topology.selection import Selection, select
 
 
 class Supervisor:
-    """`bind()`, then `run()` until somebody posts Stop; or `start()` and `stop()` around it, from a test.
+    """`bind()`, then `run()` until a Stop is posted; or `start()` and `stop()` around it, from a test.
 
     topology: what runs here: all of it, or a part that `select` chose. reread: makes the selection again when the file
     that declares it has changed.
@@ -40,7 +40,7 @@ class Supervisor:
         selection = topology if isinstance(topology, Selection) else select(topology)
         self.options = options or Options()
         self.journal = Journal(is_recording=self.options.record)
-        #: Whether something did not end in time, so that only the end of the process will end it.
+        #: True if something did not end in time, so that only the end of the process will end it.
         self.stuck = False
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._status = Status(selection.running.name, [each.name for each in selection.running], self.journal)
@@ -50,39 +50,39 @@ class Supervisor:
 
     @property
     def topology(self) -> Topology:
-        """The part that runs here, as declared by now."""
+        """Return the part that runs here, as now declared."""
         return self._instances.topology
 
     @property
     def settled(self) -> threading.Event:
-        """Set when every service is ready or has failed, or the end came before."""
+        """Set when every service is ready or has failed, or when the end came first."""
         return self._loop.settled
 
     @property
     def snapshot(self) -> Snapshot:
-        """The newest picture; safe to read from any thread."""
+        """Return the newest snapshot; safe from any thread."""
         return self._status.snapshot
 
     @property
     def directory(self) -> Directory:
-        """Where every listener is found, once `bind()` has returned."""
+        """Return the addresses of every listener, complete once `bind()` has returned."""
         return self._instances.addresses.directory
 
     def post(self, message: Message) -> None:
-        """Hands the loop a message; safe from any thread and from a signal handler."""
+        """Hand the loop a message; safe from any thread and from a signal handler."""
         self._queue.put(message)
 
     def bind(self, notify: Callable[[str], None] | None = None) -> None:
-        """Bind every port, in the calling thread; raises PortError, with none of them left bound, if one is taken.
+        """Bind every port, in the calling thread; raises PortError, with none left bound, if one is taken.
 
-        notify: takes a sentence about a port that is waited for; by default, mesh's own lines do.
+        notify: takes a sentence about a port that is waited for; by default, it becomes a line of mesh.
         """
         patience = Patience(notify or (lambda text: self._status.log("mesh", text)))
         for name, addresses in self._instances.bind(patience).items():
             self._status.set_addresses(name, addresses)
 
     def signal_arrived(self, number: int) -> None:
-        """Pass on a signal from outside, which is not to stop mesh, to the services that have a handler for it."""
+        """Pass on an outside signal that does not stop mesh to the services that handle it."""
         self._instances.isolation.signals.arrived(number)
 
     def warn(self, text: str) -> None:
@@ -90,11 +90,11 @@ class Supervisor:
         self._status.log("mesh", text)
 
     def keep_from_children(self, port: int) -> None:
-        """Keep the sockets of a port of mesh's own, bound before `run()`, out of what services fork."""
+        """Keep the sockets of mesh's own port, bound before `run()`, out of processes that services fork."""
         self._instances.isolation.forks.ports |= {port}
 
     def run(self) -> int:
-        """Starts, loops and stops in the calling thread; returns the exit status."""
+        """Start, loop and stop in the calling thread; return the exit status."""
         with self._instances.isolation, self._watching():
             self._loop.begin()
             while self.snapshot.phase != "stopped":
@@ -110,7 +110,7 @@ class Supervisor:
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        """Watches the loops and, where it is wanted, the files."""
+        """Watch the loops and, if enabled, the files."""
         instances = self._instances
         watchdog = Watchdog(
             lambda: dict(instances.by_name), self.journal.in_flight, instances.workers_of, self._status.log
@@ -127,20 +127,20 @@ class Supervisor:
                 each.stop()
 
     def start(self) -> None:
-        """Binds and runs in a thread of its own; returns when every service is ready or has failed."""
+        """Bind and run in a separate thread; return when every service is ready or has failed."""
         self.bind()
         self._thread = threading.Thread(target=self.run, name="mesh", daemon=True)
         self._thread.start()
         self.settled.wait()
 
     def stop(self) -> None:
-        """Ends what `start()` began, and waits for it."""
+        """End what `start()` began, and wait for it."""
         if self._thread is not None:
-            self.post(Stop("asked to", 0))
+            self.post(Stop("requested", 0))
             self._thread.join()
 
     def failures(self) -> list[str]:
-        """Of every service that failed, its reason and its own traceback."""
+        """Return the reason and traceback of every service that failed."""
         return [
             f"{each.name} failed to start: {each.reason}\n{self._status.traces.get(each.name, '')}"
             for each in self.snapshot.services
@@ -148,14 +148,14 @@ class Supervisor:
         ]
 
     def contract(self, service: str) -> Contract:
-        """The contract behind a service's gRPC listener: as its servicers say where it runs here, else as declared."""
+        """Return the contract of a service's gRPC listener: as its running servicers report it, else as declared."""
         return contract_of(service, self.directory)
 
     def context(self, service: str) -> ServiceContext:
-        """A running service as its own code sees it."""
+        """Return a running service as its own code sees it."""
         return self._instances.by_name[service].context
 
     def reset(self) -> None:
-        """Puts the content of every service back to what it was at the start."""
+        """Restore the initial content of every service."""
         for instance in self._instances.by_name.values():
             instance.reset()

@@ -192,8 +192,8 @@ def test_what_the_second_way_answers_is_final_too(
 
 
 @pytest.mark.parametrize(("status", "content_type", "reason"), [
-    (502, "text/html", "answered 502 with text/html: not this contract's REST"),
-    (404, "text/plain", "answered 404 with text/plain: not this contract's REST"),
+    (502, "text/html", "answered 502 with text/html: not this contract's REST API"),
+    (404, "text/plain", "answered 404 with text/plain: not this contract's REST API"),
     (503, "application/json", "HTTP status 503"),
 ])  # fmt: skip
 def test_a_second_way_that_is_not_the_service_is_503(

@@ -136,11 +136,11 @@ class Live:
         self.mesh.wait_for(lambda: self.says(service) == word)
 
     def is_kept(self, service: str, why: str) -> None:
-        """Waits until mesh says that the code before goes on, and why."""
+        """Waits until mesh says that the previous code still serves, and why."""
 
         def reason() -> bool:
             states = [each for each in self.mesh.events() if each["event"] == "change" and each["service"] == service]
-            return why in str(states[-1]["reason"]) and "the code before goes on" in str(states[-1]["reason"])
+            return why in str(states[-1]["reason"]) and "still serving the previous code" in str(states[-1]["reason"])
 
         self.mesh.wait_for(reason)
 

@@ -184,11 +184,11 @@ def test_handlers_that_never_end_are_named_with_their_stacks(shell: Shell) -> No
         assert time.monotonic() - asked > 4.5
         call.close()
     text = {line["service"]: line["text"] for line in mesh.events() if "did not end" in line.get("text", "")}
-    assert text["worker"].startswith("GetUser did not end within 5 s; it stands at\n")
+    assert text["worker"].startswith("GetUser did not end within 5 s; it is at\n")
     assert "worker.py" in text["worker"]
     assert "wait_for_godot" in text["worker"]
     assert "# blocks" in text["blocker"]
-    assert text["awaiter"].startswith("GET / did not end within 5 s; it stands at\n")
+    assert text["awaiter"].startswith("GET / did not end within 5 s; it is at\n")
     assert "# awaits" in text["awaiter"]
     assert "mesh/serving" not in "".join(text.values())
 

@@ -87,7 +87,7 @@ def test_a_command_that_does_not_listen_is_named_with_its_port_and_may_still_com
 
 def test_a_command_that_is_not_to_be_had_is_told_as_the_shell_tells_it(tmp_path: Path) -> None:
     with supervised(tmp_path, {"mesh.toml": '[services.web]\ncommand = "exec npn run dev"\n'}) as project:
-        project.change("web", "failed", "`exec npn run dev` ended with status 127; tried again in 1.0 s")
+        project.change("web", "failed", "`exec npn run dev` ended with status 127; retrying in 1.0 s")
         project.line("web", "npn: not found")
 
 
@@ -220,7 +220,9 @@ def test_a_saved_edit_is_live_in_a_process_too_and_a_broken_one_is_kept_out(tmp_
         project.line("apart", "(app.py)")
         assert project.get("apart", "/here").text == "edited"
         write(tmp_path, {"apart/app.py": "broken ="})
-        project.change("apart", "ready", "the code before goes on: apart: apart/app.py:1: SyntaxError")
+        project.change(
+            "apart", "ready", "reload failed, still serving the previous code: apart: apart/app.py:1: SyntaxError"
+        )
         assert project.get("apart", "/here").text == "edited"
         since = len(project.entries)
         write(tmp_path, {"apart/app.py": ECHO})
@@ -319,7 +321,7 @@ def test_a_process_that_dies_of_a_signal_is_told_and_started_again(tmp_path: Pat
         port = project.supervisor.directory.address("apart", "http").port
         with contextlib.suppress(OSError):
             project.get("apart", "/die")
-        project.change("apart", "failed", "its process was ended by SIGABRT; tried again in 1.0 s")
+        project.change("apart", "failed", "its process was ended by SIGABRT; retrying in 1.0 s")
         project.change("apart", "ready", since=len(project.entries))
         assert project.supervisor.directory.address("apart", "http").port == port
 

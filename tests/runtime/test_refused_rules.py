@@ -68,7 +68,8 @@ REFUSED = [
     "shop.Shop.Get: GET /items/{nam}: shop.Item has no field nam",
     "shop.Shop.Get: path template 'items': expected '/' at position 0",
     "shop.Shop.Get: GET /by-tag/{tags}: tags cannot stand in a path",
-    "GET /items/{name} for shop.Shop.Find matches the same requests as /items/{id} for shop.Shop.Get; change one of them",
+    "GET /items/{name} for shop.Shop.Find matches the same requests as /items/{id} for shop.Shop.Get; change "
+    "one of them",
 ]
 
 

@@ -84,7 +84,7 @@ def test_replay_asks_the_last_get_again_and_tells_the_difference(tmp_path: Path)
             edited.save({"a.py": plain("""'{"name": "Bob", "age": 36}'""")})
         first, *rest = found[0].text.split("\n")
         assert first.startswith("replayed GET /who?x=1: 200 -> 200, ")
-        assert first.endswith(" ms, another answer:")
+        assert first.endswith(" ms, different answer:")
         assert rest == ['  name: "Ada" -> "Bob"']
 
 

@@ -65,24 +65,24 @@ def test_a_crash_loop_is_given_up_while_the_others_go_on_and_a_restart_tries_aga
 ) -> None:
     monkeypatch.setattr("mesh.runtime.loop.RestartPolicy", lambda: RestartPolicy(first_pause=0.01, tries=3))
     with supervised(tmp_path, CRASHING) as project:
-        project.change("crashing", "failed", "given up, `mesh restart` tries again")
+        project.change("crashing", "failed", "gave up after 4 attempts; `mesh restart crashing` retries")
         failures = [each.reason for each in project.entries if isinstance(each, Change) and each.state == "failed"]
         assert failures == [
-            "`echo alive; exit 3` ended with status 3; tried again in 0.0 s",
-            "`echo alive; exit 3` ended with status 3; tried again in 0.0 s",
-            "`echo alive; exit 3` ended with status 3; tried again in 0.0 s",
-            "`echo alive; exit 3` ended with status 3; given up, `mesh restart` tries again",
+            "`echo alive; exit 3` ended with status 3; retrying in 0.0 s",
+            "`echo alive; exit 3` ended with status 3; retrying in 0.0 s",
+            "`echo alive; exit 3` ended with status 3; retrying in 0.0 s",
+            "`echo alive; exit 3` ended with status 3; gave up after 4 attempts; `mesh restart crashing` retries",
         ]
         assert project.get("web", "/here").text == "/here"
         since = len(project.entries)
         project.supervisor.post(ServiceCommand("crashing", "restart"))
         project.line("crashing", "alive", since)
-        project.change("crashing", "failed", "given up", since)
+        project.change("crashing", "failed", "gave up after", since)
 
 
 def test_a_service_that_waits_for_its_next_try_can_be_stopped(tmp_path: Path) -> None:
     with supervised(tmp_path, CRASHING) as project:
-        project.change("crashing", "failed", "tried again in 1.0 s")
+        project.change("crashing", "failed", "retrying in 1.0 s")
         project.supervisor.post(ServiceCommand("crashing", "stop"))
         project.change("crashing", "stopped")
         assert project.supervisor.snapshot["crashing"].reason is None

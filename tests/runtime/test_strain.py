@@ -78,9 +78,9 @@ def test_a_handler_that_never_ends_is_named_at_the_stop_and_does_not_hold_it_up(
         asking = threading.Thread(target=hang, args=(project,), daemon=True)
         asking.start()
         assert gate("in").wait(PATIENCE)
-        project.supervisor.post(Stop("asked to", 0))
+        project.supervisor.post(Stop("requested", 0))
         project.change("mesh", "stopped")
-        text = project.line("troubled", "GET /for-ever did not end within 0.2 s; it stands at").text
+        text = project.line("troubled", "GET /for-ever did not end within 0.2 s; it is at").text
         assert f'{tmp_path}/troubled/app.py", line 8, in app' in text
         gate("out").set()
         asking.join(PATIENCE)

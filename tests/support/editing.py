@@ -110,7 +110,7 @@ def is_live(entry: Entry, service: str) -> bool:
 
 
 def is_kept(entry: Entry, service: str) -> bool:
-    return isinstance(entry, Change) and entry.service == service and "goes on" in (entry.reason or "")
+    return isinstance(entry, Change) and entry.service == service and "still serving" in (entry.reason or "")
 
 
 LIVE = re.compile(r"(live|restarted) in \d+ ms  \(")

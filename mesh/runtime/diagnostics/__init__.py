@@ -1,1 +1,1 @@
-"""Says who holds up the process, and where."""
+"""Reports what blocks the process, and where."""

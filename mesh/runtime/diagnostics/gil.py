@@ -1,4 +1,4 @@
-"""Says who held the GIL for seconds, in a C call or a garbage collection, once it is free again."""
+"""Reports what held the GIL for seconds, in a C call or a garbage collection, once it is released."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Stack = Sequence[FrameSummary]
 
 
 class GilHolds:
-    """Told by the watchdog how late it woke: a thread that waits for the GIL is late, and cannot say so meanwhile.
+    """Learns from the watchdog how late it woke: a thread that waits for the GIL is late, and can only report it later.
 
     services: returns the name of the service that each thread works for, by ident.
     cpu_times: returns the seconds of processor time of each thread, by ident.
-    log: takes a service's name and what is to be said of it.
+    log: takes a service's name and the text of a report.
     """
 
-    #: Seconds that the watchdog has to be late.
+    #: Seconds by which the watchdog must be late.
     held_for = 1.0
-    #: The part of the process's time that the one who held the GIL took meanwhile.
+    #: The share of the process's time that the thread which held the GIL used meanwhile.
     of_process = 0.6
 
     def __init__(
@@ -43,17 +43,17 @@ class GilHolds:
         self._waits = _waits()
 
     def look_at(self, late: float) -> None:
-        """Call in the watchdog's thread after each of its waits, with the seconds by which that took too long."""
+        """Check after each wait of the watchdog, in its thread, given the seconds by which it was late."""
         waits, collections = _waits(), _full_collections()
         is_held = late >= self.held_for and _waited_for_the_gil(late, waits - self._waits)
         if is_held:
-            # At once: whatever lets go of the GIL lets the thread that held it go on.
+            # First of all: anything that releases the GIL lets the thread that held it go on.
             stacks, services = current_stacks(), self._services()
             thread = self._holder(stacks, services)
             kind = "a garbage collection" if collections != self._collections else "a C call"
             text = f"held the GIL for more than {late:.1f} s in {kind}, while no other Python code ran"
             if thread is None:
-                self._log("mesh", f"a thread that is not known {text}")
+                self._log("mesh", f"an unknown thread {text}")
             else:
                 self._log(services.get(thread, "mesh"), f"it {text}; it was at\n{format_stack(stacks[thread])}")
         self._waits, self._collections = waits, collections
@@ -62,7 +62,7 @@ class GilHolds:
             self._before, self._spent = self._cpu_times(), spent
 
     def _holder(self, stacks: Mapping[int, Stack], services: Mapping[int, str]) -> int | None:
-        """Return the thread that has computed most of the time; where none has, the only one in a service's code."""
+        """Return the thread that used most of the time; without one, the only one in a service's code."""
         used = {thread: spent - self._before.get(thread, 0.0) for thread, spent in self._cpu_times().items()}
         most = max(used, key=used.__getitem__, default=0)
         if most in stacks and used[most] > max(0.1, self.of_process * (time.process_time() - self._spent)):
@@ -77,12 +77,12 @@ def _full_collections() -> int:
 
 
 def _waits() -> int:
-    """Return how often this thread has waited; 0 where the system does not tell (macOS)."""
+    """Return how often this thread has waited; 0 if the system does not report it (macOS)."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw if sys.platform == "linux" else 0
 
 
 def _waited_for_the_gil(late: float, waits: int) -> bool:
-    """True if a thread that is late asked for the GIL meanwhile, as it does at every switch interval.
+    """Return True if the late thread requested the GIL meanwhile, which it does at every switch interval.
 
     Otherwise the process was stopped (Ctrl-Z), or the machine slept.
     """

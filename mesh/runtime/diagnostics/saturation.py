@@ -1,4 +1,4 @@
-"""Says when the threads that answer a service's calls are all busy, so that others wait or are refused."""
+"""Reports when all threads that answer a service's calls are busy, so that others wait or are refused."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from mesh.runtime.diagnostics.stacks import stack_of_call
 
 
 class Saturation:
-    """Looked at by the watchdog, again and again; says it once for each generation of a service.
+    """Checked repeatedly by the watchdog; reports once for each generation of a service.
 
     workers_of: returns how many threads the gRPC listener of a service has for plain methods.
     """
 
-    #: Looks at which a call is found waiting for the same thread, or every thread of gRPC busy, before it is said.
+    #: Consecutive checks at which a call waits for the same thread, or all gRPC threads are busy, before a report.
     said_after = 4
 
     def __init__(self, workers_of: Callable[[str], int], log: Callable[[str, str], None]) -> None:
         self._workers_of = workers_of
         self._log = log
         self._full: Counter[str] = Counter()
-        #: By service, the id of the generation's ServiceContext of which it was said.
+        #: By service, the id of the ServiceContext of the generation last reported.
         self._said: dict[str, int] = {}
 
     def look_at(self, calls: Sequence[InFlight]) -> None:

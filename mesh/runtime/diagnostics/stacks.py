@@ -1,4 +1,4 @@
-"""Where the code of a service stands: for what does not end, and for what does not begin."""
+"""Stacks of services: where their code is, for calls that do not end and instances that do not start."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from mesh.observing.journal import InFlight, Journal, Line
 
 
 class HasStack(Protocol):
-    """An instance, as far as it can say where it stands."""
+    """An instance, as far as its current stack is concerned."""
 
     def current_stack(self) -> str: ...
 
 
 def stack_of(thread: int | None) -> str:
-    """The innermost frames of a thread, mesh's own left out where anything else is left; empty when it is gone."""
+    """Return a thread's innermost frames, without mesh's own if there are others; empty if the thread is gone."""
     return format_stack(_frames(thread))
 
 
 def report_unfinished(
     instances: Mapping[str, HasStack], hanging: Iterable[str], journal: Journal, grace: float
 ) -> set[str]:
-    """Says of every call that did not end, and of every instance that hangs without one, where it stands.
+    """Report each call that did not end, and each instance that hangs without one, with its stack.
 
-    Returns the names of the services it spoke of.
+    Returns the names of the services reported.
     """
     calls = list(journal.in_flight.values())
     for call in calls:
-        text = f"{call.name} did not end within {grace:g} s; it stands at\n{stack_of_call(call)}"
+        text = f"{call.name} did not end within {grace:g} s; it is at\n{stack_of_call(call)}"
         journal.append(Line(call.service.name, text, "stderr"))
     hanging = set(hanging) - {call.service.name for call in calls}
     for name in hanging:
-        text = f"did not stop within {grace:g} s; it stands at\n{instances[name].current_stack()}"
+        text = f"did not stop within {grace:g} s; it is at\n{instances[name].current_stack()}"
         journal.append(Line(name, text, "stderr"))
     return hanging | {call.service.name for call in calls}
 
 
 def stack_of_call(call: InFlight) -> str:
-    """Return where its coroutine awaits, or where its thread stands, followed by its work in the thread of a pool."""
+    """Return where its coroutine awaits, or where its thread is, and then its work in the thread of a pool."""
     frames = list(_awaiting(call.task.get_coro())) if call.task is not None else []
     return format_stack([*(frames or _frames(call.thread)), *(_frames(call.workers[-1]) if call.workers else ())])
 
 
 def current_stacks() -> dict[int, list[traceback.FrameSummary]]:
-    """Return the frames of every thread, the innermost last, at one moment: nothing here lets go of the GIL."""
+    """Return the frames of every thread, innermost last, at one moment: nothing here releases the GIL."""
     return {
         thread: [
             traceback.FrameSummary(each.f_code.co_filename, line, each.f_code.co_name, lookup_line=False)
@@ -58,19 +58,19 @@ def current_stacks() -> dict[int, list[traceback.FrameSummary]]:
 
 
 def _frames(thread: int | None) -> Sequence[traceback.FrameSummary]:
-    """Return the frames of a thread, the innermost last; none when it is gone."""
+    """Return the frames of a thread, innermost last; empty if it is gone."""
     frame = sys._current_frames().get(thread) if thread is not None else None
     return traceback.extract_stack(frame) if frame is not None else []
 
 
 def _awaiting(coroutine: Any) -> Iterator[traceback.FrameSummary]:
-    """The frames from a suspended coroutine down to where it awaits; none of one that runs."""
+    """Yield the frames from a suspended coroutine down to where it awaits; none if it is running."""
     while (frame := getattr(coroutine, "cr_frame", None)) is not None and not coroutine.cr_running:
         yield from traceback.extract_stack(frame)[-1:]
         coroutine = coroutine.cr_await
 
 
 def format_stack(frames: Sequence[traceback.FrameSummary]) -> str:
-    """Return the last of the frames as text, mesh's own and libraries' left out where anything else is left."""
+    """Return the last of the frames as text, without mesh's and libraries' own if there are others."""
     theirs = [each for each in frames if is_own(each.filename)]
     return "".join(traceback.format_list((theirs or list(frames))[-6:])).rstrip()

@@ -1,4 +1,4 @@
-"""Says who holds up the others: an event loop that stands still, a thread that keeps the processor or the GIL."""
+"""Reports blocked event loops, and threads that occupy the processor or the GIL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mesh.runtime.diagnostics.gil import GilHolds
 from mesh.runtime.diagnostics.saturation import Saturation
 from mesh.runtime.diagnostics.stacks import stack_of
 
-#: Where an event loop's thread stands when there is nothing to do: uvloop's waits in C, below the runner.
+#: Where an idle event loop's thread is: uvloop's waits in C, below the runner.
 _IDLE = frozenset({selectors.__file__, runners.__file__})
 
 
@@ -30,13 +30,13 @@ class Watched(Protocol):
     """An instance, as far as its loop is concerned."""
 
     def loop_and_thread(self) -> tuple[asyncio.AbstractEventLoop, int] | None:
-        """None while there is no loop, or while it loads code, which may take its time."""
+        """Return the loop and its thread; None if there is no loop, or while it loads code, which may take long."""
         ...
 
 
 @dataclass(slots=True)
 class Ping:
-    """looks: how often it was found unanswered. Counted, not timed: a process that was stopped is not to blame."""
+    """A callback sent to a loop. looks: how many checks found it unanswered; a suspended process makes no checks."""
 
     sent: float
     answered: bool = False
@@ -47,20 +47,20 @@ class Ping:
 
 
 class Watchdog:
-    """A thread that looks at every loop, and wakes only those that are at work.
+    """A thread that checks every loop, and wakes only those that are busy.
 
-    instances: what to look at, by the services' names; asked for at every look.
+    instances: the instances to check, by service; called at every check.
     in_flight: the journal's calls in flight. workers_of: see Saturation.
-    say: takes a service's name and what is to be said of it.
+    say: takes a service's name and the text of a report.
     """
 
-    #: Seconds between two looks.
+    #: Seconds between two checks.
     tick = 0.25
-    #: Unanswered looks after which a loop is named: within a second of its standing still.
+    #: Unanswered checks after which a loop is reported: within a second of being blocked.
     blocked_after = 2
-    #: Seconds in a row after which a busy thread is named.
+    #: Consecutive seconds after which a busy thread is reported.
     busy_after = 3
-    #: The part of the process's time, and of all time, that one thread has to take to be called busy.
+    #: The share of the process's time, and of all time, that makes a thread count as busy.
     of_process, of_time = 0.6, 0.4
 
     def __init__(
@@ -106,7 +106,7 @@ class Watchdog:
             began = time.monotonic()
 
     def _services_by_thread(self) -> dict[int, str]:
-        """Return the name of the service that each thread works for; `mesh` where there is none."""
+        """Return the name of the service that each thread works for; `mesh` if there is none."""
         found = {thread: owner_of(frame, self._instances()) for thread, frame in sys._current_frames().items()}
         for call in list(self._in_flight.values()):
             found |= dict.fromkeys((call.thread, *call.workers), call.service.name)
@@ -124,15 +124,15 @@ class Watchdog:
         if ping.answered:
             del self._pings[name]
             if ping.looks >= self.blocked_after:
-                self._say(name, f"its event loop goes on; it stood still for {stood:.1f} s")
+                self._say(name, f"event loop running again; it was blocked for {stood:.1f} s")
             return
         ping.looks += 1
         if ping.looks == self.blocked_after:
             where = stack_of(thread)
-            self._say(name, f"its event loop stands still, and every call to it waits; it stands at\n{where}")
+            self._say(name, f"event loop blocked for {stood:.1f} s; every call to the service waits; it is at\n{where}")
 
     def _look_at_threads(self, loops: set[int], frames: Mapping[int, FrameType]) -> None:
-        """Names threads that are at work all the time; a loop's thread may be, as long as it answers."""
+        """Report threads that are always busy; a loop's thread may be, as long as the loop responds."""
         now, spent = time.monotonic(), time.process_time()
         elapsed, used = now - self._looked, spent - self._spent
         self._looked, self._spent = now, spent
@@ -147,12 +147,12 @@ class Watchdog:
             is_busy = ident not in loops and share >= max(self.of_process * used, self.of_time * elapsed)
             self._busy[ident] = self._busy.get(ident, 0) + 1 if is_busy else 0
             if self._busy[ident] == self.busy_after:
-                text = f"thread {thread.name!r} keeps the processor busy, which all services share; it stands at\n"
+                text = f"thread {thread.name!r} keeps the processor busy, which all services share; it is at\n"
                 self._say(owner_of(frames.get(ident), self._instances()), text + stack_of(ident))
 
 
 def times_of(threads: Iterable[threading.Thread]) -> dict[int, float]:
-    """Seconds of processor time of each thread, by ident; empty where the system does not tell (macOS)."""
+    """Return the seconds of processor time of each thread, by ident; empty if the system reports none (macOS)."""
     found = {}
     for thread in threads:
         with contextlib.suppress(OSError, IndexError):
@@ -162,7 +162,7 @@ def times_of(threads: Iterable[threading.Thread]) -> dict[int, float]:
 
 
 def owner_of(frame: FrameType | None, services: Container[str]) -> str:
-    """The service whose module the innermost such frame is of; `mesh` where there is none."""
+    """Return the service with the module of the innermost such frame; `mesh` if there is none."""
     while frame is not None:
         name = service_of(frame)
         if name in services:

@@ -1,4 +1,4 @@
-"""Generations that no new call reaches, on their way out."""
+"""Generations that get no new calls and are about to end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mesh.runtime.generation.generation import Generation
 
 
 class Draining:
-    """Each is ended once, when the calls that began on it are over, or with the service. In the service's loop."""
+    """Ends each generation once, when its calls are over, or with the service. Used in the service's loop."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -27,7 +27,7 @@ class Draining:
         task.add_done_callback(self._tasks.discard)
 
     async def end(self, seconds: float) -> None:
-        """Wait no longer for the calls, and for the hooks no longer than that."""
+        """Stop waiting for the calls, and wait no longer for the hooks."""
         self._seconds = seconds
         for task in self._tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What runs behind a service's dispatchers: one generation of its code, from import to the last hook."""
+"""The code behind a service's dispatchers: one generation of it, from import to the last hook."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from mesh.service import ServiceContext, current_service_var
 from mesh.serving.http.dispatcher import closed
 from mesh.topology.model import Service
 
-#: How often, twenty times a second, a generation is found without a call before it is ended.
+#: How often, at twenty checks a second, a generation must be without calls before it is ended.
 QUIET_POLLS = 6
 
 
 class StartError(Exception):
-    """The code was loaded, and its start-up failed: the cause says why. Another try may help."""
+    """Raised if the code was loaded but its start-up failed, for the reason in the cause. A retry may help."""
 
 
 class Generation:
-    """Loaded and ended in the service's thread. What the service's code raises leaves `load` as it is.
+    """Loaded and ended in the service's thread. Exceptions of the service's code leave `load` unchanged.
 
-    context: the service as this generation's code sees it. roots: where its modules are looked for.
+    context: the service as this generation's code sees it. roots: where its modules are searched.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Generation:
         self._code = isolation.add_service(context, service.env, roots, service.private, service.shared)
 
     def load(self) -> None:
-        """Imports the servicers and the application, and puts together what each listener serves."""
+        """Import the servicers and the application, and assemble what each listener serves."""
         current_service_var.set(self.context)
         grpc, http = self._service.grpc, self._service.http
         try:
@@ -76,7 +76,7 @@ class Generation:
         except AttributeError as error:
             if error.name != "List":
                 raise
-            # An own Health servicer from before the health service could list: its generated code asks for it now.
+            # A Health servicer from before the health service had List: its generated code now expects it.
             version = importlib.metadata.version("grpcio-health-checking")
             raise UsageError(
                 f"{self._service.name}: {type(error.obj).__name__} has no method List, which the health service of "
@@ -84,7 +84,7 @@ class Generation:
             ) from error
 
     async def start(self) -> None:
-        """Runs the application's start-up; StartError where it fails."""
+        """Run the application's start-up; raises StartError if it fails."""
         if self._lifespan is not None:
             try:
                 await self._lifespan.startup()
@@ -92,18 +92,18 @@ class Generation:
                 raise StartError(str(error)) from error.__cause__ or error
 
     def files(self) -> frozenset[Path]:
-        """The source files of the service's own that were loaded, or that failed to be."""
+        """Return the service's own source files that were loaded, or that failed to load."""
         return self._code.files()
 
     def in_flight(self) -> bool:
-        """Whether a call that began on this generation is still being answered."""
+        """Return whether a call that began on this generation is still being answered."""
         return any(call.service is self.context for call in list(self.context.journal.in_flight.values()))
 
     async def drained(self) -> None:
-        """Returns when no call is left that began on this generation.
+        """Return once no call that began on this generation is left.
 
-        A call to a method that the next generation has no more, looked up by gRPC and not yet begun, is seen by nobody:
-        hence the second look.
+        A call to a method that the next generation lacks, already looked up by gRPC but not begun, is not visible:
+        therefore the second check.
         """
         quiet = 0
         while quiet < QUIET_POLLS:
@@ -111,9 +111,9 @@ class Generation:
             quiet = 0 if self.in_flight() else quiet + 1
 
     async def stop(self, complain: Callable[[str], None], seconds: float | None = None) -> None:
-        """Run the application's shutdown and every on_stop hook; one that fails does not stop the next.
+        """Run the application's shutdown and every on_stop hook, even if one fails.
 
-        seconds: how long they may take together; None for any time.
+        seconds: how long they may take together; None for no limit.
         """
         loop = asyncio.get_running_loop()
         until = None if seconds is None else loop.time() + seconds
@@ -137,7 +137,7 @@ class Generation:
         self._isolation.remove_service(self.context, self._code)
 
     def _objects(self, declared: Sequence[Any]) -> list[Any]:
-        """What the declarations name, all loaded at once, or the objects that they are."""
+        """Return the declared objects, loading the references among them at once."""
         named = [each for each in declared if isinstance(each, str)]
         found = dict(zip(named, self._code.load_all(named), strict=True))
         return [found[each] if isinstance(each, str) else each for each in declared]

@@ -1,4 +1,4 @@
-"""What an HTTP listener serves, put together: the service's own application, its contract's REST, mounted contracts."""
+"""Assembles what an HTTP listener serves: the service's application, its contract's REST API, mounted contracts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mesh.service import current_service
 from mesh.serving.http.recording import recorded_app
 from mesh.topology.model import Http
 
-#: Headers that let an application answer with less than the whole, or with something packed.
+#: Headers with which an application may answer with a part, or with something compressed.
 _CONDITIONS = frozenset({b"accept-encoding", b"if-none-match", b"if-modified-since", b"range"})
 
 
-#: Takes an application, and returns one that hands requests on to it.
+#: Takes an application, and returns one that passes requests on to it.
 Wrapper = Callable[[ASGIApp], ASGIApp]
 
 
 def assemble(http: Http, own: ASGIApp | None, lifespan: Lifespan | None, handlers: Handlers, pool: Executor) -> ASGIApp:
     """Return what a listener serves: the service's own application inside its wrappers.
 
-    Without one of its own, a service's contract is served as REST by its own servicers.
+    A service without an application serves its contract as REST, with its own servicers.
     """
     app = own_rest(http, handlers, pool) if own is None else own
     for wrap in reversed(wrappers(http, own, lifespan)):
@@ -40,7 +40,7 @@ def wrappers(http: Http, own: ASGIApp | None, lifespan: Lifespan | None) -> list
     """List every wrapper around a service's application, from the outside in.
 
     Outside them is the listener's AppDispatcher, which outlives the generation. It runs the layers that are around each
-    call (mesh/layers.py), refuses requests of other sites (CrossSiteGuard), notes the status, and answers errors.
+    call (mesh/layers.py), refuses cross-site requests (CrossSiteGuard), records the status, and answers errors.
     """
     service = current_service()
     found: list[Wrapper] = [lambda app: recorded_app(app, service)]
@@ -54,7 +54,7 @@ def wrappers(http: Http, own: ASGIApp | None, lifespan: Lifespan | None) -> list
 
 
 def own_rest(http: Http, handlers: Handlers, pool: Executor) -> ASGIApp:
-    """The REST API that the service's own servicers answer."""
+    """Return the REST API of the service's own servicers."""
     service = current_service()
     descriptors = service.directory.described(service.name)
     backend = ServicerBackend(handlers.by_path, pool)
@@ -62,7 +62,7 @@ def own_rest(http: Http, handlers: Handlers, pool: Executor) -> ASGIApp:
 
 
 class Health:
-    """Answers `GET /health` and hands on everything else."""
+    """Answers `GET /health` and passes on everything else."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -78,10 +78,10 @@ class Health:
 
 
 class Mounted:
-    """Hands on to the mount what lies under its prefix or, where it has none, what its rules match; else to the app.
+    """Passes paths under its prefix, or without one those that match its rules, to the mount; the others to the app.
 
-    `/openapi.json` is the sum of what the app says there and of the mounted contracts, and where the app has no `/docs`
-    there is the page for it.
+    `/openapi.json` merges the app's document and those of the mounted contracts; if the app has no `/docs`,
+    the page for it is there.
     """
 
     def __init__(self, mounted: Transcoder, app: ASGIApp) -> None:
@@ -113,7 +113,7 @@ class Mounted:
 
 
 async def _response_of(app: ASGIApp, scope: Scope, receive: Receive) -> Response:
-    """The whole answer of an application to a GET that sets no conditions."""
+    """Return an application's whole response to an unconditional GET."""
     headers = [(name, value) for name, value in scope["headers"] if name not in _CONDITIONS]
     response = Response(404, [])
 
@@ -130,7 +130,7 @@ async def _response_of(app: ASGIApp, scope: Scope, receive: Receive) -> Response
 
 
 def _openapi_document(response: Response) -> dict[str, Any] | None:
-    """The OpenAPI document that a response holds, if it does."""
+    """Return the OpenAPI document that a response holds, if it does."""
     if response.status != 200:
         return None
     try:

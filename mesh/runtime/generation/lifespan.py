@@ -11,11 +11,11 @@ from mesh.errors import MeshError
 
 
 class LifespanError(MeshError):
-    """The application said that its start-up or shutdown failed; its own exception is the cause."""
+    """Raised if the application reports that its start-up or shutdown failed; its own exception is the cause."""
 
 
 class Lifespan:
-    """Runs `app`'s lifespan in a task. An application without one is as good as one with nothing to do."""
+    """Runs `app`'s lifespan in a task. An application without one counts as one with nothing to do."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.state: dict[str, Any] = {}
@@ -25,7 +25,7 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """The application, whose requests get the state that its lifespan filled."""
+        """Return the application with the state that its lifespan filled added to its requests."""
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
             if self.state:
@@ -35,19 +35,19 @@ class Lifespan:
         return with_state
 
     async def startup(self) -> None:
-        """Raises LifespanError when the application refuses to start."""
+        """Run the start-up; raises LifespanError if the application refuses to start."""
         self._task = asyncio.create_task(self._run())
         try:
             answer = await self._ask("lifespan.startup")
         except asyncio.CancelledError:
-            self._task.cancel()  # Nobody waits for it any more.
+            self._task.cancel()  # Nothing waits for it any more.
             await asyncio.wait({self._task}, timeout=1)
             raise
         if answer["type"] == "lifespan.startup.failed":
             raise LifespanError(str(answer.get("message") or "start-up failed")) from self._cause()
 
     async def shutdown(self) -> None:
-        """Raises LifespanError when the application says that its shutdown failed."""
+        """Run the shutdown; raises LifespanError if the application reports that it failed."""
         if self._task is None or self._task.done():
             return
         answer = await self._ask("lifespan.shutdown")
@@ -59,7 +59,7 @@ class Lifespan:
         await self._app(scope, self._events.get, self._answers.put)
 
     async def _ask(self, event: str) -> Message:
-        """The application's answer; an application that ends without one does not know lifespans."""
+        """Return the application's answer; an application that ends without one does not support lifespans."""
         assert self._task is not None
         await self._events.put({"type": event})
         answer = asyncio.ensure_future(self._answers.get())
@@ -69,7 +69,7 @@ class Lifespan:
                 await asyncio.wait({self._task}, timeout=1)
             return answer.result()
         answer.cancel()
-        self._task.exception()  # seen: an application that knows no lifespan may say so by raising
+        self._task.exception()  # retrieved: an application without lifespan support may say so by raising
         return {"type": f"{event}.complete"}
 
     def _cause(self) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""What to tell of an exception that ended a start: a line, and the service's own traceback."""
+"""Describes an exception that ended a start: one line, and the service's own traceback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mesh.runtime.generation.generation import StartError
 
 
 def reason_of(error: BaseException) -> str:
-    """One line for what ended a start."""
+    """Return one line for the exception that ended a start."""
     error = _own(error)
     if isinstance(error, SystemExit):
         return f"called sys.exit({error.code!r})"
@@ -21,7 +21,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """The service's own traceback; empty for what mesh itself found wrong."""
+    """Return the service's own traceback; empty for an error found by mesh."""
     error = _own(error)
     if isinstance(error, ServiceImportError):
         return error.trace.rstrip()
@@ -31,5 +31,5 @@ def trace_of(error: BaseException) -> str:
 
 
 def _own(error: BaseException) -> BaseException:
-    """What the service's start-up raised, in the place of mesh's word for it."""
+    """Return the exception of the service's start-up instead of mesh's exception about it."""
     return error.__cause__ if isinstance(error, StartError) and error.__cause__ is not None else error

@@ -1,1 +1,1 @@
-"""One service alive: as a thread, as a command, or as a Python process of its own."""
+"""A running service: as a thread, as a command, or as a separate Python process."""

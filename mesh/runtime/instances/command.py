@@ -1,4 +1,4 @@
-"""One service alive in a process of its own: any command, with the ports, readiness, lines and stop of a service."""
+"""A service run by a command in its own process, with ports, readiness, output and stop like any service."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from mesh.service import ServiceContext
 from mesh.serving.server_sockets import bind
 from mesh.topology.model import Address, Kind, Service, Topology
 
-#: Seconds between two looks at whether a child is ready.
+#: Seconds between two checks whether a child is ready.
 LOOK = 0.05
 
 
 class CommandInstance:
     """An instance whose thread watches a process.
 
-    The ports are tried and let go at `bind()`: the process binds them itself. It is told them, and where every other
-    service is found, by environment variables: `PORT`, `MESH_<SERVICE>_HTTP` and `_GRPC`.
+    `bind()` only checks the ports: the process binds them itself. Its own ports, and the addresses of the other
+    services, are in environment variables: `PORT`, `MESH_<SERVICE>_HTTP` and `_GRPC`.
     """
 
-    #: Characters that are taken of a line.
+    #: Characters read of a line.
     longest = LINE_LIMIT
-    #: Whether changed files are the process's own affair.
+    #: True if the process watches its own files.
     watches_itself = False
 
     def __init__(
@@ -55,28 +55,28 @@ class CommandInstance:
         self._grace = 5.0
 
     def bind(self, kind: Kind, address: Address) -> None:
-        """Finds out the port, and that it is free; OSError where it is not."""
+        """Return the port after checking that it is free; raises OSError if it is not."""
         bound = bind(address)
         self._addresses.setdefault(kind, []).append(Address(address.host, bound.getsockname()[1]))
         self._keep(kind, bound)
 
     def _keep(self, kind: Kind, bound: socket.socket) -> None:
-        """What becomes of a port that was free; the process binds it itself."""
+        """Release a port that was free; the process binds it itself."""
         bound.close()
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no port is held."""
 
     def addresses(self, host: str) -> dict[Kind, tuple[Address, ...]]:
-        """Where the process will listen."""
+        """Return where the process will listen."""
         return {kind: tuple(Address(host, each.port) for each in found) for kind, found in self._addresses.items()}
 
     def is_current(self) -> bool:
-        """Whether there is a process: it has the newest code, or looks after that itself."""
+        """Return whether there is a process: it has the newest code, or reloads by itself."""
         return self._process is not None
 
     def current_stack(self) -> str:
-        """What the process is waited for with."""
+        """Return what the process has not done yet."""
         if self._process is None or self._process.poll() is not None:
             return ""
         silent = [each.name for each in self._listening() if not each.answers()]
@@ -84,30 +84,30 @@ class CommandInstance:
         return f"{self._called()} runs as pid {self._process.pid}{where}"
 
     def loop_and_thread(self) -> None:
-        """None that could be looked at."""
+        """Return None: a child process exposes no event loop."""
 
     def files(self) -> frozenset[Path]:
-        """None is known: what a command reads is its own affair."""
+        """Return no files: mesh does not know what a command reads."""
         return frozenset()
 
     def start(self) -> None:
-        """Begins the process; Ready or Ended follows on the queue."""
+        """Start the process; Ready or Ended follows on the queue."""
         self._thread = threading.Thread(target=self._run, name=self.service.name, daemon=True)
         self._thread.start()
 
     def reload(self, why: str) -> None:
-        """Ends the process and begins another; Reloaded follows on the queue."""
+        """End the process and start another; Reloaded follows on the queue."""
         self._again = why
         self._terminate()
 
     def stop(self, grace: float) -> None:
-        """Asks the process to end, and ends it after `grace` seconds; Ended follows on the queue."""
+        """Ask the process to end, and kill it after `grace` seconds; Ended follows on the queue."""
         self._stopping = True
         self._grace = grace
         self._terminate()
 
     def reset(self) -> None:
-        """What a process holds is not in reach."""
+        """Do nothing: the content of another process cannot be reset."""
 
     def _run(self) -> None:
         why: str | None = ""
@@ -131,7 +131,7 @@ class CommandInstance:
         except (OSError, MeshError) as error:
             return f"{self._called()} cannot be started: {error}"
         if self._stopping:
-            self._terminate()  # The order came before there was a process.
+            self._terminate()  # The request came before there was a process.
         readers = [self._read(process, name) for name in ("stdout", "stderr")]
         if self._wait_until_ready(process):
             took = (time.perf_counter() - started) * 1000
@@ -158,14 +158,14 @@ class CommandInstance:
         return command_environment(self.service, self._declared, self.context.directory, self._addresses)
 
     def _read(self, process: subprocess.Popen[str], name: str) -> threading.Thread:
-        """Takes the lines of one stream, in a thread of their own."""
+        """Read the lines of one stream, in a separate thread."""
 
         def read() -> None:
             with getattr(process, name) as stream:
-                # A CR ends no line: by it, what a client sends could pass for another line of the log.
+                # A CR does not end a line: a client could send it to forge another line of the log.
                 stream.reconfigure(newline="\n")
                 is_rest = False
-                # No more than so much at once: a line that does not end must not fill the memory.
+                # In bounded pieces: a line that does not end must not fill the memory.
                 while line := stream.readline(self.longest):
                     if not is_rest:
                         self._take(line.rstrip("\n"), name)
@@ -187,7 +187,7 @@ class CommandInstance:
         ]
 
     def _wait_until_ready(self, process: subprocess.Popen[str]) -> bool:
-        """True if the process answers before it ends."""
+        """Return True if the process answers before it ends."""
         if self.service.ready == "done":
             return False
         with contextlib.ExitStack() as closing:
@@ -201,7 +201,7 @@ class CommandInstance:
         return False
 
     def _terminate(self) -> None:
-        """Asks the process and all of its own to end; who has not after the grace is ended."""
+        """Ask the process and its group to end; kill what is left after the grace period."""
         process = self._process
         if process is None or process.poll() is not None:
             return

@@ -1,4 +1,4 @@
-"""The environment of a command: where it finds programs, its port, and every other service."""
+"""The environment of a command: the search path for programs, its ports, and the other services."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from mesh.hosting.proxies import past_proxies
 from mesh.topology.directory import Directory, variable_of
 from mesh.topology.model import Address, Kind, Service, Topology
 
-#: Names of a virtual environment's folder, as the tools that make one give it.
+#: Usual names of a virtual environment's folder.
 _VENVS = (".venv", "venv")
 
 
 def command_environment(
     service: Service, declared: Topology, directory: Directory, addresses: Mapping[Kind, Sequence[Address]]
 ) -> dict[str, str]:
-    """Return this process's variables, what the command needs to know, and the service's variables above both.
+    """Return this process's variables, those that describe the topology, and the service's own, which win.
 
     PATH begins with the virtual environments of the service and of the project, and with mesh's own programs, so that
-    `python` and `uvicorn` are found though no environment is activated. addresses: those that the command listens on.
+    `python` and `uvicorn` are found although no environment is activated. addresses: where the command listens.
     """
     found = {
         variable_of(name, kind): str(address)
         for (name, kind), address in directory.addresses.items()
-        if address.port  # 0 is any free one, of a service that does not run here
+        if address.port  # 0 is any free port, of a service that does not run here
     }
     own = addresses.get("http") or addresses.get("grpc")
     port = {"PORT": str(own[0].port)} if own else {}
     path = os.pathsep.join([*map(str, _programs(service, declared)), os.environ.get("PATH", os.defpath)])
     proxies = past_proxies(os.environ, (each.name for each in declared))
-    # A pipe makes Python keep lines back; they are shown as they are printed.
+    # Into a pipe, Python would buffer lines; show them as they are printed.
     return {"PYTHONUNBUFFERED": "1", **os.environ, **proxies, **found, **port, "PATH": path, **service.env}
 
 

@@ -1,4 +1,4 @@
-"""What is asked of an instance while it lives: given by any thread, heard in its loop."""
+"""Requests to a running instance: sent by any thread, received in its loop."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import contextlib
 from collections import deque
 from collections.abc import Coroutine
 
-#: Seconds that a start-up gets, whatever else is asked for meanwhile; what takes longer waits for something.
+#: Seconds that a start-up gets before another request interrupts it; one that takes longer is waiting for something.
 MIN_START_SECONDS = 1.0
 
 
 class Mailbox:
-    """Each is a reason to load the code anew, or None to end. Nothing is lost that is given before anybody listens."""
+    """Each item is a reason to reload the code, or None to end. Items sent before `listen` are not lost."""
 
     def __init__(self) -> None:
         self._given: deque[str | None] = deque()
@@ -20,21 +20,21 @@ class Mailbox:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, order: str | None) -> None:
-        """From any thread; after the loop's end it has no effect."""
+        """Send a request from any thread; without effect after the loop's end."""
         self._given.append(order)
         if self._loop is not None and self._news is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._news.set)
 
     def listen(self) -> None:
-        """Has the running loop woken by every order, the first time by those that are there already."""
+        """Wake the running loop at every request, and at once if there are any already."""
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         if self._given:
             self._news.set()
 
     async def get(self) -> str | None:
-        """Everything that was asked for since the last time as one order: None where the end is among it."""
+        """Return everything requested since the last time as one request: None if the end is among it."""
         assert self._news is not None
         while True:
             await self._news.wait()
@@ -44,7 +44,7 @@ class Mailbox:
                 return None if None in given else ", ".join(dict.fromkeys(why for why in given if why))
 
     async def run_unless_superseded(self, work: Coroutine[object, object, None]) -> bool:
-        """Does the work, or breaks it off for an order that came meanwhile; whether it was done."""
+        """Do the work, or cancel it for a request that arrives meanwhile; return whether it was done."""
         assert self._news is not None
         doing = asyncio.ensure_future(work)
         await asyncio.wait({doing}, timeout=MIN_START_SECONDS)

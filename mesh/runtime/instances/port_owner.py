@@ -1,4 +1,4 @@
-"""The owner of a port: for the sentence that a user needs when a start fails."""
+"""Finds the owner of a port, for the error message of a failed start."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ENDED = frozenset({"TIME_WAIT", "FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK"
 
 @dataclass(frozen=True, slots=True)
 class PortOwner:
-    """What holds a port. program, pid: None where the system does not tell this user.
+    """The holder of a port. program, pid: None if the system does not tell this user.
 
     listens: False for an outgoing connection that happens to use the port. has_ended: the connection was closed,
-    belongs to no process, and goes away by itself.
+    belongs to no process, and goes away without help.
     """
 
     program: str | None
@@ -39,21 +39,21 @@ class PortOwner:
 
 
 def port_owner(port: int) -> PortOwner | None:
-    """Return what holds this TCP port, as far as this user may see it; None if nothing does."""
+    """Return what holds this TCP port, as far as this user may see it, or None."""
     found = [_owner(pid, each) for pid, each in _connections() if each.laddr and each.laddr.port == port]
     return min(found, key=lambda owner: (owner.has_ended, not owner.listens), default=None)
 
 
 def is_outgoing(port: int) -> bool:
-    """True if the port lies in the range that the system gives to outgoing connections."""
-    low, high = 49152, 65535  # of IANA; macOS takes it
+    """Return True if the port lies in the range that the system uses for outgoing connections."""
+    low, high = 49152, 65535  # IANA's; macOS uses it
     with contextlib.suppress(OSError, ValueError), open("/proc/sys/net/ipv4/ip_local_port_range") as told:
         low, high = map(int, told.read().split())
     return low <= port <= high
 
 
 def answers_for_localhost(port: int) -> bool:
-    """True if another program has `localhost:port` over IPv6, which many clients try first; AirPlay on macOS does."""
+    """Return True if another program has `localhost:port` over IPv6, which many clients try first, as AirPlay does."""
     if not socket.has_ipv6:
         return False
     with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ def answers_for_localhost(port: int) -> bool:
 
 
 def _connections() -> Iterator[tuple[int | None, Any]]:
-    """The TCP sockets of the system; macOS tells a user those of their own processes."""
+    """Yield the TCP sockets of the system; macOS shows users only those of their own processes."""
     import psutil
 
     try:

@@ -1,4 +1,4 @@
-"""Binding ports: those of a whole topology all or nothing, those of one instance anew."""
+"""Binds ports: all of a topology or none, and those of one new instance."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from mesh.topology.selection import moved_ports
 #: Seconds for which the system keeps a closed connection (Linux: TIME_WAIT), and seconds between two attempts.
 CLOSED_FOR, ATTEMPT_EVERY = 60.0, 0.25
 
-#: How a port is taken out of that range, where that can be done for a single port.
+#: The way to take a port out of that range, on systems where single ports can be reserved.
 RESERVE = "; add it to net.ipv4.ip_local_reserved_ports" if sys.platform == "linux" else ""
 
 
 class PortError(MeshError):
-    """A port that is not available; the text names service, port, owner and the way out.
+    """Raised if a port is not available; the text names service, port, owner and the way out.
 
-    owner: None where it is not known. passes: the port becomes free by itself, within CLOSED_FOR seconds.
+    owner: None if not known. passes: the port becomes free without help, within CLOSED_FOR seconds.
     """
 
     def __init__(self, text: str, owner: PortOwner | None = None) -> None:
@@ -43,7 +43,7 @@ class Bindable(Protocol):
 
 
 class Patience:
-    """Waits for ports that become free by themselves, all of them together no longer than `seconds`.
+    """Waits for ports that become free without help, at most `seconds` for all of them together.
 
     notify: takes a sentence, once for each port.
     """
@@ -55,7 +55,7 @@ class Patience:
         self._told: set[str] = set()
 
     def retries(self, refused: PortError) -> bool:
-        """Wait a little if the port may become free; False if another attempt is of no use."""
+        """Wait briefly if the port may become free; return False if another attempt is pointless."""
         now = time.monotonic()
         self._until = self._until or now + self._seconds
         if not refused.passes or now >= self._until:
@@ -70,7 +70,7 @@ class Patience:
 def bind_all(
     topology: Topology, instances: Mapping[str, Bindable], host: str, patience: Patience | None = None
 ) -> None:
-    """Bind every listener of the topology in this thread; PortError, with nothing left bound, if one is taken."""
+    """Bind every listener of the topology in this thread; raises PortError, with none left bound, if one is taken."""
     try:
         wanted = {port for service in topology for listener in service.listeners for port in listener.ports}
         with _kept_free(moved_ports(topology) - wanted, host):
@@ -84,11 +84,11 @@ def bind_all(
 
 @contextmanager
 def _kept_free(ports: Iterable[int], host: str) -> Iterator[None]:
-    """Keep the system from giving these ports to listeners that ask for any free one."""
+    """Keep the system from giving these ports to listeners that request any free one."""
     with ExitStack() as stack:
         for port in ports:
             kept = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
-            with suppress(OSError):  # somebody else has it: it is not free
+            with suppress(OSError):  # another program has it: it is not free
                 kept.bind((host, port))
         yield
 
@@ -100,7 +100,7 @@ def bind_instance(
     had: Mapping[Kind, tuple[Address, ...]] | None = None,
     patience: Patience | None = None,
 ) -> None:
-    """Bind the listeners of one service; had: the addresses of an earlier instance, whose ports are to be kept."""
+    """Bind the listeners of one service; had: the addresses of an earlier instance, whose ports are reused."""
     for listener in service.listeners:
         ports = [address.port for address in (had or {}).get(listener.kind, ())] or listener.ports
         for port in ports:

@@ -1,4 +1,4 @@
-"""A Python service in a process of its own: the same code that hosts it here hosts it there."""
+"""A Python service in its own process, hosted there by the same code as in this one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mesh.service import ServiceContext
 from mesh.topology.directory import Directory
 from mesh.topology.model import Address, Kind, Service, Topology
 
-#: Connections that wait while there is no process; as many as uvicorn lets wait.
+#: Connections that may wait while there is no process; uvicorn's default.
 BACKLOG = 2048
 #: The state of a process that has called `os._exit` or the like.
 ENDING = "ending"
@@ -33,7 +33,7 @@ MAX_DUMP_LINES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What such a process is told on its standard input: the topology with the ports as they are, and its own part."""
+    """What such a process gets on its standard input: the topology with the actual ports, and its own part."""
 
     declared: Topology
     service: str
@@ -46,14 +46,14 @@ class Assignment:
 
 
 class ProcessInstance(CommandInstance):
-    """Its process writes journal entries as JSON events; what else it writes is the service's.
+    """Its process writes journal entries as JSON events; its other output is the service's.
 
-    It reloads changed files itself and keeps its ports, as an instance in this process does. Its HTTP sockets are bound
-    and held here: while one process replaces another, callers wait and are not refused. gRPC accepts no socket that
-    was bound elsewhere.
+    It reloads changed files itself and keeps its ports, like an instance in this process. Its HTTP sockets are bound
+    and held here: while one process replaces another, callers wait instead of being refused. gRPC accepts no socket
+    that was bound elsewhere.
     """
 
-    #: Of an event: its texts are cut where they are made.
+    #: Of an event, whose texts the sender cuts.
     longest = 1024 * 1024
     watches_itself = True
 
@@ -67,10 +67,10 @@ class ProcessInstance(CommandInstance):
     ) -> None:
         super().__init__(service, context, declared, post)
         self._watch = watch
-        #: Set once the process has said what became of its start.
+        #: Set once the process has reported the outcome of its start.
         self._settled = threading.Event()
         self._failed = False
-        #: Whether the process has been told to end, by this one or by anybody else.
+        #: True if the process has been told to end, by this one or by anyone else.
         self._ending = False
         #: What it said before it ended itself, and what faulthandler wrote of its crash.
         self._said_last = ""
@@ -84,7 +84,7 @@ class ProcessInstance(CommandInstance):
             super()._keep(kind, bound)
 
     def release(self) -> None:
-        """Lets go of the HTTP ports."""
+        """Release the HTTP ports."""
         for bound in self._held.values():
             bound.close()
 
@@ -111,7 +111,7 @@ class ProcessInstance(CommandInstance):
             pass_fds=[bound.fileno() for bound in self._held.values()],
         )
         assert process.stdin is not None
-        # In hexadecimal, a line: the stream stays open, and its end tells the child that this process is gone.
+        # In hexadecimal, on one line: the stream stays open, and its end tells the child that this process is gone.
         process.stdin.write(f"{assignment}\n")
         process.stdin.flush()
         return process
@@ -135,7 +135,7 @@ class ProcessInstance(CommandInstance):
     def _take(self, line: str, stream: str) -> None:
         entry = entry_of(line) if stream == "stdout" else None
         if isinstance(entry, Span):
-            # The child does not know the calls that are being answered here.
+            # The child does not know the calls being answered here.
             is_root = entry.parent_id is None or entry.parent_id not in self.context.journal.in_flight
             self.context.journal.append(replace(entry, is_root=is_root))
         elif isinstance(entry, Line):
@@ -159,7 +159,7 @@ class ProcessInstance(CommandInstance):
         return f": {words}" if words else ""
 
     def _learn(self, change: Change) -> None:
-        """Passes on what became of the service in its process."""
+        """Pass on the news of the service in its process."""
         name, reason = change.service, change.reason or ""
         if change.state == ENDING:
             self._said_last = reason
@@ -172,7 +172,7 @@ class ProcessInstance(CommandInstance):
             self._failed = False
             self._post(Ready(name, 0.0))
         elif change.state == "stopping" and not self._ending:
-            self._post(ServiceCommand(name, "stop"))  # It has sent itself a signal to stop.
+            self._post(ServiceCommand(name, "stop"))  # It has sent itself a stop signal.
         if change.state in ("failed", "ready"):
             self._settled.set()
 
@@ -184,7 +184,7 @@ class ProcessInstance(CommandInstance):
 
 
 def with_addresses(declared: Topology, directory: Directory, own: dict[Kind, list[Address]], name: str) -> Topology:
-    """The topology with the real port of every listener; what it was declared as becomes an alias."""
+    """Return the topology with the actual port of every listener; the declared address becomes an alias."""
     return declared.with_services(
         [_with_addresses(each, directory, own if each.name == name else {}) for each in declared]
     )

@@ -1,4 +1,4 @@
-"""The process group of a child: a shell in it ends all of the group when mesh is gone, however mesh went."""
+"""The process group of a child: a shell in it ends the whole group when mesh is gone, however mesh ended."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-# Standard input is a pipe that mesh holds: it ends with mesh. A process of its own waits for that end: no thread of the
-# service, whatever it does with the GIL, keeps it from ending the group after $1 seconds.
+# Standard input is a pipe from mesh, which ends with mesh. A separate process waits for its end, so that no thread
+# of the service, whatever it does with the GIL, keeps it from ending the group after $1 seconds.
 _GUARD = "trap '' TERM INT; read -r _; kill -TERM 0; sleep \"$1\"; kill -KILL 0"
-# The shell ends after what it runs, and not before: a trap waits for that.
+# The shell ends after its command, not before: a trap waits for it.
 _SHELL = f"""
 exec 3<&0 </dev/null
 (set -- 1; {_GUARD}) <&3 >/dev/null 2>&1 &
@@ -23,9 +23,9 @@ eval "$1"
 
 
 def start(command: str, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """The command in a shell, and in a process group of its own; its standard input is empty.
+    """Start the command in a shell, in a new process group; its standard input is empty.
 
-    Raises OSError where no process can be had, or the folder is not there.
+    Raises OSError if no process can be started, or the folder does not exist.
     """
     return subprocess.Popen(
         ["/bin/sh", "-c", _SHELL, "mesh", command],
@@ -43,7 +43,7 @@ def start(command: str, folder: Path, environment: Mapping[str, str]) -> subproc
 def guard(grace: float) -> None:
     """End the calling process and its group when standard input ends: SIGTERM at once, SIGKILL after `grace` seconds.
 
-    From then on this process has an empty standard input itself.
+    After that, this process has an empty standard input.
     """
     words = ["/bin/sh", "-c", _GUARD, "mesh", f"{grace:g}"]
     shell = subprocess.Popen(words, stdin=0, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -54,23 +54,23 @@ def guard(grace: float) -> None:
 
 
 def clear(process: subprocess.Popen[str]) -> None:
-    """Ends whatever a process that has ended left behind in its group."""
+    """End everything that an ended process left behind in its group."""
     send(process, signal.SIGKILL)
     if process.stdin is not None:
-        # What was never read is of no use to anybody now.
+        # What was never read is of no use any more.
         with contextlib.suppress(OSError):
             process.stdin.close()
 
 
 def send(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    """The signal for the process and all of its own."""
-    # macOS refuses where only zombies are left.
+    """Send the signal to the process and its group."""
+    # macOS refuses if only zombies are left.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
 def describe_exit(status: int) -> str:
-    """An exit status in words; a shell says of a signal that it was 128 and its number."""
+    """Return an exit status in words; a shell reports a signal as 128 plus its number."""
     number = -status if status < 0 else status - 128
     try:
         return f"was ended by {signal.Signals(number).name}"

@@ -1,4 +1,4 @@
-"""Whether a process answers on its ports: asked again and again, over one connection a port."""
+"""Checks whether a process answers on its ports: repeatedly, over one connection per port."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import http.client
 from mesh.sockets import LocalConnection, connect
 from mesh.topology.model import Address, Kind
 
-#: Where a program that was told a port listens: some take `localhost` for `::1` alone.
+#: Where a program that was given a port listens: some read `localhost` as `::1` only.
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Readiness:
-    """path: of a GET that must not fail; None where an open port is enough."""
+    """path: of a GET that must succeed; None if an open port is enough."""
 
     def __init__(self, kind: Kind, address: Address, path: str | None) -> None:
         self.name = f"{kind} port {address.port}"
@@ -24,7 +24,7 @@ class Readiness:
         self._connection: LocalConnection | None = None
 
     def answers(self) -> bool:
-        """True once the port has answered; it is not asked again then."""
+        """Return True once the port has answered; it is not checked again."""
         if not self._answered:
             self._answered = self._is_open() if self._path is None else self._is_healthy(self._path)
         if self._answered:
@@ -51,7 +51,7 @@ class Readiness:
             self._connection = LocalConnection(host, self._port, 1)
         try:
             self._connection.request("GET", path)
-            # A response whose connection is to end owns the socket, and closing the connection does not close it.
+            # A response whose connection is about to end owns the socket; closing the connection does not close it.
             with self._connection.getresponse() as response:
                 response.read()
                 return response.status < 400

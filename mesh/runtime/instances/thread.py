@@ -1,4 +1,4 @@
-"""One service alive in this process: its thread, its loop, its listeners."""
+"""A service in this process: its thread, its loop, its listeners."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ Post = Callable[[Message], None]
 
 
 class ThreadInstance:
-    """Binds in the main thread, lives in its own. What it has to tell goes to the supervisor's queue through `post`.
+    """Binds in the main thread and runs in its own. Its news go to the supervisor's queue through `post`.
 
-    service: the service as declared; only listeners that were bound are served, but what stands behind the others is
-        there for them all the same: REST without gRPC answers from the same servicers.
-    roots: called at each load: where the service's modules are looked for.
+    service: the service as declared; only bound listeners are served, but the code behind the others is available
+        to them: REST without gRPC is served by the same servicers.
+    roots: called at each load: where the service's modules are searched.
     held: see Options.
     """
 
-    #: Whether changed files are the instance's own affair.
+    #: True if the instance watches its own files.
     watches_itself = False
 
     def __init__(
@@ -66,7 +66,7 @@ class ThreadInstance:
         self._grpc = GrpcListener(context, service.grpc)
         self._bound: dict[Kind, tuple[Address, ...]] = {}
         self._generation: Generation | None = None
-        #: What the newest code reached before it could not be loaded or started; None where it could.
+        #: The files of the newest code if it could not be loaded or started; None if it could.
         self._refused_files: frozenset[Path] | None = None
         self._draining = Draining()
         self._thread: threading.Thread | None = None
@@ -79,42 +79,42 @@ class ThreadInstance:
     # From the main thread, before the start.
 
     def bind(self, kind: Kind, address: Address) -> None:
-        """Takes one port; OSError where it is not to be had."""
+        """Bind one port; raises OSError if the port is unavailable."""
         listener = self._http if kind == "http" else self._grpc
         self._bound[kind] = (*self._bound.get(kind, ()), listener.bind(address))
 
     def release(self) -> None:
-        """Lets go of what was bound by an instance that is not to be started."""
+        """Release the ports of an instance that will not be started."""
         self._http.release()
         self._grpc.release()
 
     def addresses(self, host: str) -> dict[Kind, tuple[Address, ...]]:
-        """Where the bound listeners are reached, with the real ports."""
+        """Return the actual addresses of the bound listeners."""
         return {kind: tuple(Address(host, each.port) for each in found) for kind, found in self._bound.items()}
 
     # From any thread.
 
     def current_stack(self) -> str:
-        """The stack of the thread that the instance's loop runs in."""
+        """Return the stack of the thread that runs the instance's loop."""
         return stack_of(self._thread.ident if self._thread is not None else None)
 
     def loop_and_thread(self) -> tuple[asyncio.AbstractEventLoop, int] | None:
-        """The instance's loop and the ident of its thread; None where there is none, and while code is loaded in it."""
+        """Return the loop and the ident of its thread; None without a loop, or while it loads code."""
         if self._loading or self._loop is None or self._thread is None or not self._thread.is_alive():
             return None
         return self._loop, self._thread.ident or 0
 
     @property
     def handlers(self) -> Handlers | None:
-        """The methods of the service's servicers; None while there are none."""
+        """Return the methods of the service's servicers; None if there are none."""
         return self._generation.handlers if self._generation is not None else None
 
     def files(self) -> frozenset[Path]:
-        """The service's own source files that the code which serves has reached by now, and a newer one that failed."""
+        """Return the service's own files that the serving code has loaded so far, and those of a newer, failed one."""
         return (self._generation.files() if self._generation else frozenset()) | (self._refused_files or frozenset())
 
     def is_current(self) -> bool:
-        """Whether the newest code is the one that serves."""
+        """Return whether the newest code is serving."""
         return self._generation is not None and self._refused_files is None
 
     def start(self) -> None:
@@ -128,20 +128,20 @@ class ThreadInstance:
         self._thread.start()
 
     def reload(self, why: str) -> None:
-        """Asks for a new generation; posts Reloaded or ReloadFailed, or Ready or Failed where none serves yet.
+        """Request a new generation; posts Reloaded or ReloadFailed, or Ready or Failed if none serves yet.
 
-        What is asked for while one is being loaded is answered by the next, once.
+        Requests that arrive while a generation is loaded are answered by the next one together.
         """
         self._mailbox.put(why)
 
     def stop(self, grace: float) -> None:
-        """Asks for the end; Ended follows on the queue, unless a handler blocks the loop."""
+        """Request the end; Ended follows on the queue, unless a handler blocks the loop."""
         self._grace = grace
         self._stop_by = time.monotonic() + grace
         self._mailbox.put(None)
 
     def reset(self) -> None:
-        """Runs what the service gave to on_reset(), in the calling thread."""
+        """Run the service's on_reset() hooks, in the calling thread."""
         for hook in list(self.context.reset_hooks):
             hook()
 
@@ -158,12 +158,12 @@ class ThreadInstance:
                 try:
                     runner.run(self._live())
                 except BaseException as error:
-                    # A task of the service's own called sys.exit(), say: its callers must not be left hanging.
-                    outcome = Ended(self.service.name, f"ended by itself: {reason_of(error)}", trace_of(error))
+                    # A task of the service called sys.exit(), say: its callers must not be left hanging.
+                    outcome = Ended(self.service.name, f"ended unexpectedly: {reason_of(error)}", trace_of(error))
                     runner.run(self._end())
                 runner.run(self._end_work())
         except BaseException as error:
-            outcome = Ended(self.service.name, f"ended by itself: {reason_of(error)}", trace_of(error))
+            outcome = Ended(self.service.name, f"ended unexpectedly: {reason_of(error)}", trace_of(error))
         self._pool.shutdown(wait=False)
         self._post(outcome)
 
@@ -185,7 +185,7 @@ class ThreadInstance:
         await self._end()
 
     def _prepare_channels(self) -> None:
-        """Open the channels that calls will need while there are descriptors for them."""
+        """Open the channels that calls will need while descriptors are available."""
         connections, addresses = self.context.connections, self.context.directory.addresses
         if isinstance(connections, Connections):
             for name in self.service.depends_on:
@@ -198,9 +198,9 @@ class ThreadInstance:
             self._post(outcome)
 
     async def _load_generation(self, why: str) -> Message | None:
-        """Loads a fresh generation beside the one that serves, and puts it in its place; a failure leaves that one.
+        """Load a new generation beside the serving one and replace it; if that fails, the old one keeps serving.
 
-        None where its start-up waited for something until the next order came: what comes of that one is told.
+        Returns None if its start-up was interrupted by the next request, which reports the outcome.
         """
         started = time.perf_counter()
         context = replace(self.context, stop_hooks=[], reset_hooks=[], generation=self.context.generation + 1)
@@ -222,7 +222,7 @@ class ThreadInstance:
         self._refused_files = None
         self._http.serve(generation.app, context)
         if not await self._grpc.serve(generation.handlers, context):
-            self._say("its gRPC connections were cut: plain methods became async ones, or the other way round")
+            self._say("its gRPC connections were cut: plain methods became async ones, or the reverse")
         milliseconds = (time.perf_counter() - started) * 1000
         if old is None:
             return Ready(self.service.name, milliseconds)
@@ -230,7 +230,7 @@ class ThreadInstance:
         return Reloaded(self.service.name, why, milliseconds)
 
     async def _refused(self, generation: Generation, error: BaseException) -> Message:
-        """Clears away a generation that could not start; where none serves, the dispatchers say why from now on."""
+        """Clean up a generation that could not start; if none serves, the dispatchers answer with the reason."""
         reason, trace, name = reason_of(error), trace_of(error), self.service.name
         await generation.stop(self._say)
         if self._generation is not None:
@@ -240,7 +240,7 @@ class ThreadInstance:
         return Failed(name, reason, trace, again=isinstance(error, StartError))
 
     async def _end(self) -> None:
-        """Closes both listeners at once, lets calls end, and only then what they may still need."""
+        """Close both listeners at once, let calls end, and then release what they may still need."""
         dispatchers = (self._http.stop(self._grace), self._grpc.stop(self._grace))
         for outcome in await asyncio.gather(*dispatchers, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -260,11 +260,11 @@ class ThreadInstance:
         return max(0.25, self._stop_by - time.monotonic())
 
     def _compare_requirements(self, root: Path) -> None:
-        """Says what the service asks for that it does not get; it may work all the same."""
+        """Report the service's requirements that are not met; it may work nonetheless."""
         for misfit in misfits(root):
             self._say(
-                f"it asks for {misfit}; the services of one process share each package: where that fails, give this "
-                'one its own with isolation = "process" and PYTHONPATH in its env, or with command'
+                f"it requires {misfit}; the services of one process share each package: if that fails, give this "
+                'one its own packages with isolation = "process" and PYTHONPATH in its env, or with command'
             )
 
     def _say(self, text: str) -> None:

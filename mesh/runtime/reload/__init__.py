@@ -1,1 +1,1 @@
-"""From a changed file to the services that have to load their code again."""
+"""From changed files to the services that must reload."""

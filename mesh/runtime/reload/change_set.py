@@ -1,4 +1,4 @@
-"""Which services a set of changed files reaches."""
+"""Finds the services that a set of changed files affects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mesh.topology.model import Service
 
 
 class Loaded(Protocol):
-    """An instance, as far as it knows what it has loaded."""
+    """An instance, as far as its loaded files are concerned."""
 
     watches_itself: bool
 
@@ -24,7 +24,7 @@ class Loaded(Protocol):
 
 
 class ChangeSet:
-    """files: that were written, came or went, by their real paths; a folder among them where one went as a whole."""
+    """files: created, changed or deleted ones, by real path; a folder among them if it was deleted as a whole."""
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._files = {Path(_real(str(file.parent))) / file.name for file in files}
@@ -32,13 +32,13 @@ class ChangeSet:
         self._gone = [str(file) + os.sep for file in self._files if not file.suffix and not file.exists()]
 
     def affects(self, service: Service, instance: Loaded, protos: Sequence[Path], generated: Path) -> str:
-        """The names of the files that the service has to be loaded anew for; empty where it has not.
+        """Return the names of the files for which the service must reload; empty if it need not.
 
-        protos: folders of .proto files that concern it. generated: where their compiled form is kept.
+        protos: its folders of .proto files. generated: the folder for their compiled form.
         """
         if instance.watches_itself:
             return ""
-        # Asked first: what becomes current between the two questions is loaded once more, and no edit is lost.
+        # Checked first: what becomes current between the two checks is loaded once more, and no edit is lost.
         was_current = instance.is_current()
         loaded = {Path(_real(str(file))) for file in instance.files()}
         found = self._files & loaded
@@ -49,19 +49,19 @@ class ChangeSet:
             below = [file for file in self._files if file.is_relative_to(root)]
             found |= {file for file in below if matches(file.relative_to(root), service.watch)}
         if not was_current:
-            # It could not be loaded, or not be started: any file may be what it lacked.
+            # It could not be loaded or started: any file may be what it lacked.
             places = tuple(place for place in (root, *map(Path, protos), *python_path(service)) if place)
             found |= {file for file in self._files if _is_code(file) and _below(file, places)}
         names = sorted({file.name for file in found})
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
     def within(self, folders: Iterable[Path]) -> list[Path]:
-        """The .proto files of these folders that changed."""
+        """Return the changed .proto files in these folders."""
         places = tuple(Path(_real(str(folder))) for folder in folders)
         return [file for file in self._files if file.suffix == ".proto" and _below(file, places)]
 
     def _declaring(self, loaded: set[Path], protos: Sequence[Path], generated: Path) -> Iterator[Path]:
-        """The .proto files whose generated modules are loaded; these have another folder for each content."""
+        """Yield the .proto files whose generated modules are loaded; these have a separate folder for each content."""
         cache = _real(str(generated)) + os.sep
         modules = [str(file) for file in loaded if str(file).startswith(cache)]
         for folder in (Path(_real(str(folder))) for folder in protos):
@@ -72,7 +72,7 @@ class ChangeSet:
 
 
 def python_path(service: Service) -> list[Path]:
-    """Folders beside its root in which a service's modules are looked for."""
+    """Return the folders besides its root in which a service's modules are searched."""
     entries = service.env.get("PYTHONPATH", "").split(os.pathsep)
     return [(service.root or Path()) / entry for entry in entries if entry]
 
@@ -87,5 +87,5 @@ def _below(file: Path, places: tuple[Path, ...]) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _real(path: str) -> str:
-    """Asked of every loaded file at every change."""
+    """Cached: called for every loaded file at every change."""
     return os.path.realpath(path)

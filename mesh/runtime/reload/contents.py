@@ -1,4 +1,4 @@
-"""What files hold: a file that is written with the same content, or only touched, has not changed."""
+"""Remembers the content of files: one written with the same content, or only touched, has not changed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 import time
 from collections.abc import Iterable
 
-#: Files that are larger, or beyond this number, count as changed whenever they are written.
+#: Larger files, and those beyond this number, count as changed whenever they are written.
 MAX_BYTES, MAX_FILES = 1024 * 1024, 5000
 #: Nanoseconds by which the time of a file may be behind the clock.
 _COARSE = 50_000_000
 
 
 class Contents:
-    """Made before any file is loaded: what was changed since is not remembered, it may have been loaded as it was.
+    """Created before any file is loaded: a file changed since is not remembered, since it may have been loaded before.
 
-    made: when that was, in nanoseconds since the epoch.
+    made: the time of creation, in nanoseconds since the epoch.
     """
 
     def __init__(self, made: int | None = None) -> None:
@@ -24,7 +24,7 @@ class Contents:
         self._digests: dict[str, bytes] = {}
 
     def remember(self, paths: Iterable[str]) -> None:
-        """Take note of files that have not changed so far."""
+        """Remember files that have not changed so far."""
         for path in paths:
             if len(self._digests) >= MAX_FILES:
                 return
@@ -36,7 +36,7 @@ class Contents:
                 self._digests[path] = digest
 
     def is_changed(self, path: str) -> bool:
-        """False if the file holds what it held when it was asked about, or remembered, last."""
+        """Return False if the file holds what it held when last checked or remembered."""
         digest = _digest(path)
         known = self._digests.pop(path, None)
         if digest is not None and len(self._digests) < MAX_FILES:
@@ -45,7 +45,7 @@ class Contents:
 
 
 def _digest(path: str) -> bytes | None:
-    """None for what is not there, is no file, or is large."""
+    """Return the digest; None for what does not exist, is not a file, or is large."""
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)

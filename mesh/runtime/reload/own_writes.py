@@ -1,4 +1,4 @@
-"""Services that write, while they are loaded, files for which they are loaded again: these loads are put off."""
+"""Delays the reloads of services that write, each time they are loaded, a file for which they reload."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Loads in a row that a service may cause by what it writes; seconds until the next, twice as many each time.
+#: Consecutive loads that a service may cause by its own writes; seconds until the next, doubled each time.
 ROUNDS, FIRST_PAUSE, LONGEST_PAUSE = 3, 5.0, 60.0
 
 
 @dataclass(slots=True)
 class _Loads:
-    """began, ended: of the newest load, by the clock of files. rounds: loads in a row that wrote their own cause.
+    """began, ended: of the newest load, by the file system's clock. rounds: consecutive loads that wrote their cause.
 
-    counted: the load that was counted last. due, why: of a load that is put off.
+    counted: the load that was counted last. due, why: of a delayed load.
     """
 
     began: float = 0.0
@@ -32,30 +32,30 @@ class OwnWrites:
     _loads: dict[str, _Loads] = field(default_factory=dict)
 
     def began(self, service: str) -> None:
-        """A load of the service was asked for."""
+        """Record that a load of the service was requested."""
         loads = self._of(service)
         loads.began, loads.ended, loads.due = _now(), None, None
 
     def ended(self, service: str, milliseconds: float = 0.0) -> None:
-        """A load that took so long has ended, of whatever kind; another may have been asked for meanwhile."""
+        """Record the end of a load that took so long; another may have been requested meanwhile."""
         loads = self._of(service)
         if _now() - milliseconds / 1000 >= loads.began:
             loads.ended = _now()
 
     def rounds(self, service: str, files: Iterable[Path]) -> int:
-        """Return how many loads in a row, up to the newest, wrote what has changed now; 0 if that one did not."""
+        """Return how many consecutive loads, up to the newest, wrote what has changed now; 0 if that one did not."""
         loads = self._of(service)
         until = loads.ended if loads.ended is not None else _now() + 1
         times = [_written(file) for file in files]
         if not all(at is not None and loads.began <= at <= until for at in times):
             loads.rounds = 0
-        elif loads.counted != loads.began and until not in times:  # Within the tick of the end, it may be an edit.
+        elif loads.counted != loads.began and until not in times:  # Within the clock tick, it may be an edit.
             loads.rounds += 1
             loads.counted = loads.began
         return loads.rounds
 
     def put_off(self, service: str, why: str) -> float:
-        """Have the next load wait; returns for how many seconds."""
+        """Delay the next load; return for how many seconds."""
         loads = self._of(service)
         pause = min(FIRST_PAUSE * 2.0 ** max(0, loads.rounds - ROUNDS), LONGEST_PAUSE)
         if loads.due is None:
@@ -63,7 +63,7 @@ class OwnWrites:
         return pause
 
     def due(self) -> dict[str, tuple[float, str]]:
-        """When the loads that were put off are to begin, on the monotonic clock, and why."""
+        """Return when the delayed loads are to begin, on the monotonic clock, and why."""
         return {name: (each.due, each.why) for name, each in self._loads.items() if each.due is not None}
 
     def forget(self, service: str) -> None:
@@ -74,7 +74,7 @@ class OwnWrites:
 
 
 def _now() -> float:
-    """The time as Linux writes it into files: that of its last tick."""
+    """Return the time as Linux writes it into files: that of its last clock tick."""
     if sys.platform != "linux":
         return time.time()
     coarse_clock = 5  # CLOCK_REALTIME_COARSE, which the time module does not name

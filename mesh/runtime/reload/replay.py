@@ -1,4 +1,4 @@
-"""Asks a service's last safe request again, and says what has changed."""
+"""Repeats a service's last safe request, and reports the differences."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mesh.observing.exchanges import Exchange
 from mesh.topology.model import Address
 
 TIMEOUT = 10.0
-#: How many differences of an answer are told.
+#: How many differences of an answer are reported.
 SHOWN = 5
 
 
 def replay(exchange: Exchange, address: Address, contract: Contract | None) -> str:
-    """One line for the new answer beside the old, and one for each difference between them.
+    """Return one line that compares the new answer with the old one, and a line for each difference.
 
     contract: to show the messages of a gRPC method by their fields.
     """
@@ -37,12 +37,12 @@ def replay(exchange: Exchange, address: Address, contract: Contract | None) -> s
     found = list(differences(before, after))
     lines = found[:SHOWN] + ([f"... and {len(found) - SHOWN} more"] if len(found) > SHOWN else [])
     return "\n".join(
-        [f"{first}, {'the same answer' if not found else 'another answer:'}", *(f"  {each}" for each in lines)]
+        [f"{first}, {'same answer' if not found else 'different answer:'}", *(f"  {each}" for each in lines)]
     )
 
 
 def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
-    """`place: old -> new` for each value of two JSON values that is not the same in both."""
+    """Return `place: old -> new` for each value that differs between two JSON values."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
             inner = f"{place}.{key}" if place else str(key)
@@ -70,7 +70,7 @@ def _text(value: Any) -> str:
 
 
 def _read(answer: bytes, method: Any) -> Any:
-    """The JSON that an answer is or stands for, else its text."""
+    """Return the answer's JSON, or else its text."""
     try:
         if method is not None:
             message = method.response_class.FromString(answer)

@@ -1,4 +1,4 @@
-"""The folders of a project in which somebody edits, those of tools left out."""
+"""The folders of a project that hold edited files, without those of tools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-#: Written by tools, and of no interest to whoever waits for an edit.
+#: Written by tools, never edited.
 TOOLS = frozenset(
     {".git", ".hg", ".svn", ".mesh", ".venv", ".tox", ".nox", ".idea", ".hypothesis", "__pycache__", "node_modules"}
 ) | {".mypy_cache", ".pytest_cache", ".ruff_cache"}
@@ -15,7 +15,7 @@ Identity = tuple[int, int]
 
 
 def edited(folders: Iterable[Path]) -> dict[str, Identity]:
-    """Every folder below these, and each of them, by its real path: with what tells it from another of that name."""
+    """Return these folders and those below, by real path, each with what identifies it."""
     found: dict[str, Identity] = {}
     for folder in folders:
         _walk(os.path.realpath(folder), found, set())
@@ -23,7 +23,7 @@ def edited(folders: Iterable[Path]) -> dict[str, Identity]:
 
 
 def _walk(folder: str, found: dict[str, Identity], seen: set[Identity]) -> None:
-    """Links are followed, each folder once."""
+    """Yield the folders, following links, each once."""
     try:
         status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)
@@ -32,7 +32,7 @@ def _walk(folder: str, found: dict[str, Identity], seen: set[Identity]) -> None:
         with os.scandir(folder) as entries:
             inner = [entry.path for entry in entries if entry.name not in TOOLS and entry.is_dir()]
     except OSError:
-        return  # It went while we looked, or is not ours to read.
+        return  # It was deleted meanwhile, or is not readable.
     if os.path.exists(os.path.join(folder, "pyvenv.cfg")):
         return
     found[folder] = identity
@@ -42,7 +42,7 @@ def _walk(folder: str, found: dict[str, Identity], seen: set[Identity]) -> None:
 
 
 def files_in(folders: Iterable[str]) -> set[str]:
-    """What stands in these folders themselves."""
+    """Return the entries directly in these folders."""
     found: set[str] = set()
     for folder in folders:
         try:

@@ -1,4 +1,4 @@
-"""`templates/**/*.html`: which files a pattern of `watch` names."""
+"""The patterns of `watch`, such as `templates/**/*.html`."""
 
 from __future__ import annotations
 

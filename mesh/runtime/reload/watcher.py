@@ -1,4 +1,4 @@
-"""Watches the project's files and tells the supervisor which of them changed."""
+"""Watches the project's files and reports changes to the supervisor."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from mesh.runtime.messages import Changed
 from mesh.runtime.reload.contents import Contents
 from mesh.runtime.reload.source_folders import Identity, edited, files_in
 
-#: Milliseconds: how long changes are gathered at most, and how long none must come for them to be told.
+#: Milliseconds: the longest time to collect changes, and the pause after the last one before they are reported.
 DEBOUNCE, STEP = 50, 5
-#: Milliseconds: changes that follow others within the first of these are told together, when none has come for the
-#: second, so that twenty saves in a second are two loads; and seconds for which they are gathered at most.
+#: Milliseconds: changes that follow others within the first of these are reported together, after a pause of the
+#: second, so that twenty saves in a second make two loads; and seconds for which they are collected at most.
 BURST_WITHIN, BURST_REST, BURST_SECONDS = 250, 120, 2.0
-#: Milliseconds: when to look for folders declared since; and from one look at all files to the next, when polling.
+#: Milliseconds: when to check for newly declared folders; and from one scan of all files to the next, when polling.
 LOOK, POLL = 500, 250
-#: What editors write beside the file that is edited, and Python beside the one that is imported.
+#: Files that editors write beside the edited one, and Python beside the imported one.
 _ASIDE = re.compile(r".*\.py[cod]|.*\.sw.|.*~|\.#.*|4913|.*___jb_(?:tmp|old)___|\.DS_Store|flycheck_.*")
 
 _OFF = ("", "0", "false", "disable", "disabled")
 
 
 class Watcher:
-    """A thread of its own; folders of tools (`.git`, `.venv`, `__pycache__`, `node_modules`, ...) are left out.
+    """A separate thread; folders of tools (`.git`, `.venv`, `__pycache__`, `node_modules`, ...) are left out.
 
-    folders: asked for again and again, for those that come later. say: takes one sentence, when the system's
-    notifications are used up and files are looked at in turn instead.
+    folders: called repeatedly, to include new ones. say: takes one sentence, when the system's
+    notifications are exhausted and files are polled instead.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Watcher:
         self._stop = threading.Event()
         self._watched: dict[str, Identity] = {}
         self._contents = Contents()
-        #: Folders whose files are to be remembered as they are, in the first moment of rest.
+        #: Folders whose files are to be remembered as they are, at the next pause.
         self._unknown: set[str] = set()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
@@ -61,15 +61,15 @@ class Watcher:
                 self._poll(why)
             else:
                 self._follow(polling=False)
-        except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' own words for what it does not expect
+        except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' error for anything unexpected
             self._poll(f"the system's notifications fail ({error})")
 
     def _poll(self, why: str) -> None:
-        self._say(f"files are looked at in turn, four times a second: {why}")
+        self._say(f"files are polled four times a second: {why}")
         try:
             self._follow(polling=True)
         except (OSError, RuntimeError) as error:
-            self._say(f"changed files are not noticed any more: {error}")
+            self._say(f"changed files are no longer noticed: {error}")
 
     def _follow(self, polling: bool) -> None:
         notify = self._open(polling)
@@ -87,7 +87,7 @@ class Watcher:
                 self._tell({path for _, path in changes})
                 moved = {path for kind, path in changes if kind != MODIFIED and self._is_folder(path)}
                 if moved or roots - self._watched.keys():
-                    # The new one first: what is saved between the two is told by either.
+                    # The new one first: what is saved between the two is reported by one of them.
                     before, old = self._watched, notify
                     notify = self._open(polling)
                     missed = {path for _, path in old.changes(1, 1, 1)}
@@ -97,7 +97,7 @@ class Watcher:
             notify.close()
 
     def _rest_of_burst(self, notify: FolderWatch) -> set[tuple[int, str]]:
-        # Not by a longer step: watchfiles sees no further change in one more to the same file.
+        # Not by a longer step: watchfiles does not report another change within a step to the same file.
         found: set[tuple[int, str]] = set()
         until = time.monotonic() + BURST_SECONDS
         while time.monotonic() < until and (more := notify.changes(DEBOUNCE, STEP, BURST_REST, self._stop)):
@@ -105,11 +105,11 @@ class Watcher:
         return found
 
     def _is_folder(self, path: str) -> bool:
-        """Of a path that came or went."""
+        """Return whether a created or deleted path is a folder."""
         return path in self._watched or os.path.isdir(path)
 
     def _open(self, polling: bool) -> FolderWatch:
-        """Watches every folder by itself: below a folder as a whole are those of tools, thousands of them at times."""
+        """Watch each folder separately: a recursive watch would include those of tools, sometimes thousands of them."""
         while True:
             watched = edited(self._folders())
             notify = FolderWatch(list(watched), polling, POLL)
@@ -120,7 +120,7 @@ class Watcher:
             notify.close()
 
     def _arrived(self, before: dict[str, Identity], moved: set[str]) -> set[str]:
-        """The files of folders that are watched since now."""
+        """Return the files of newly watched folders."""
         new = [
             folder
             for folder, identity in self._watched.items()
@@ -139,11 +139,11 @@ class Watcher:
 
 
 def must_poll() -> str:
-    """Why this system's notifications are not to be relied on; empty where they are."""
+    """Return why this system's notifications cannot be relied on; empty if they can."""
     if os.environ.get("WATCHFILES_FORCE_POLLING", "").lower() not in _OFF:
         return "WATCHFILES_FORCE_POLLING is set"
     if "microsoft-standard" in platform.uname().release:
-        return "this is Windows' own Linux, which does not notice what Windows writes"
+        return "this is WSL, which does not notice what Windows writes"
     return ""
 
 

@@ -90,7 +90,7 @@ def test_a_call_that_a_framework_runs_in_a_pool_is_named_at_the_stop_and_does_no
             each.start()
         for name in APPS:
             assert gate(f"in {name}").wait(PATIENCE), name
-        project.supervisor.post(Stop("asked to", 0))
+        project.supervisor.post(Stop("requested", 0))
         project.change("mesh", "stopped")
         for name, line in LINES.items():
             text = project.line(name, "GET / did not end within 0.2 s").text

@@ -52,13 +52,13 @@ def test_a_loop_that_stands_still_is_named_with_the_line_within_a_second(tmp_pat
         began = time.time()
         asking = threading.Thread(target=project.get, args=("slow", "/block"))
         asking.start()
-        line = project.line("slow", "its event loop stands still")
+        line = project.line("slow", "event loop blocked")
         assert f'{tmp_path}/slow/app.py", line 13, in app' in line.text
         assert 'gate("block").wait(60)' in line.text
         assert line.at - began < 2, "a second, and another for a busy machine"
         assert project.get("quick", "/here").text == "/here"
         gate("block").set()
-        project.line("slow", "its event loop goes on")
+        project.line("slow", "event loop running again")
         asking.join()
 
 
@@ -82,4 +82,4 @@ def test_a_loop_that_is_only_at_work_is_not_named(tmp_path: Path, monkeypatch: p
         for _ in range(200):
             project.get("quick", "/")
         # This thread, which asks without a pause, may well be named for keeping the processor busy.
-        assert not [each.text for each in project.entries if isinstance(each, Line) and "stands still" in each.text]
+        assert not [each.text for each in project.entries if isinstance(each, Line) and "blocked" in each.text]

@@ -113,7 +113,7 @@ def test_what_depends_on_a_migration_starts_when_that_is_done_and_it_runs_once(t
 def test_a_migration_that_fails_is_tried_again_and_done_when_it_succeeds(tmp_path: Path) -> None:
     files = {"mesh.toml": MIGRATION, "app.py": MIGRATED, "status": "3"}
     with supervised(tmp_path, files, settled=False) as project:
-        project.change("migrate", "failed", "ended with status 3; tried again in 1.0 s")
+        project.change("migrate", "failed", "ended with status 3; retrying in 1.0 s")
         (tmp_path / "status").write_text("0")
         project.change("migrate", "done")
 

@@ -1,1 +1,1 @@
-"""Foreign code as a good neighbour."""
+"""Isolates services that share a process."""

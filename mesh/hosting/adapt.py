@@ -1,4 +1,4 @@
-"""Finds out what an application object is, and makes an ASGI application of it."""
+"""Determines what an application object is, and makes an ASGI application of it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _WANTED = "an ASGI or WSGI application, or a function without arguments that ret
 
 
 def asgi_app(found: Any, whose: str) -> ASGIApp:
-    """The ASGI 3 application that `found` is, wraps, or returns.
+    """Return the ASGI 3 application that `found` is, wraps, or returns.
 
-    whose: starts the error's sentence: `"user-service: app:app"`. Raises UsageError for anything else; whatever a
-    factory raises is passed on.
+    whose: starts the error's sentence: `"user-service: app:app"`. Raises UsageError for anything else; exceptions of a
+    factory are passed on.
     """
     app = _adapted(found)
     if app is None and callable(found) and _arity(found) == 0:
@@ -30,7 +30,7 @@ def asgi_app(found: Any, whose: str) -> ASGIApp:
 
 
 def _adapted(found: Any) -> ASGIApp | None:
-    """None for what is no application; a number of arguments tells the interfaces apart."""
+    """Return the application, or None if it is not one; the number of arguments tells the interfaces apart."""
     if not callable(found):
         return None
     arity = _arity(found)
@@ -44,7 +44,7 @@ def _adapted(found: Any) -> ASGIApp | None:
 
 
 def _arity(found: Any) -> int | None:
-    """How many positional arguments a call must give; None where that is left open."""
+    """Return how many positional arguments a call must give, or None if that is open."""
     try:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Tells when a module is imported for the first time, so that what it needs costs nothing where nobody imports it."""
+"""Reports when a module is first imported, so that patching it costs nothing if it never is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Arrivals:
         sys.meta_path.remove(self)
 
     def when(self, name: str, callback: Callback) -> None:
-        """Calls back with the module as soon as it is executed, at once where it is there already."""
+        """Call back with the module once it is executed, or at once if it already is."""
         module = sys.modules.get(name)
         if module is not None:
             callback(module)
@@ -37,7 +37,7 @@ class Arrivals:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        # Taken out first: the search below comes by here again.
+        # Taken out first: the search below passes here again.
         callbacks = self._waiting.pop(fullname, None)
         if callbacks is None:
             return None
@@ -50,7 +50,7 @@ class Arrivals:
 
 
 class _Announcing(Loader):
-    """A module's own loader, which says when it is done and then steps back."""
+    """A module's own loader, which reports when it is done and then removes itself."""
 
     def __init__(self, loader: Loader, callbacks: list[Callback], waiting: dict[str, list[Callback]]) -> None:
         self._loader = loader

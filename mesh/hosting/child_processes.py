@@ -1,4 +1,4 @@
-"""The processes that a service starts through multiprocessing and concurrent.futures end with the service."""
+"""Ends the processes that a service starts through multiprocessing and concurrent.futures with the service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JOIN_SECONDS = 0.5
 
 
 class ChildProcesses(Patch):
-    """Notes who starts which process and pool, and ends them with the last generation of that service.
+    """Records who starts which process and pool, and ends them with the last generation of that service.
 
     A reload leaves them to the code that holds them: they may be kept in `mesh.state`.
     """
@@ -57,7 +57,7 @@ class ChildProcesses(Patch):
             self._end(service.name)
 
     def _note(self, kind: type, method: str, known: dict[str, weakref.WeakSet[Any]]) -> None:
-        """Have the method remember the object for the service that calls it."""
+        """Make the method record the object for the service that calls it."""
         call = getattr(kind, method)
 
         @functools.wraps(call)
@@ -84,7 +84,7 @@ class ChildProcesses(Patch):
         ]
         for ask in asks:
             for each in processes:
-                # Closed, or another thread has waited for it in this moment.
+                # Closed, or another thread is waiting for it.
                 with contextlib.suppress(ValueError, AssertionError, OSError, AttributeError):
                     ask(each)
 

@@ -1,9 +1,9 @@
-"""Generated `_pb2` modules of several services side by side, though the descriptor pool takes every name once.
+"""Lets several services load generated `_pb2` modules, although the descriptor pool takes every name only once.
 
-A service's generated files go into the default pool, as ever; identical copies of neighbours are one file there. The
-first that clashes, by file or by symbol, gives its service a pool of its own, for this generation and all after it.
-What `descriptor_pool.Default()` gives the service is then that pool, and the messages of `google/*` that can stand in
-its fields (Timestamp, Struct, Any) are copies in it: a field takes only its own pool's classes. Options
+A service's generated files go into the default pool, as usual; identical copies of other services are one file there.
+The first that clashes, by file or by symbol, gives its service a separate pool, for this and all later generations.
+`descriptor_pool.Default()` then gives the service that pool, and the messages of `google/*` that can be in
+its fields (Timestamp, Struct, Any) are copies in it: a field accepts only classes of its own pool. Options
 (`google.api`, `descriptor_pb2`) stay shared.
 """
 
@@ -24,13 +24,13 @@ _SHARED = ("google.api", "google.protobuf.compiler", "google.protobuf.descriptor
 
 
 class RestartLoad(BaseException):
-    """A clash after modules of the service were bound to the default pool: load them again with an own one."""
+    """Raised at a clash after modules of the service were bound to the default pool: load it with a private one."""
 
 
 class DescriptorPool:
     """The generated modules of one generation.
 
-    private: names of the services that are known to clash; added to when this one does.
+    private: names of the services that are known to clash; this one is added when it does.
     """
 
     def __init__(self, service_name: str, private: set[str]) -> None:
@@ -44,14 +44,14 @@ class DescriptorPool:
         self._scope: ImportScope | None = None
 
     def open(self, scope: ImportScope) -> None:
-        """Begin, with the modules that the generation will have."""
+        """Start, with the modules that the generation will have."""
         self._scope = scope
         scope.descriptor_pool = self
         if self._service_name in self._private:
             self.use_private_pool()
 
     def add(self, serialized: bytes) -> Any:
-        """The FileDescriptor of a generated module; where it does not fit into the default pool, in an own one."""
+        """Return the FileDescriptor of a generated module; from a private pool if it clashes with the default one."""
         if self.pool is None:
             try:
                 found = default_pool().AddSerializedFile(serialized)
@@ -66,7 +66,7 @@ class DescriptorPool:
         return self.pool.AddSerializedFile(serialized)
 
     def use_private_pool(self) -> None:
-        """From now on everything goes into a pool of this generation's own."""
+        """Use a private pool of this generation for everything from now on."""
         with shared_imports():
             from google.protobuf import descriptor_pool
 
@@ -78,14 +78,14 @@ class DescriptorPool:
             self._scope.copy_modules(self)
 
     def close(self) -> None:
-        """Take the classes of the own pool out of the registry of all; the pool goes with its last message."""
+        """Remove the private pool's classes from the global registry; the pool is freed with its last message."""
         if self.symbols is not None:
             forget_classes(self.pool, self.symbols)
 
-    # What the service has of the package `google`, once its pool is its own.
+    # The service's modules of the package `google`, once its pool is private.
 
     def is_package(self, name: str) -> bool:
-        """True for a package in which the service finds copies, beside what it shares."""
+        """Return True for a package in which the service finds copies, beside what it shares."""
         if name != "google" and not self._is_below_google(name):
             return False
         if name not in self._packages:
@@ -93,14 +93,14 @@ class DescriptorPool:
         return self._packages[name]
 
     def is_copy(self, name: str) -> bool:
-        """True for a generated module that is executed for this service, into its pool."""
+        """Return True for a generated module that is executed for this service, into its pool."""
         return self._is_below_google(name) and name.endswith("_pb2")
 
     def _is_below_google(self, name: str) -> bool:
         return name.startswith("google.") and not name.startswith(_SHARED)
 
     def _holds_messages(self) -> bool:
-        """True if code of the service has imported messages of `google/*` that are bound to the default pool."""
+        """Return True if the service's code has imported messages of `google/*` that are bound to the default pool."""
         for module in self._scope.modules() if self._scope is not None else ():
             if not module.__name__.endswith("_pb2"):
                 for value in list(vars(module).values()):
@@ -122,7 +122,7 @@ class DescriptorPool:
 
 
 class _Adding:
-    """What generated code gets from `descriptor_pool.Default()`."""
+    """The pool that generated code gets from `descriptor_pool.Default()`."""
 
     def __init__(self, pool: DescriptorPool) -> None:
         self._pool = pool
@@ -135,14 +135,14 @@ class _Adding:
 
 
 def default_pool() -> Any:
-    """The pool of the process."""
+    """Return the pool of the process."""
     from google.protobuf import descriptor_pool
 
     return getattr(descriptor_pool.Default, "shared", descriptor_pool.Default)()
 
 
 class DescriptorPools(Patch):
-    """Which services need a pool of their own, and which pool the running service has."""
+    """Knows which services need a private pool, and which pool the current service has."""
 
     def __init__(self, arrivals: Arrivals) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class DescriptorPools(Patch):
         self._arrivals.when("google.protobuf.symbol_database", self._patch_symbols)
 
     def of(self, service: ServiceContext) -> DescriptorPool:
-        """The pool of a generation that begins."""
+        """Return the pool of a new generation."""
         return DescriptorPool(service.name, self._private)
 
     def _patch_pools(self, descriptor_pool: ModuleType) -> None:
@@ -170,7 +170,7 @@ class DescriptorPools(Patch):
         self.patches.replace(descriptor_pool, "Default", Default)
 
     def _patch_symbols(self, module: ModuleType) -> None:
-        """json_format and pickle find a message's class by its name here."""
+        """Patch the lookup by which json_format and pickle find a message's class."""
         shared = module.Default
 
         def Default() -> Any:  # protobuf's name

@@ -1,7 +1,7 @@
-"""os.environ as each service sees it: written to by one, read by that one alone.
+"""os.environ as each service sees it: what one writes, only that one reads.
 
-The mapping behind `os.environ` is replaced, not the object: whoever holds `os.environ` sees its service's variables.
-What reads the C environment (a C library's getenv, `os.system`) sees the process's own.
+The mapping behind `os.environ` is replaced, not the object: any reference to `os.environ` sees the service's variables.
+Code that reads the C environment (a C library's getenv, `os.system`) sees the process's own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mesh.service import ServiceContext, current_service_var
 
 
 class _PerService(MutableMapping[Any, Any]):
-    """Encoded names and values: of the service in hand, else of the process."""
+    """Encoded names and values: of the current service, else of the process."""
 
     def __init__(self, shared: MutableMapping[Any, Any]) -> None:
         self.shared = shared
@@ -47,7 +47,7 @@ class _PerService(MutableMapping[Any, Any]):
 
 
 class Environ(Patch):
-    """Each service's environment variables: the process's as they were at its start, and its own above them."""
+    """Each service's environment variables: the process's at its start, overridden by its own."""
 
     def install(self) -> None:
         self._data = _PerService(os_environ.mapping())
@@ -56,7 +56,7 @@ class Environ(Patch):
             self.patches.replace(os.environb, os_environ.MAPPING, self._data)
         putenv, unsetenv, start = os.putenv, os.unsetenv, subprocess.Popen.__init__
 
-        # os.environ calls these two beside writing to its mapping; called directly they would reach everybody.
+        # os.environ calls these two in addition to its mapping; called directly they would affect everyone.
         def own_putenv(name: Any, value: Any, /) -> None:
             if self._data.seen() is self._data.shared:
                 putenv(name, value)
@@ -66,7 +66,7 @@ class Environ(Patch):
                 unsetenv(name)
 
         def own_popen(popen: Any, *args: Any, **options: Any) -> None:
-            # A child that is given none inherits the C environment, which is the process's.
+            # A child without an explicit environment inherits the C environment, which is the process's.
             if self._data.seen() is not self._data.shared and not os_environ.gives_environment(args, options):
                 args, options = os_environ.with_environment(args, options, dict(os.environ))
             start(popen, *args, **options)
@@ -76,7 +76,7 @@ class Environ(Patch):
         self.patches.replace(subprocess.Popen, "__init__", own_popen)
 
     def give(self, service: ServiceContext, variables: Mapping[str, str]) -> None:
-        """The service starts with the process's variables and these."""
+        """Start the service with the process's variables and these."""
         encoded = {os.environ.encodekey(k): os.environ.encodevalue(v) for k, v in variables.items()}
         self._data.own[id(service)] = {**self._data.shared, **encoded}
 

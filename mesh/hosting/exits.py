@@ -1,4 +1,4 @@
-"""Ends of the process that one service asks for, named before they happen, and patches of everything, refused."""
+"""Reports a service's request to end the process before it happens, and refuses process-wide patches."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PATCHERS = {"gevent.monkey": "patch_all", "eventlet": "monkey_patch", "eventlet
 
 
 def tell_last(service: ServiceContext, text: str) -> None:
-    """Say why the process is about to end, and return when that has been written."""
+    """Report why the process is about to end; return when that has been written."""
     service.journal.append_last(Line(service.name, text, "mesh"))
 
 
 class Exits(Patch):
-    """Names the caller of `os._exit` and `os.abort`, and refuses to patch the whole process.
+    """Reports the caller of `os._exit` and `os.abort`, and refuses to patch the whole process.
 
     alone: see Isolation.
     """
@@ -45,7 +45,7 @@ class Exits(Patch):
             self._arrivals.when(module, lambda arrived, function=function: self._refuse(arrived, function))  # type: ignore[misc]
 
     def _name_caller(self, name: str, call: Callable[..., str]) -> None:
-        """Have a function of `os` that ends the process say first who calls it. A child may end itself."""
+        """Make a function of `os` that ends the process first report who calls it. A child may end itself."""
         end = getattr(os, name)
 
         def named_end(*args: Any, **options: Any) -> None:
@@ -66,7 +66,7 @@ class Exits(Patch):
                 return patch(*args, **options)
             raise MeshError(
                 f"{service.name}: {module.__name__}.{function}() at {caller()} would change every service of this "
-                f'process; give this one a process of its own: isolation = "process"'
+                f'process; give this one its own process: isolation = "process"'
             )
 
         self.patches.replace(module, function, patch_everything)

@@ -1,4 +1,4 @@
-"""A fork in a service: the child lets go of what it copied from mesh, and ends with the service that made it."""
+"""Handles forks in services: the child releases what it copied from mesh, and ends with its service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mesh.hosting.patches import Patch
 from mesh.hosting.tracebacks import is_own, own_caller
 from mesh.service import ServiceContext, current_service_var
 
-# The real ones: what a service finds in these modules is replaced.
+# The originals: what a service finds in these modules is replaced.
 _kill, _set_signal = os.kill, signal.signal
 
 #: Seconds from SIGTERM to the end of a child whose service or mesh is gone.
@@ -32,10 +32,10 @@ GRACE_SECONDS = 5.0
 
 
 class Forks(Patch):
-    """Looks after the children that services fork, by `os.fork` or through multiprocessing.
+    """Manages the children that services fork, by `os.fork` or through multiprocessing.
 
-    sink: takes a line that a child prints. ports: the TCP ports of mesh, of which a child keeps no socket;
-    those of services that are gone may be among them.
+    sink: takes a line that a child prints. ports: the TCP ports of mesh, whose sockets a child closes;
+    may include those of services that are gone.
     """
 
     def __init__(self, sink: LineSink) -> None:
@@ -44,7 +44,7 @@ class Forks(Patch):
         self._sink = sink
         self._services: set[str] = set()
         self._named: set[tuple[str, str]] = set()
-        #: Of the forks that are under way, by thread: this process's end of the channel, and the child's.
+        #: Of the forks in progress, by thread: this process's end of the channel, and the child's.
         self._pairs: dict[int, tuple[socket.socket, socket.socket]] = {}
         #: Likewise, the signals that were blocked before.
         self._masks: dict[int, set[int]] = {}
@@ -54,8 +54,8 @@ class Forks(Patch):
         self._parent: socket.socket | None = None
 
     def install(self) -> None:
-        # Python cannot take a hook back: these do nothing once this object is gone. Until then, a thread of a service
-        # that has ended may fork.
+        # Python cannot unregister a hook: these do nothing once this object is gone. Until then, a thread of an ended
+        # service may fork.
         hooks = {name: _weak(getattr(self, f"_{name}")) for name in ("before", "after_in_parent", "after_in_child")}
         os.register_at_fork(**hooks)
 
@@ -70,11 +70,11 @@ class Forks(Patch):
 
     @property
     def in_child(self) -> bool:
-        """True in a child that a service has forked, and in a child of that."""
+        """Return True in a child that a service has forked, and in a child of that."""
         return self._parent is not None
 
     def tell(self, service: str, stream: str, text: str) -> None:
-        """Pass a line on, from a child to the process that it was forked from."""
+        """Pass a line on, from a child to the process from which it was forked."""
         if self._parent is None:
             self._sink(service, stream, text)
         else:
@@ -84,7 +84,7 @@ class Forks(Patch):
     # Around a fork, in the thread that forks.
 
     def _service(self, forking: FrameType) -> ServiceContext | None:
-        """The service whose code forks, unless it is to start another program: that gets nothing of ours anyway."""
+        """Return the service whose code forks, or None if it starts another program, which inherits nothing of ours."""
         service = current_service_var.get()
         starts_program = forking.f_code.co_filename == subprocess.__file__
         return service if service and service.name in self._services and not starts_program else None
@@ -93,9 +93,9 @@ class Forks(Patch):
         if self._service(forking) is None:
             return
         if self._parent is None:
-            with contextlib.suppress(OSError):  # Out of descriptors: the child goes without.
+            with contextlib.suppress(OSError):  # Out of descriptors: the child does without.
                 self._pairs[_thread.get_ident()] = socket.socketpair()
-        # A signal for the child must not meet the handlers of mesh, which tell mesh to stop.
+        # A signal for the child must not reach mesh's handlers, which would stop mesh.
         self._masks[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
     def _after_in_parent(self, forking: FrameType) -> None:
@@ -108,14 +108,14 @@ class Forks(Patch):
         theirs.close()
         self._channels.setdefault(service.name, set()).add(ours)
         threading.Thread(target=self._listen, args=(service.name, ours), name="forked", daemon=True).start()
-        place = own_caller()  # None in a pool's own thread: whoever made the pool has been named.
+        place = own_caller()  # None in a pool's own thread: the creator of the pool has been named.
         if place is not None and (service.name, place) not in self._named:
             self._named.add((service.name, place))
             self.tell(
                 service.name,
                 "mesh",
-                f"a fork at {place} copies all services of this process, though none of their ports and threads; "
-                'multiprocessing.get_context("spawn") starts a process of its own',
+                f"a fork at {place} copies all services of this process, but none of their ports and threads; "
+                'multiprocessing.get_context("spawn") starts a separate process',
             )
 
     def _after_in_child(self, forking: FrameType) -> None:
@@ -126,7 +126,7 @@ class Forks(Patch):
         if pair is not None:
             pair[0].close()
             self._parent = pair[1]
-        # Those of other children: as long as this one held them, they would not know that mesh is gone.
+        # Those of other children: while this one held them, they would not notice that mesh is gone.
         others = [*self._channels.values(), *self._pairs.values()]
         for channel in (each for channels in others for each in channels):
             channel.close()
@@ -140,7 +140,7 @@ class Forks(Patch):
                 faulthandler.enable(2)  # Where mesh notes its own crashes, one of the child would pass for that.
         if self._parent is not None:
             _thread.start_new_thread(_end_with, (self._parent,))
-        # A library that forks ends its child itself; so does multiprocessing.
+        # A library that forks ends its child itself, as multiprocessing does.
         if is_own(forking.f_code.co_filename):
             leave_after(forking, lambda text: self.tell(service.name, "stderr", text))
 
@@ -152,7 +152,7 @@ class Forks(Patch):
     # In the parent, for its children.
 
     def _listen(self, service: str, channel: socket.socket) -> None:
-        """Pass on the lines of a child until it is gone, and those that it has forked itself."""
+        """Pass on the lines of a child, and of those that it has forked, until it is gone."""
         with contextlib.suppress(OSError), channel.makefile("rb") as lines:
             for line in lines:
                 with contextlib.suppress(ValueError):
@@ -163,7 +163,7 @@ class Forks(Patch):
 
 
 def restore_signals() -> None:
-    """Give the calling process the default handlers of a program that ends when it is asked to.
+    """Give the calling process the default handlers of a program that ends on request.
 
     Ctrl-C, which every process of the terminal gets, is left to mesh: calls in flight may need their children.
     """
@@ -175,9 +175,9 @@ def restore_signals() -> None:
 
 
 def release_sockets(ports: Iterable[int]) -> None:
-    """Let go of every TCP socket with one of these local ports: listeners, and connections to them.
+    """Close every TCP socket with one of these local ports: listeners, and connections to them.
 
-    Its descriptor stays taken, by nothing: an object that believes to own it may still close it.
+    Its descriptor stays in use, by nothing: an object that still refers to it may close it.
     """
     ports = frozenset(ports)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -198,7 +198,7 @@ def _local_port(descriptor: int) -> int | None:
 
 
 def _end_with(parent: socket.socket) -> None:
-    """End this process when the one that it was forked from is gone, or wants it to end."""
+    """End this process when the one from which it was forked is gone, or requests it."""
     with contextlib.suppress(OSError):
         parent.recv(1)
     _kill(os.getpid(), signal.SIGTERM)

@@ -11,16 +11,16 @@ from typing import Any
 
 from mesh.hosting.tracebacks import is_own
 
-#: The real one: a service's `os._exit` is replaced.
+#: The original: a service's `os._exit` is replaced.
 _exit = os._exit
 
 Raised = tuple[type[BaseException], BaseException, TracebackType]
 
 
 def leave_after(forking: FrameType, say: Callable[[str], object]) -> None:
-    """End this process when the outermost frame of the service's own that led to the fork is left, or waits.
+    """End this process when the service's outermost frame that led to the fork is left, or awaits.
 
-    A SystemExit gives the status, as at the end of a program; another exception is told to `say`, and gives 1.
+    A SystemExit gives the status, as at the end of a program; another exception is passed to `say`, and gives 1.
     """
     outermost = forking
     frame: FrameType | None = forking

@@ -1,12 +1,12 @@
-"""Hosts and ports as services' code writes them, `user-service:50051`, led to the listeners that really run.
+"""Redirects hosts and ports in services' code, such as `user-service:50051`, to the actual listeners.
 
-For services' code only, and replaced while `Isolation` is installed: `socket.getaddrinfo` and `gethostbyname`
+For services' code only, and patched while `Isolation` is installed: `socket.getaddrinfo` and `gethostbyname`
 (requests, urllib, http.client, asyncio), `connect` of a socket (addresses that need no resolver), the functions of grpc
 and grpc.aio that make a channel, `anyio.connect_tcp` (httpx), and in the services' event loops `getaddrinfo` and
 `create_connection` (loops.py; aiohttp, and uvloop's resolver).
 
-Every spelling of this machine is one host, `localhost`. A port at which a listener of this mesh really is stays what it
-is: what was resolved once is not led elsewhere a second time.
+Every spelling of this machine is one host, `localhost`. The actual port of a listener of this mesh is left unchanged:
+an address that was redirected once is not redirected again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from mesh.hosting.patches import Patch
 from mesh.service import current_service_var
 from mesh.topology.model import LOOPBACK, Address
 
-#: What may stand before the host of a gRPC target.
+#: The schemes that may precede the host of a gRPC target.
 _TARGET_SCHEME = re.compile(r"^(?:dns:(?://[^/]*/)?|ipv[46]:)/*")
 
-#: Where no call arrives.
+#: An address that nothing reaches.
 _NOWHERE = "127.0.0.1"
 
 _LOOPBACK_ADDRESS = re.compile(r"(?:::ffff:)?127(?:\.\d+){1,3}")
@@ -53,9 +53,9 @@ def _canonical(host: str) -> str:
 
 
 class HostNames(Patch):
-    """A table (declared host, declared port) -> actual address, swapped whole.
+    """A table (declared host, declared port) -> actual address, replaced as a whole.
 
-    everywhere: redirect connections of the whole process, not of services alone; for a process that runs tests.
+    everywhere: redirect connections of the whole process, not of services only; for a process that runs tests.
     """
 
     def __init__(self, arrivals: Arrivals, everywhere: bool = False) -> None:
@@ -68,7 +68,7 @@ class HostNames(Patch):
         self._owners: Mapping[tuple[str, int], str] = {}
 
     def point(self, table: Mapping[tuple[str, int], Address], owners: Mapping[Address, str] | None = None) -> None:
-        """From now on these names lead there; a known host on another port leads to that port of the same machine.
+        """Redirect these names from now on; a known host with another port leads to that port of the same machine.
 
         owners: the service that listens at each address.
         """
@@ -78,7 +78,7 @@ class HostNames(Patch):
         self._listening = {address.port: address for address in self._table.values() if address.port}
 
     def led_to(self, host: str, port: int) -> tuple[str, str | None]:
-        """Return the address that a service's connection to this host and port goes to, and the service there."""
+        """Return the address to which a service's connection to this host and port goes, and the service there."""
         try:
             address = Address(*self.actual(host, port))
         except ConnectionRefusedError:
@@ -86,11 +86,11 @@ class HostNames(Patch):
         return str(address), self._owners.get((_canonical(address.host), address.port))
 
     def hosts(self) -> set[str]:
-        """Every host that leads to a service of this machine."""
+        """Return every host that leads to a service of this machine."""
         return set(self._hosts)
 
     def actual(self, host: Any, port: Any) -> tuple[Any, Any]:
-        """Return where a service's connection to this host and port goes; anything unknown is left as it is.
+        """Return the actual destination of a service's connection to this host and port; unknown ones stay unchanged.
 
         Raises ConnectionRefusedError for a declared port whose service this copy does not run.
         """
@@ -106,7 +106,7 @@ class HostNames(Patch):
         if address is None:
             return self._hosts.get(name, host), port
         if not address.port:
-            text = f"{name}:{number} is declared by a service that this copy of the mesh does not run"
+            text = f"{name}:{number} is declared by a service that does not run in this copy of the mesh"
             raise ConnectionRefusedError(errno.ECONNREFUSED, text)
         return address.host, address.port
 
@@ -121,16 +121,16 @@ class HostNames(Patch):
         return bool(self._table) and (self._everywhere or current_service_var.get() is not None)
 
     def target(self, target: str) -> tuple[str, str | None]:
-        """The same for a gRPC target, `user-service:50051` or `dns:///user-service:50051`.
+        """Return the same for a gRPC target, `user-service:50051` or `dns:///user-service:50051`.
 
-        Returns the target to use, and the authority the code meant where that is another.
+        Returns the target to use, and the authority that the code meant if that differs.
         """
         meant = _TARGET_SCHEME.sub("", target)
         host, _, port = meant.rpartition(":")
         try:
             found = self.actual(host.strip("[]"), port)
         except ConnectionRefusedError:
-            return f"{_NOWHERE}:0", meant  # each call says UNAVAILABLE; making the channel does not fail
+            return f"{_NOWHERE}:0", meant  # each call then fails with UNAVAILABLE; creating the channel does not
         if found == (host.strip("[]"), port):
             return target, None
         return str(Address(*found)), meant
@@ -151,7 +151,7 @@ class HostNames(Patch):
         self._arrivals.when(SOCKETS, self._serve_anyio)
 
     def _redirect_sockets(self) -> None:
-        """Redirect `connect` of sockets: most addresses were resolved above, an IP address may come here as it is."""
+        """Redirect `connect` of sockets: most addresses were resolved above, but IP addresses may not have been."""
         for name in ("connect", "connect_ex"):
             connect = getattr(socket.socket, name)
 
@@ -172,7 +172,7 @@ class HostNames(Patch):
                 self.patches.replace(module, name, self._renaming(getattr(module, name)))
 
     def _renaming(self, make: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that makes a channel, to where its target really is; the authority stays the one meant."""
+        """Return a function that creates a channel to the actual target, with the authority that the code meant."""
         position = list(inspect.signature(make).parameters).index("options")
 
         @functools.wraps(make)
@@ -197,7 +197,7 @@ class HostNames(Patch):
             self.patches.replace(module, "connect_tcp", self._redirecting(vars(module)["connect_tcp"]))
 
     def _redirecting(self, connect: Callable[..., Any]) -> Callable[..., Any]:
-        # anyio resolves the host, and then connects to the port it was given.
+        # anyio resolves the host, and then connects to the given port.
         @functools.wraps(connect)
         def connect_tcp(remote_host: Any, remote_port: Any, **options: Any) -> Any:
             host, port = self.actual(remote_host, remote_port)

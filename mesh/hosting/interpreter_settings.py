@@ -1,4 +1,4 @@
-"""Settings that the interpreter has once: what a service sets there reaches its neighbours, and is named."""
+"""Interpreter-wide settings: a service's change affects the others, and is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mesh.hosting.patches import Patch
 from mesh.hosting.tracebacks import caller
 from mesh.service import ServiceContext, current_service_var
 
-#: What sets something for everybody. `locale.setlocale` with one argument only asks.
+#: Functions that set something for everyone. `locale.setlocale` with one argument only reads.
 _EVERYBODYS = (
     (socket, "setdefaulttimeout"),
     (locale, "setlocale"),
@@ -35,7 +35,7 @@ _EVERYBODYS = (
 
 
 class InterpreterSettings(Patch):
-    """Lets a service change them, and says once in one line which, where, and how to keep it to itself."""
+    """Lets a service change them, and reports once per setting what, where, and how to keep it private."""
 
     def __init__(self, notice: Notice) -> None:
         super().__init__()

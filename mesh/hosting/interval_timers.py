@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class IntervalTimer:
-    """Calls `expire` when its time has passed, and again after each interval, in a thread of its own."""
+    """Calls `expire` when its time has passed, and again after each interval, in a separate thread."""
 
     def __init__(self, expire: Callable[[], object]) -> None:
         self._expire = expire
@@ -18,7 +18,7 @@ class IntervalTimer:
         self._interval = 0.0
 
     def get(self) -> tuple[float, float]:
-        """Return the seconds that are left, 0.0 where the timer is off, and the interval."""
+        """Return the seconds left, 0.0 if the timer is off, and the interval."""
         due = self._due
         return (max(0.000001, due - time.monotonic()) if due is not None else 0.0), self._interval
 

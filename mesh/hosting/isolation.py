@@ -1,4 +1,4 @@
-"""Everything that is replaced in the process while services run: installed once, by one object, and put back."""
+"""Everything that is patched in the process while services run: installed once, by one object, and undone."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from mesh.service import ServiceContext
 
 
 class Isolation:
-    """The good neighbourhood of one process.
+    """Isolates the services of one process from each other.
 
-    sink: takes every line a service prints, `(service_name, stream, text)`, in the thread that printed it; what it
-        prints itself it must write past `sys.stdout`.
-    alone: whether there is one service only, which can do its neighbours no harm.
+    sink: takes every line a service prints, `(service_name, stream, text)`, in the thread that printed it; its own
+        output must bypass `sys.stdout`.
+    alone: True if there is only one service, which cannot affect others.
     redirect_process: see `HostNames`.
     stop: asks for the service of this name to be stopped.
     project: the folder whose edited files are reloaded; None if none are.
@@ -104,7 +104,7 @@ class Isolation:
         private: Iterable[str] = (),
         shared: Iterable[str] = (),
     ) -> ServiceCode:
-        """Before a generation's code is loaded. One ServiceContext object stands for one generation.
+        """Prepare a generation before its code is loaded. Each has its own ServiceContext object.
 
         roots: as for ServiceCode; a PYTHONPATH in `env` comes after them.
         private, shared: packages beside the known ones that are executed for this service, and those that are not.
@@ -126,13 +126,13 @@ class Isolation:
             patch.service_loaded(service)
 
     def remove_service(self, service: ServiceContext, code: ServiceCode) -> None:
-        """After the generation has drained and its hooks have run."""
+        """Clean up after a generation has drained and its hooks have run."""
         code.close()
         for patch in reversed(self._patches):
             patch.remove_service(service)
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        """A service's event loop, for `asyncio.Runner(loop_factory=isolation.new_event_loop)`."""
+        """Return a service's event loop, for `asyncio.Runner(loop_factory=isolation.new_event_loop)`."""
         return new_event_loop(self.names, self.signals)
 
 

@@ -1,8 +1,8 @@
-"""The logging configuration of each service: its own handlers, levels and filters on loggers that all share.
+"""The logging configuration of each service: its own handlers, levels and filters on shared loggers.
 
-A logger is one object for everybody who asks for its name. What a service configures on it, by `basicConfig`,
-`dictConfig` or `addHandler`, is kept for that service's generation: no neighbour's handler sees its records, and none
-is removed by its `force=True` or `disable_existing_loggers`.
+A logger is one object for all who request its name. What a service configures on it, by `basicConfig`,
+`dictConfig` or `addHandler`, is kept for that service's generation: no other service's handler sees its records, and
+its `force=True` or `disable_existing_loggers` removes none of theirs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mesh.service import ServiceContext, current_service_var
 
 
 class PerService:
-    """An attribute of loggers with a value for each service; what a service never touched it reads from all.
+    """An attribute of loggers with a value for each service; one that a service never set has the common value.
 
-    fresh: makes the value a service starts with, out of the logger and its value for all; without it that is read.
+    fresh: makes a service's initial value, from the logger and its common value; without it, that value is read.
     """
 
     def __init__(self, name: str, fresh: Callable[[Any, Any], Any] | None = None) -> None:
@@ -44,7 +44,7 @@ class PerService:
     def __set__(self, logger: Any, value: Any) -> None:
         service = current_service_var.get()
         room = None if service is None else self.rooms.get(id(service))
-        # A logger that is being made has no value for all yet.
+        # A logger under construction has no common value yet.
         if room is None or self._name not in logger.__dict__:
             logger.__dict__[self._name] = value
         else:
@@ -52,7 +52,7 @@ class PerService:
 
 
 def _null_handlers(logger: logging.Logger, handlers: list[logging.Handler]) -> list[logging.Handler]:
-    """Libraries keep themselves quiet with them; on the root they would keep `basicConfig` from doing anything."""
+    """Return the null handlers: libraries use them to be silent, but on the root they would disable `basicConfig`."""
     if isinstance(logger, logging.RootLogger):
         return []
     return [handler for handler in handlers if isinstance(handler, logging.NullHandler)]
@@ -93,7 +93,7 @@ class Logs(Patch):
         shutdown = logging.shutdown
 
         def own_shutdown(*handlers: Any) -> None:
-            """A service shuts down what it configured; `dictConfig` calls this as well."""
+            """Shut down what a service configured; `dictConfig` calls this as well."""
             room = self._own_handlers()
             shutdown(*handlers) if room is None else shutdown([weakref.ref(handler) for handler in room])
 
@@ -106,7 +106,7 @@ class Logs(Patch):
         self._known[id(service)] = set()
 
     def remove_service(self, service: ServiceContext) -> None:
-        """Closes what the service opened."""
+        """Close what the service opened."""
         lists = self._kept["handlers"].rooms.get(id(service), {}).values()
         for handler in {
             id(h): h for handlers in lists for h in handlers if not isinstance(h, logging.NullHandler)

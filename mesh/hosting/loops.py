@@ -1,4 +1,4 @@
-"""The event loop of a service: it knows the services' names, and takes signal handlers off the main thread."""
+"""The event loop of a service: it knows the services' names, and accepts signal handlers outside the main thread."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mesh.hosting.signals import Signals
 
 
 def new_event_loop(names: HostNames, signals: Signals) -> asyncio.AbstractEventLoop:
-    """Return a loop of uvloop's where it is installed, else of asyncio's, for the service that is running.
+    """Return a loop of uvloop's if it is installed, else of asyncio's, for the current service.
 
-    To be called in the thread that will run the loop.
+    Call it in the thread that will run the loop.
     """
     kind = _own_loop(_base())
     loop: asyncio.AbstractEventLoop = kind()
@@ -30,10 +30,10 @@ def new_event_loop(names: HostNames, signals: Signals) -> asyncio.AbstractEventL
 
 
 async def end_work(deadline: float) -> list[str]:
-    """End what is left in the running loop of a service, and stop waiting for it at the deadline.
+    """End what is left in the running loop of a service; stop waiting for it at the deadline.
 
-    That are tasks, async generators, and threads of the default executor, for which asyncio's own runner would wait for
-    ever. deadline: on the loop's clock. Returns what did not end.
+    These are tasks, async generators, and threads of the default executor, for which asyncio's runner would wait
+    without limit. deadline: on the loop's clock. Returns what did not end.
     """
     loop: Any = asyncio.get_running_loop()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -43,7 +43,7 @@ async def end_work(deadline: float) -> list[str]:
     _, left = await asyncio.wait(tasks, timeout=deadline - loop.time())
     for task in left:
         asyncio._unregister_task(task)  # public, see "Extending" in the docs of asyncio
-    unfinished = [f"a task that goes on after it was cancelled, {task.get_coro()!r}" for task in left]
+    unfinished = [f"a task that continues after being cancelled, {task.get_coro()!r}" for task in left]
     if not await loop.join_default_executor(deadline - loop.time()):
         unfinished.append("a thread of its event loop's executor")
     return unfinished
@@ -82,11 +82,11 @@ def _own_loop(base: Any) -> Any:
             super().set_default_executor(executor)
 
         async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-            """Let go of the threads; what is to wait for them calls `join_default_executor` before."""
+            """Release the threads; to wait for them, call `join_default_executor` first."""
             self.mesh_executor.shutdown(wait=False)
 
         async def join_default_executor(self, seconds: float) -> bool:
-            """Wait for the default executor's threads to end; False if one of them is still at work after that time."""
+            """Wait for the default executor's threads to end; return False if one is still busy after that time."""
             ended = self.create_future()
 
             def join() -> None:
@@ -98,7 +98,7 @@ def _own_loop(base: Any) -> Any:
             done, _ = await asyncio.wait([ended], timeout=seconds)
             return bool(done)
 
-        # A child of the loop's own would inherit the C environment.
+        # A child started by the loop itself would inherit the C environment.
         async def subprocess_exec(self, protocol: Any, *args: Any, **options: Any) -> Any:
             options["env"] = dict(os.environ) if options.get("env") is None else options["env"]
             return await super().subprocess_exec(protocol, *args, **options)

@@ -1,4 +1,4 @@
-"""What a service prints, line by line, under its name."""
+"""A service's output, line by line, under its name."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, TextIO
 from mesh.hosting.patches import Patch
 from mesh.service import ServiceContext, current_service_var
 
-#: Characters; what a line has beyond them is cut off.
+#: Characters; longer lines are cut.
 LINE_LIMIT = 16 * 1024
 
-#: Takes the service's name, the stream (`"stdout"`, `"stderr"`, or `"mesh"` for what mesh says of it) and one line.
+#: Takes the service's name, the stream (`"stdout"`, `"stderr"`, or `"mesh"` for messages about it) and one line.
 LineSink = Callable[[str, str, str], None]
 
 
 class Output(Patch):
-    """sys.stdout and sys.stderr go to `sink` while a service is in hand; else where they always went."""
+    """Sends sys.stdout and sys.stderr to `sink` in a service's code; elsewhere they are unchanged."""
 
     def __init__(self, sink: LineSink) -> None:
         super().__init__()
@@ -39,19 +39,19 @@ class Output(Patch):
         self.streams.clear()
 
     def remove_service(self, service: ServiceContext) -> None:
-        """Gives out the last line of each thread, though no newline ended it."""
+        """Write the last line of each thread, even without a newline."""
         for stream in self.streams:
             stream.finish(service)
 
 
 class Routed(io.TextIOBase):
-    """A text stream that is the service's within a service, and the original's elsewhere."""
+    """A text stream that is the service's within a service, and the original elsewhere."""
 
     def __init__(self, original: TextIO, name: str, sink: LineSink) -> None:
         self.original = original
         self._stream = name
         self._sink = sink
-        # By generation and thread: print() writes its text and its newline apart.
+        # By generation and thread: print() writes its text and its newline separately.
         self._partial: dict[tuple[int, int], tuple[ServiceContext, str]] = {}
 
     def write(self, text: str) -> int:
@@ -68,7 +68,7 @@ class Routed(io.TextIOBase):
             self._partial[key] = (service, _bounded(begun, rest))
         return len(text)
 
-    def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]  # text, as for every text stream
+    def writelines(self, lines: Iterable[str]) -> None:  # text, as for every text stream
         for line in lines:
             self.write(line)
 
@@ -82,7 +82,7 @@ class Routed(io.TextIOBase):
 
     @property
     def buffer(self) -> Any:
-        """The bytes below: decoded and written as text within a service."""
+        """Return the bytes below: decoded and written as text within a service."""
         return self.original.buffer if current_service_var.get() is None else _Bytes(self)
 
     @property
@@ -103,7 +103,7 @@ class Routed(io.TextIOBase):
         return True
 
     def close(self) -> None:
-        """A service that closes its standard output closes nobody else's."""
+        """Close the stream for the calling service only."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
@@ -122,14 +122,14 @@ class _Bytes(io.RawIOBase):
 
 
 def _lines(text: str) -> list[str]:
-    """Split at line ends; a CR LF is one only at the end, else what a client sent could pass for a line of the log."""
+    """Split at line ends; CR LF counts only at the end, or a client could forge a line of the log."""
     if "\r\n" not in text:
         return text.split("\n")
     return re.split(r"(?<!\r)\n", text.removesuffix("\r\n") + "\n" * text.endswith("\r\n"))
 
 
 def _bounded(begun: str, line: str) -> str:
-    """The two as one line; beyond the limit it ends in an ellipsis."""
+    """Return the two as one line; beyond the limit it ends in an ellipsis."""
     room = LINE_LIMIT - len(begun)
     if len(line) <= room:
         return begun + line

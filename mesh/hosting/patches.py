@@ -1,4 +1,4 @@
-"""What is replaced in the process while services run, and its undo."""
+"""Patches of the process while services run, and their undoing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MISSING = object()
 
 
 class Patches:
-    """Replaced attributes, put back in reverse order."""
+    """Replaced attributes, restored in reverse order."""
 
     def __init__(self) -> None:
         self._replaced: list[tuple[Any, str, Any, Any]] = []
@@ -21,12 +21,12 @@ class Patches:
         setattr(owner, name, value)
 
     def replace_class(self, module: ModuleType, kind: type[ModuleType]) -> None:
-        """Give the module's attributes another behaviour."""
+        """Replace the module's class to change how its attributes behave."""
         self._replaced.append((module, "__class__", type(module), kind))
         ModuleType.__setattr__(module, "__class__", kind)
 
     def undo(self) -> None:
-        """Puts everything back but what somebody else has replaced since."""
+        """Restore everything except what other code has replaced since."""
         while self._replaced:
             owner, name, before, value = self._replaced.pop()
             if name == "__class__":
@@ -42,22 +42,22 @@ class Patches:
 
 
 class Patch:
-    """One thing replaced in the process: installed once, told of every generation that is added or removed."""
+    """One patch of the process: installed once, notified of every generation that is added or removed."""
 
     def __init__(self) -> None:
         self.patches = Patches()
 
     def install(self) -> None:
-        """Replaces what must be replaced; costs microseconds and imports nothing slow."""
+        """Apply the patch; takes microseconds and imports nothing slow."""
 
     def uninstall(self) -> None:
         self.patches.undo()
 
     def add_service(self, service: ServiceContext) -> None:
-        """Before the generation's code is loaded. One ServiceContext object stands for one generation."""
+        """Prepare a generation before its code is loaded. Each has its own ServiceContext object."""
 
     def service_loaded(self, service: ServiceContext) -> None:
         """After the generation's code was loaded, or could not be."""
 
     def remove_service(self, service: ServiceContext) -> None:
-        """After the generation has ended."""
+        """Clean up after the generation has ended."""

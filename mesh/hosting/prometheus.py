@@ -13,12 +13,12 @@ _SHARED = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
 
 
 class PrometheusRegistry(Patch):
-    """Turns `REGISTRY` itself into one that answers for the service in hand: it is a default argument everywhere."""
+    """Makes `REGISTRY` itself act for the current service: it is a default argument everywhere."""
 
     def __init__(self, arrivals: Arrivals) -> None:
         super().__init__()
         self._arrivals = arrivals
-        #: By the id of each service welcomed here; made when it first asks.
+        #: By the id of each service added here; created at its first use.
         self._registries: dict[int, Any] = {}
         self._undo: list[tuple[Any, type, type]] = []
 
@@ -29,7 +29,7 @@ class PrometheusRegistry(Patch):
         super().uninstall()
         while self._undo:
             registry, ours, before = self._undo.pop()
-            # Another isolation may have opened since; with no service added here, ours only hands on to its own.
+            # Another isolation may have been installed since; without services here, ours only delegates.
             if type(registry) is ours:
                 object.__setattr__(registry, "__class__", before)
 
@@ -45,7 +45,7 @@ class PrometheusRegistry(Patch):
 
         def own(service: ServiceContext) -> Any:
             registry = registries[id(service)] = prometheus.CollectorRegistry(auto_describe=True)
-            # Of the process, so in every service's own /metrics as they would be alone.
+            # Of the process, and therefore in every service's /metrics.
             for name in _SHARED:
                 registry.register(getattr(prometheus, name))
             return registry

@@ -1,4 +1,4 @@
-"""Services are not behind the proxy that the environment names for the world outside."""
+"""Keeps services' calls to each other away from the proxy that the environment sets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def past_proxies(environ: Mapping[str, str], hosts: Iterable[str]) -> dict[str, str]:
-    """The variables that lead past a proxy for these hosts and this machine; none where no proxy is named."""
+    """Return variables that bypass a proxy for these hosts and this machine; none if no proxy is set."""
     if not any(environ.get(name) or environ.get(name.upper()) for name in _PROXIES):
         return {}
     known = environ.get("no_proxy") or environ.get("NO_PROXY") or ""

@@ -1,4 +1,4 @@
-"""What went wrong when a service's code was loaded, told with the service, the file and the line."""
+"""Errors of loading a service's code, with the service, the file and the line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mesh.errors import MeshError
 
-#: How C extensions say that they were loaded before: numpy, PyO3, and others of one phase.
+#: Messages of C extensions that were loaded before: numpy, PyO3, and others of one phase.
 _ONCE = re.compile(r"more than once|only be initialized once|already (been )?(loaded|initiali[sz]ed)", re.IGNORECASE)
 _MACHINERY = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<frozen importlib")
 
@@ -19,9 +19,9 @@ _MACHINERY = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), 
 class ServiceImportError(MeshError):
     """A service's code could not be loaded; the text names the service, file and line.
 
-    file, line: where the user's code went wrong, None where no line of theirs ran.
-    trace: the user's own traceback as text, without mesh's frames; empty where there is none.
-    exit_code: what the code gave to `sys.exit` when that is how it ended, else None.
+    file, line: where the user's code failed, None if no line of it ran.
+    trace: the user's own traceback as text, without mesh's frames; empty if there is none.
+    exit_code: what the code passed to `sys.exit`, if that is how it ended.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ServiceImportError(MeshError):
 
 @contextmanager
 def blamed(service: str, roots: Sequence[Path], phase: str) -> Iterator[None]:
-    """Turn whatever the user's code raises inside into a ServiceImportError.
+    """Turn exceptions of the user's code into a ServiceImportError.
 
     phase: `"at import"` or `"in create_app()"`.
     """
@@ -66,14 +66,14 @@ def _translated(error: BaseException, service: str, roots: Sequence[Path], phase
         text = error.msg if isinstance(error, SyntaxError) else str(error)
         what = f"{type(error).__name__} {phase}: {text}"
         if isinstance(error, ImportError) and _ONCE.search(text):
-            what += '; a process holds one copy of such an extension: give this service its own: isolation = "process"'
+            what += '; a process holds one copy of such an extension; give this service its own: isolation = "process"'
     where = f"{_short(file, roots)}:{line}: " if file else ""
     trace = "".join(told.format())
     return ServiceImportError(f"{service}: {where}{what}", file=file, line=line, trace=trace, exit_code=exit_code)
 
 
 def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
-    """Takes mesh's and the import system's frames out, of the causes as well."""
+    """Remove mesh's and the import system's frames, from the causes as well."""
     if id(told) in seen:
         return
     seen.add(id(told))
@@ -84,14 +84,14 @@ def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
 
 
 def is_machinery(filename: str) -> bool:
-    """Whether a frame's file belongs to mesh's hosting or to the import system, and says nothing to the user."""
+    """Return whether a frame's file belongs to mesh's hosting or to the import system, which users need not see."""
     return filename.startswith(_MACHINERY)
 
 
 def _place(
     error: BaseException, told: traceback.TracebackException, roots: Sequence[Path]
 ) -> tuple[Path | None, int | None]:
-    """The deepest frame of the service's own; a SyntaxError names its place itself."""
+    """Return the deepest frame of the service's own; a SyntaxError has its position itself."""
     if isinstance(error, SyntaxError) and error.filename:
         return Path(error.filename), error.lineno
     own = [frame for frame in told.stack if any(Path(frame.filename).is_relative_to(root) for root in roots)]
@@ -100,7 +100,7 @@ def _place(
 
 
 def _short(file: Path, roots: Sequence[Path]) -> str:
-    """The path from the root's parent on: `user-service/app.py`."""
+    """Return the path from the root's parent on: `user-service/app.py`."""
     for root in roots:
         if file.is_relative_to(root):
             return str(file.relative_to(root.parent))

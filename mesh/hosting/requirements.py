@@ -1,4 +1,4 @@
-"""What a service's own files say of the versions it needs, against those that this process has for every service."""
+"""Compares the versions that a service's files require with those installed for all services."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def misfits(root: Path) -> Iterator[str]:
-    """`requests<2, and 2.34.2 is installed` for each requirement of the service that the environment does not meet.
+    """Yield `requests<2, and 2.34.2 is installed` for each requirement of the service that is not met.
 
-    Read are requirements.txt and the dependencies of pyproject.toml; a line that is neither a plain requirement nor
-    of this platform says nothing, and neither does a package that is not installed: its import will.
+    Reads requirements.txt and the dependencies of pyproject.toml; a line that is not a plain requirement, or not for
+    this platform, is ignored, and so is a package that is not installed: its import will fail.
     """
-    # Late: a service without such a file does not pay for it.
+    # Imported late: a service without such a file does not need them.
     from packaging.requirements import InvalidRequirement, Requirement
 
     for text in _requirements(root):

@@ -1,4 +1,4 @@
-"""Signals of services: those that one sends itself, or sets a handler for, reach that service and no other."""
+"""Signals of services: those that one sends itself, or sets a handler for, reach only that service."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from mesh.hosting.patches import Patch
 from mesh.hosting.tracebacks import caller
 from mesh.service import ServiceContext, current_service_var
 
-#: Signals that stop the service that sends them itself. From outside they stop mesh.
+#: Signals that stop the service that sends them to itself. From outside they stop mesh.
 STOPS = frozenset({signal.SIGINT, signal.SIGTERM})
 #: Signals from outside that reach each service with a handler for them.
 HEARD = frozenset({signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF})
-#: Signals that do nothing to a process without a handler.
+#: Signals that are ignored by a process without a handler.
 _HARMLESS = frozenset({signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH, signal.SIGPIPE, signal.SIGXFSZ})
 _UNCATCHABLE = frozenset({signal.SIGKILL, signal.SIGSTOP})
-#: What Python sets at its start; all others have SIG_DFL.
+#: Python's handlers at its start; all other signals have SIG_DFL.
 _INITIAL: dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGPIPE: signal.SIG_IGN,
@@ -48,7 +48,7 @@ class _Handler:
 
 @dataclass(slots=True)
 class _Table:
-    """The handlers of one generation of a service. told: what mesh has said of its signals, once."""
+    """The handlers of one generation of a service. told: the messages about its signals, each given once."""
 
     service: ServiceContext
     timer: IntervalTimer
@@ -59,7 +59,7 @@ class _Table:
 class Signals(Patch):
     """Keeps each service's signal handlers and timer, and calls a handler in the thread of its service's loop.
 
-    stop: asks for the service of this name to be stopped. alone: see Isolation.
+    stop: requests the stop of the service of this name. alone: see Isolation.
     """
 
     def __init__(self, forks: Forks, notice: Notice, stop: Callable[[str], object], alone: bool) -> None:
@@ -101,7 +101,7 @@ class Signals(Patch):
         own: Callable[..., Any],
         is_own: Callable[..., bool] = lambda *_: True,
     ) -> None:
-        """Have services call `own(service, ...)`, where `is_own(...)`, instead of the module's function.
+        """Make services call `own(service, ...)`, if `is_own(...)`, instead of the module's function.
 
         In a child that a service has forked, signals are the child's own.
         """
@@ -119,7 +119,7 @@ class Signals(Patch):
             table.timer.set(0)
 
     def add_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Note the loop of the service that is running, in the thread that will run it."""
+        """Record the loop of the current service, in the thread that will run it."""
         service = current_service_var.get()
         if service is not None:
             self._loops[service.name] = weakref.ref(loop), threading.get_ident()
@@ -136,9 +136,9 @@ class Signals(Patch):
         return service is not None and self._table(service).handlers.pop(number, None) is not None
 
     def run_stop_handler(self, service: ServiceContext) -> None:
-        """Call the handler the service set for SIGTERM, else SIGINT, once; to be called in its thread at its stop.
+        """Call the service's handler for SIGTERM, else SIGINT, once; to be called in its thread at its stop.
 
-        What the handler raises is passed on, but for its `sys.exit`.
+        Exceptions of the handler are passed on, except its `sys.exit`.
         """
         table = self._tables.pop(id(service), None)
         if table is None:
@@ -159,7 +159,7 @@ class Signals(Patch):
         if not handled:
             self._notice("mesh", f"{_name(number)} was ignored: no service has a handler for it")
 
-    # What services call.
+    # Called by services.
 
     def _set_handler(self, service: ServiceContext, number: int, handler: Any) -> Any:
         if number not in signal.valid_signals():
@@ -198,7 +198,7 @@ class Signals(Patch):
             raise signal.ItimerError(
                 errno.ENOTSUP,
                 f"{service.name}: the timer at {caller()} counts the processor time of every service of this process; "
-                'give this one a process of its own: isolation = "process"',
+                'give this one its own process: isolation = "process"',
             )
 
     def _interrupt_main(self, service: ServiceContext, number: int = signal.SIGINT) -> None:
@@ -214,7 +214,7 @@ class Signals(Patch):
             _kill(os.getpid(), number)
         self._deliver(service, number, f"{name}, sent at {caller()},")
 
-    # What becomes of it.
+    # The outcome of the signal.
 
     def _table(self, service: ServiceContext) -> _Table:
         table = self._tables.get(id(service))
@@ -254,7 +254,7 @@ class Signals(Patch):
             self._tell(table, what, f"{what} was ignored: the service has no handler for it")
 
     def _call(self, table: _Table, number: int, handler: _Handler) -> None:
-        """Call a handler at once in the thread of the service's loop, as in a main thread; else have the loop do so."""
+        """Call a handler at once in the thread of the service's loop, as in a main thread; else from the loop."""
         reference, thread = self._loops.get(table.service.name, (lambda: None, 0))
         loop = handler.loop or reference()
         if loop is None or (handler.loop is None and thread == threading.get_ident()):
@@ -271,12 +271,12 @@ class Signals(Patch):
             self._notice(table.service.name, text)
 
 
-# The real one: what a service finds in `os` is replaced.
+# The original: what a service finds in `os` is replaced.
 _kill = os.kill
 
 
 def _is_signal(_: int, number: int) -> bool:
-    """True for what is a signal; 0 asks whether the process or thread is there."""
+    """Return True for a signal; 0 only checks whether the process or thread exists."""
     return number in signal.valid_signals()
 
 

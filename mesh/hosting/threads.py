@@ -1,6 +1,6 @@
-"""A service's own threads and pools run in its context, so that what they print, read and ask for is the service's.
+"""Runs a service's threads and pools in its context, so that what they print, read and request is the service's.
 
-Which thread of a pool works for which call is noted: a call that does not end is then named with the line it is at.
+Records which thread of a pool works for which call, so that a call that does not end is reported with its line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SERVICE_FRAME = "service "
 
 
 class Threads(Patch):
-    """`Thread.start` carries a service's context, `ThreadPoolExecutor.submit` everybody's."""
+    """Makes `Thread.start` carry a service's context, and `ThreadPoolExecutor.submit` any caller's."""
 
     def __init__(self, arrivals: Arrivals) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Threads(Patch):
         self._arrivals.when("anyio.to_thread", self._note_workers_of_anyio)
 
     def _note_workers_of_anyio(self, to_thread: ModuleType) -> None:
-        """Starlette and FastAPI run plain handlers in anyio's threads, which carry the context themselves."""
+        """Patch anyio, in whose threads Starlette and FastAPI run plain handlers; they carry the context themselves."""
         run_sync = to_thread.run_sync
 
         @functools.wraps(run_sync)
@@ -74,7 +74,7 @@ def call_in_flight() -> InFlight | None:
 
 
 def noted(function: Callable[..., Any], call: InFlight, threads: int) -> Callable[..., Any]:
-    """Return the function, to be called in a pool of so many threads; notes in the call which of them runs it."""
+    """Return the function, to be called in a pool of so many threads; it records in the call which thread runs it."""
     call.waiting = Waiting(threads)
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -99,13 +99,13 @@ def show_service(function: Callable[[], None], service: str) -> Callable[[], Non
 
 
 def _carry(thread: threading.Thread) -> None:
-    """Has the thread run in a copy of the context that starts it."""
+    """Make the thread run in a copy of the context that starts it."""
     context = copy_context()
 
     def run() -> None:
-        # Away with this function: the class's own run is the one to find, and the cycle ends.
+        # Remove this function: the class's own run is found again, and the reference cycle ends.
         del thread.__dict__["run"]
-        # In the thread's first context as well: what ends the thread is told from there.
+        # In the thread's first context as well: the error that ends the thread is reported from there.
         current_service_var.set(context[current_service_var])
         context.run(thread.run)
 

@@ -1,4 +1,4 @@
-"""A traceback as its reader wants it: from where the service's own code begins."""
+"""Tracebacks for their readers: from where the service's own code begins."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platl
 
 
 def own_traceback(error: BaseException) -> str:
-    """The traceback as text, without the frames of mesh and of libraries above the first one of the service's own.
+    """Return the traceback as text, without the frames of mesh and of libraries above the service's first one.
 
-    What the service's code calls is kept, libraries too. An error that no code of the service's was near keeps all.
+    What the service's code calls is kept, libraries too. An error without any of the service's code keeps all frames.
     """
     told = traceback.TracebackException.from_exception(error)
     _trim(told, set())
@@ -27,7 +27,7 @@ def own_traceback(error: BaseException) -> str:
 
 
 def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
-    """Of the causes as well, which may lead back to where they came from."""
+    """Trim the frames, of the causes as well, which may form a cycle."""
     if id(told) in seen:
         return
     seen.add(id(told))
@@ -39,7 +39,7 @@ def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
 
 
 def is_own(filename: str) -> bool:
-    """Whether a frame's file is the service's: not mesh's, no library's, and no file of the import system."""
+    """Return whether a frame's file is the service's: not mesh's, a library's, or the import system's."""
     if filename.startswith("<"):
         return False
     path = Path(filename)
@@ -49,7 +49,7 @@ def is_own(filename: str) -> bool:
 
 
 def caller() -> str:
-    """Return `file:line` of the innermost frame of the service's own, else of the first one above mesh's."""
+    """Return `file:line` of the service's innermost frame, else of the first one above mesh's."""
     place = own_caller()
     if place is not None:
         return place
@@ -58,7 +58,7 @@ def caller() -> str:
 
 
 def own_caller() -> str | None:
-    """Return `file:line` of the innermost frame of the service's own; None where the thread runs none."""
+    """Return `file:line` of the service's innermost frame, or None if the thread runs none."""
     frame = next((each for each in _frames() if is_own(each.f_code.co_filename)), None)
     return _place(frame) if frame else None
 

@@ -1,4 +1,4 @@
-"""A service's own working folder: on Linux a thread can have one, and the threads it starts share it."""
+"""A service's own working folder: on Linux a thread can have one, shared by the threads it starts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _CLONE_FS = 0x200
 
 
 def own_folder(root: Path) -> str | None:
-    """Makes `root` the working folder of the calling thread and of every thread it starts from now on.
+    """Make `root` the working folder of the calling thread and of every thread it starts from now on.
 
-    Call it first in the service's thread. Returns None, or one sentence about what does not work here; then the
-    process's working folder is left as it is. Raises OSError where the folder cannot be entered. The umask becomes
+    Call it first in the service's thread. Returns None, or one sentence about why it is not possible; then the
+    process's working folder is kept. Raises OSError if the folder cannot be entered. The umask becomes
     the thread's own as well.
     """
     refusal = _unshare()
@@ -25,7 +25,7 @@ def own_folder(root: Path) -> str | None:
 
 def _unshare() -> str | None:
     if sys.platform != "linux":
-        return "only Linux gives a thread a working folder of its own"
+        return "only Linux gives a thread its own working folder"
     if sys.version_info >= (3, 12):
         try:
             os.unshare(os.CLONE_FS)

@@ -1,7 +1,7 @@
 """A WSGI application as an ASGI one, which notices that its client has left.
 
-a2wsgi runs the application in threads and passes its answer on. It asks for the next chunk for ever when nobody reads
-them, and takes an upload that broke off for a whole one; both are mended here, around it.
+a2wsgi runs the application in threads and passes its answer on. It requests the next chunk without limit when no one
+reads them, and takes an aborted upload for a complete one; both are corrected here, around it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Requests that an application answers at once; the others wait. A thread is started when it is needed.
+#: Requests that an application answers at once; others wait. A thread is started when needed.
 WORKERS = 100
 _CLIENT = "mesh.client"
 
 
 class ClientLeft(ConnectionResetError):
-    """Raised in the application when it reads or writes and its client has closed the connection."""
+    """Raised in the application when it reads or writes after its client has closed the connection."""
 
     def __init__(self) -> None:
         super().__init__("the client closed the connection")
 
 
 def asgi_of(wsgi: Callable[..., Any]) -> ASGIApp:
-    """Return the ASGI application; its lifespan does nothing but end its threads."""
+    """Return the ASGI application; its lifespan only ends its threads."""
     from a2wsgi import WSGIMiddleware
 
     middleware: Any = WSGIMiddleware(_until_left(wsgi), workers=WORKERS)
@@ -37,7 +37,7 @@ def asgi_of(wsgi: Callable[..., Any]) -> ASGIApp:
             return
         await middleware(scope, receive, send)
         if scope["type"] == "lifespan":
-            # Its threads would stay until somebody collects the garbage.
+            # Its threads would stay until the garbage is collected.
             middleware.executor.shutdown(wait=False)
 
     return app
@@ -58,13 +58,13 @@ class _Client:
         except ClientLeft:
             return
         finally:
-            # Also when the answer is cut off by a stop: its thread, which cannot be cancelled, ends after this chunk.
+            # Also when a stop cuts the answer: its thread, which cannot be cancelled, ends after this chunk.
             self.has_left = True
             if self._reading is not None:
                 self._reading.cancel()
 
     def check(self) -> None:
-        """Raise ClientLeft if nobody reads the answer any more."""
+        """Raise ClientLeft if the answer is no longer read."""
         if self.has_left:
             raise ClientLeft
 
@@ -80,7 +80,7 @@ class _Client:
     async def send(self, message: Message) -> None:
         if not self.has_left:
             await self._send(message)
-            # Not before: the first read asks a client that waits for it to send its body (100-continue).
+            # Not before: the first read asks a waiting client to send its body (100-continue).
             self._read_ahead()
 
     def _read_ahead(self) -> None:
@@ -95,7 +95,7 @@ class _Client:
 
 
 def _until_left(wsgi: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the application, whose answer breaks off, and is closed, after the chunk during which its client left."""
+    """Return the application; its answer is aborted and closed after the chunk during which its client left."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         client: _Client = environ["asgi.scope"][_CLIENT]

@@ -1,1 +1,1 @@
-"""Calls in: the listeners of a service, over HTTP and over gRPC."""
+"""Incoming calls: the listeners of a service, over HTTP and gRPC."""

@@ -1,4 +1,4 @@
-"""A service's two listeners: ports bound in the main thread, a lasting dispatcher, a server while the service lives."""
+"""A service's two listeners: ports bound in the main thread, a lasting dispatcher, a server while the service runs."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from mesh.topology.model import Address, Grpc, Http
 
 
 class HttpListener:
-    """One HTTP server on every port that was bound.
+    """One HTTP server on all bound ports.
 
-    http: as declared; None where the service has no such listener.
-    held: by port, descriptors of sockets that whoever began this process has bound.
+    http: as declared; None if the service has no such listener.
+    held: by port, descriptors of sockets that the parent process has bound.
     """
 
     def __init__(self, service: ServiceContext, http: Http | None, held: Mapping[int, int]) -> None:
@@ -41,8 +41,8 @@ class HttpListener:
         self._server: HttpServer | None = None
 
     def bind(self, address: Address) -> Address:
-        """Takes the port and returns it as it is; OSError where it is not to be had."""
-        # Who listens more widely wants other machines to come, by whatever name they know this one.
+        """Bind the port and return it; raises OSError if the port is unavailable."""
+        # A listener beyond loopback is meant for other machines, by whatever name they know this one.
         self._dispatcher.guard = self._guard if is_loopback(address.host) else None
         held = self._held.get(address.port)
         self._sockets.append(bind(address) if held is None else adopt(address, held))
@@ -53,11 +53,11 @@ class HttpListener:
             bound.close()
 
     def serve(self, app: ASGIApp, service: ServiceContext) -> None:
-        """Puts this application in the place of the one so far."""
+        """Serve this application instead of the previous one."""
         self._dispatcher.serve(app, service)
 
     def close(self, reason: str, service: ServiceContext) -> None:
-        """Answers every request with UNAVAILABLE and the reason."""
+        """Answer every request with UNAVAILABLE and the reason."""
         self._dispatcher.serve(closed(reason), service)
 
     async def open(self) -> None:
@@ -76,7 +76,7 @@ class HttpListener:
 
 
 class GrpcListener:
-    """One gRPC server, of the kind that the servicers behind it need."""
+    """One gRPC server, of the kind that its servicers need."""
 
     def __init__(self, context: ServiceContext, grpc: Grpc | None) -> None:
         settings = grpc or Grpc(0)
@@ -96,7 +96,7 @@ class GrpcListener:
         self._kind: type[GrpcServer] = kind_of_server(collect_handlers(()))
 
     def bind(self, address: Address) -> Address:
-        """Takes the port and returns it as it is; OSError where it is not to be had."""
+        """Bind the port and return it; raises OSError if the port is unavailable."""
         self._held = bind(address)
         self._address = Address(address.host, self._held.getsockname()[1])
         return self._address
@@ -106,9 +106,9 @@ class GrpcListener:
             self._held.close()
 
     async def serve(self, handlers: Handlers, service: ServiceContext) -> bool:
-        """Puts these methods in the place of those so far; whether the connections could be kept.
+        """Serve these methods instead of the previous ones; return whether connections were kept.
 
-        Where plain methods became async ones, or the other way round, another kind of server takes the port over.
+        If plain methods became async ones, or the reverse, another kind of server takes over the port.
         """
         self._kind = kind_of_server(handlers)
         is_kept = self._server is None or self._address is None or isinstance(self._server, self._kind)
@@ -123,7 +123,7 @@ class GrpcListener:
         return is_kept
 
     def close(self, reason: str) -> None:
-        """Answers every call with UNAVAILABLE and the reason."""
+        """Answer every call with UNAVAILABLE and the reason."""
         self._dispatcher.close(reason)
 
     async def open(self) -> None:
@@ -141,7 +141,7 @@ class GrpcListener:
 
 
 async def _bound_again(address: Address) -> socket.socket:
-    """A port that was let go of a moment ago; OSError where it is not free within a second."""
+    """Return a port released a moment ago; raises OSError if it is not free within a second."""
     for _ in range(100):
         try:
             return bind(address)

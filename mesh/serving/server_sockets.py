@@ -1,4 +1,4 @@
-"""Server sockets, bound before a server serves on them."""
+"""Binds server sockets before a server serves on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mesh.topology.model import Address
 
 
 def bind(address: Address) -> socket.socket:
-    """A bound socket that does not listen yet; OSError where the address is taken or not to be had."""
+    """Return a bound socket that does not listen yet; raises OSError if the address is taken or unavailable."""
     bound = _socket(address)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -22,7 +22,7 @@ def bind(address: Address) -> socket.socket:
 
 
 def adopt(address: Address, descriptor: int) -> socket.socket:
-    """A socket for the address that another process has bound and goes on to hold; the descriptor stays open."""
+    """Return a socket for the address that another process has bound and still holds; the descriptor stays open."""
     bound = _socket(address, os.dup(descriptor))
     bound.setblocking(False)
     return bound
@@ -30,5 +30,5 @@ def adopt(address: Address, descriptor: int) -> socket.socket:
 
 def _socket(address: Address, descriptor: int | None = None) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    # With the protocol left at 0, asyncio sets no TCP_NODELAY and each request on a kept connection takes 44 ms.
+    # With protocol 0, asyncio does not set TCP_NODELAY, and each request on a kept connection takes 44 ms.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)

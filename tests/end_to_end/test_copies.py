@@ -178,7 +178,7 @@ def test_a_service_that_a_copy_leaves_out_is_refused_there_though_another_copy_h
     shell.up(env={"COPY": "first"}).ready()
     second = shell.up("--free-ports", "--except", "users", env={"COPY": "second"})
     assert get(second.http("web")).status_code == 500
-    second.line("is declared by a service that this copy of the mesh does not run")
+    second.line("is declared by a service that does not run in this copy of the mesh")
 
 
 def test_a_port_base_that_meets_declared_ports_is_refused(project: tuple[Shell, int]) -> None:

@@ -184,7 +184,7 @@ def test_a_servicer_that_answers_none_is_internal_and_named(foreign: Foreign) ->
     with pytest.raises(grpc.RpcError) as caught:
         call(foreign, "/shop.Accounts/Get", b"\x0a", "none")
     assert caught.value.code() is grpc.StatusCode.INTERNAL
-    foreign.line("accounts", "accounts: Accounts.Get answered None, which is not its message")
+    foreign.line("accounts", "accounts: Accounts.Get answered None, which is not a message of its type")
 
 
 def test_a_servicers_own_refusal_reaches_its_caller(foreign: Foreign) -> None:

@@ -60,7 +60,7 @@ def test_patching_the_whole_process_is_refused(
         neighbours.load(one, "app:app")
     assert str(caught.value) == (
         f"one: {module}.{call}() at {one.root}/app.py:2 would change every service of this process; "
-        'give this one a process of its own: isolation = "process"'
+        'give this one its own process: isolation = "process"'
     )
     for name in ("gevent", "gevent.monkey", "eventlet"):
         sys.modules.pop(name, None)

@@ -416,6 +416,6 @@ def test_an_extension_that_loads_once_a_process_is_told_to_take_its_own(world: L
     with pytest.raises(ServiceImportError) as caught:
         world("science", root).load("app:app")
     assert str(caught.value).endswith(
-        "cannot load module more than once per process; a process holds one copy of such an extension: give this "
+        "cannot load module more than once per process; a process holds one copy of such an extension; give this "
         'service its own: isolation = "process"'
     )

@@ -19,7 +19,7 @@ def _in_thread(call: Callable[[], object]) -> object:
         return pool.submit(call).result(10)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread a working folder of its own")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread its own working folder")
 def test_a_thread_and_those_it_starts_have_a_folder_of_their_own(tmp_path: Path) -> None:
     before = Path.cwd()
     (tmp_path / "inner").mkdir()
@@ -38,7 +38,6 @@ def test_a_thread_and_those_it_starts_have_a_folder_of_their_own(tmp_path: Path)
 def test_where_it_cannot_be_a_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert own_folder(tmp_path) == (
-        f"relative paths start at {Path.cwd()}, not at {tmp_path}: "
-        "only Linux gives a thread a working folder of its own"
+        f"relative paths start at {Path.cwd()}, not at {tmp_path}: only Linux gives a thread its own working folder"
     )
     assert threading.current_thread() is threading.main_thread()

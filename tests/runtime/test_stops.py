@@ -84,7 +84,7 @@ async def app(scope, receive, send):
 SAID = {
     "in a thread": (IN_A_THREAD, "stopped without waiting any longer for a thread of its event loop's executor"),
     "in the only thread": (IN_THE_ONLY_THREAD, "stopped without waiting any longer for a thread of its event loop's"),
-    "in a task": (IN_A_TASK, "stopped without waiting any longer for a task that goes on after it was cancelled"),
+    "in a task": (IN_A_TASK, "stopped without waiting any longer for a task that continues after being cancelled"),
     "in a hook": (IN_A_HOOK, "while stopping: TimeoutError('hang did not end within 0.2 s')"),
 }
 

@@ -241,5 +241,5 @@ def test_patching_everybodys_modules_is_refused_with_what_to_do_and_the_others_g
         reason = project.change("troubled", "failed").reason or ""
         assert "gevent.monkey.patch_all() at " in reason
         assert f"{tmp_path}/troubled/app.py:3 would change every service of this process" in reason
-        assert reason.endswith('give this one a process of its own: isolation = "process"')
+        assert reason.endswith('give this one its own process: isolation = "process"')
         assert project.get("quiet", "/here").text == "/here"

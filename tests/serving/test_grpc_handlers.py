@@ -33,8 +33,8 @@ def raw(mesh: Mesh, path: str, request: bytes = b"", **options: Any) -> Any:
 @pytest.mark.parametrize(("deed", "error"), [
     (1, "ValueError: a secret"),
     (2, "SystemExit: 3"),
-    (3, ".GetUser answered None, which is not its message"),
-    (4, ".GetUser answered 'Ada', which is not its message"),
+    (3, ".GetUser answered None, which is not a message of its type"),
+    (4, ".GetUser answered 'Ada', which is not a message of its type"),
     (7, "KeyboardInterrupt"),
 ])  # fmt: skip
 def test_a_handler_that_fails_is_internal_at_once_with_a_request_id_and_its_traceback_in_the_log(
@@ -124,7 +124,10 @@ def test_what_there_is_not_is_unimplemented(bad: Mesh, path: str) -> None:
 
 @pytest.mark.parametrize("request_", [b"\xff\xff\xff", b"\x0a\x05ab", b"\x08", bytes(100) + b"\x07"])
 def test_garbage_is_invalid_argument_and_reaches_no_handler(bad: Mesh, servicer: Misbehaving, request_: bytes) -> None:
-    assert failure(lambda: raw(bad, GET, request_)) == ("INVALID_ARGUMENT", "GetUser: the request is no valid message")
+    assert failure(lambda: raw(bad, GET, request_)) == (
+        "INVALID_ARGUMENT",
+        "GetUser: the request is not a valid message",
+    )
     assert servicer.asked == 0
     assert bad.stub("user-service").GetUser(id=100).name == "well"
 

@@ -37,13 +37,13 @@ def refused(answer: bytes) -> tuple[int, str]:
     (b"", "a request needs exactly one Host header"),
     (b"Host: a\r\nHost: a\r\n", "a request needs exactly one Host header"),
     (b"Host: a\r\nhost: b\r\n", "a request needs exactly one Host header"),
-    (b"Host: a b\r\n", "the Host header is no host[:port]"),
-    (b"Host: a/b\r\n", "the Host header is no host[:port]"),
-    (b"Host: user@a\r\n", "the Host header is no host[:port]"),
-    (b"Host: a:port\r\n", "the Host header is no host[:port]"),
-    (b"Host: [::1\r\n", "the Host header is no host[:port]"),
-    (b"Host: <script>\r\n", "the Host header is no host[:port]"),
-    (b"Host: \xff\r\n", "the Host header is no host[:port]"),
+    (b"Host: a b\r\n", "the Host header is not host[:port]"),
+    (b"Host: a/b\r\n", "the Host header is not host[:port]"),
+    (b"Host: user@a\r\n", "the Host header is not host[:port]"),
+    (b"Host: a:port\r\n", "the Host header is not host[:port]"),
+    (b"Host: [::1\r\n", "the Host header is not host[:port]"),
+    (b"Host: <script>\r\n", "the Host header is not host[:port]"),
+    (b"Host: \xff\r\n", "the Host header is not host[:port]"),
 ])  # fmt: skip
 def test_a_request_needs_one_host_that_is_one(mesh: Mesh, host: bytes, message: str) -> None:
     answer = say(mesh.address("gateway.http"), b"GET /health HTTP/1.1\r\n" + host + END)
@@ -152,7 +152,7 @@ def test_an_announced_body_that_does_not_come_is_408_and_nobody_elses_affair(
         connection.sendall(BODY + b"Content-Length: 100\r\n\r\n" + begun)
         assert mesh.http("gateway").get("/health").status_code == 200
         answer = b"".join(iter(lambda: connection.recv(1000), b""))
-    assert refused(answer) == (408, "nothing of the announced body has come for 0.2 s")
+    assert refused(answer) == (408, "nothing of the announced body has arrived for 0.2 s")
     until, pause = time.monotonic() + 30, threading.Event()
     while mesh.supervisor.journal.in_flight and time.monotonic() < until:
         pause.wait(0.01)

@@ -1,1 +1,1 @@
-"""Calls that services make with clients of their own, recorded and carried on in the trace of the call they answer."""
+"""Records calls that services make with their own clients, and continues the trace of the current call in them."""

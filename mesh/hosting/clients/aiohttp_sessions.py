@@ -1,4 +1,4 @@
-"""Calls through aiohttp, told by its own tracing."""
+"""Records calls through aiohttp with its tracing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which clients are recorded, each as soon as it is imported."""
+"""The recorded clients, each patched when it is imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RECORDERS: dict[str, Callable[[ModuleType, Patches, Destinations], None]] = {
 
 
 class Clients(Patch):
-    """Services' own clients carry the trace of the call in hand, and leave a record of each of their calls."""
+    """Makes services' own clients send the trace of the current call, and records each of their calls."""
 
     def __init__(self, arrivals: Arrivals, names: HostNames) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where the calls of services' own clients go, and the beginning of their records."""
+"""The destinations of services' own clients, and the start of their records."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mesh.topology.model import Kind
 
 
 class Destinations:
-    """names: lead the hosts and ports that services name to the listeners that really run."""
+    """names: lead the hosts and ports in services' code to the actual listeners."""
 
     def __init__(self, names: HostNames) -> None:
         self._names = names
 
     def is_recorded(self) -> bool:
-        """True in the code of a service whose calls are recorded."""
+        """Return True in the code of a service whose calls are recorded."""
         service = current_service_var.get()
         return service is not None and service.journal.is_recording
 
@@ -29,6 +29,6 @@ class Destinations:
         return outgoing(protocol, method, target, f"{host}:{port}", actual, peer, given)
 
     def split(self, target: str) -> tuple[str, int]:
-        """Return host and port of a gRPC target; port 0 where it has none."""
+        """Return host and port of a gRPC target; port 0 if it has none."""
         host, _, port = target.rpartition("/")[2].rpartition(":")
         return (host.strip("[]"), int(port)) if port.isdecimal() else (target, 0)

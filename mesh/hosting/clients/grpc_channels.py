@@ -1,4 +1,4 @@
-"""Calls through channels of grpc and grpc.aio: a service that makes a channel gets it within one that records."""
+"""Records calls through channels of grpc and grpc.aio: a service gets each channel wrapped in one that records."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _recording(make: Callable[..., Any], channel_class: Any, destinations: Desti
 
 
 def _channel_class(module: ModuleType, classes: dict[str, Any]) -> Any:
-    """A channel of the module that leaves everything but the making of calls to the one within."""
+    """Return a channel class of the module that delegates everything except the making of calls."""
 
     def init(self: Any, channel: Any, begin: Callable[[str, str | None], Outgoing | None]) -> None:
         self._channel, self._begin = channel, begin
@@ -70,7 +70,7 @@ def _channel_class(module: ModuleType, classes: dict[str, Any]) -> Any:
 
 
 class _MultiCallable:
-    """Begins a record for each call, which is made by a multi-callable of its own: that one knows whose bytes pass."""
+    """Begins a record for each call, which is made by a separate multi-callable: it knows whose bytes pass."""
 
     def __init__(
         self, make: Callable[..., Any], method: str, serializer: Any, deserializer: Any, begin: Callable[..., Any]
@@ -83,7 +83,7 @@ class _MultiCallable:
         self._unrecorded = make(serializer, deserializer)
 
     def _begun(self, metadata: Any) -> tuple[Outgoing | None, Any, Any]:
-        """The record, None where there is none; the multi-callable to use; and the metadata to send."""
+        """Return the record or None, the multi-callable to use, and the metadata to send."""
         given = next((str(value) for name, value in metadata or () if name == "traceparent"), None)
         call: Outgoing | None = self._begin_call(self._method, given)
         if call is None:
@@ -114,7 +114,7 @@ def _noting_before(deserialize: Any, note: Callable[[bytes], None]) -> Callable[
 
 
 def _sync(grpc: ModuleType) -> dict[str, Any]:
-    """The multi-callables of each shape for plain code."""
+    """Return the multi-callables of each shape for plain code."""
 
     def blocking(call: Outgoing | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
@@ -128,7 +128,7 @@ def _sync(grpc: ModuleType) -> dict[str, Any]:
         return answer
 
     def watched(call: Outgoing | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """A call that goes on after it was made: a future, or a stream of answers."""
+        """Return a call that continues after it was made: a future, or a stream of answers."""
         try:
             made = function(*args, **kwargs)
         except BaseException as error:
@@ -171,12 +171,12 @@ def _sync(grpc: ModuleType) -> dict[str, Any]:
 
 
 def _aio(grpc: ModuleType) -> dict[str, Any]:
-    """The multi-callables of each shape for grpc.aio."""
+    """Return the multi-callables of each shape for grpc.aio."""
 
     class Single(_MultiCallable):
         def __call__(self, *request: Any, metadata: Any = None, **kwargs: Any) -> Any:
             def ended(call: Outgoing, done: Any) -> None:
-                # Once the step is over in which the end was learned: only then has the answer been deserialized.
+                # After the step in which the end was learned: only then has the answer been deserialized.
                 asyncio.get_running_loop().call_soon(call.end, _code(done))
 
             return self._made(ended, request, metadata, kwargs)
@@ -206,7 +206,7 @@ def _aio(grpc: ModuleType) -> dict[str, Any]:
 
 
 def _code(done: Any) -> str:
-    """The code of a call of grpc.aio that has ended, which only a coroutine tells."""
+    """Return the code of an ended call of grpc.aio, which only a coroutine reports."""
     asking = done.code()
     try:
         asking.send(None)

@@ -1,4 +1,4 @@
-"""Calls through httpx, sync and async, where they leave for the network."""
+"""Records calls through httpx, sync and async, at its transports."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def record_httpx(httpx: ModuleType, patches: Patches, destinations: Destinations
         if call is not None:
             request.headers["traceparent"] = call.traceparent
             call.span.request_type = request.headers.get("content-type", "")
-            with contextlib.suppress(httpx.RequestNotRead):  # One that is sent as it is made.
+            with contextlib.suppress(httpx.RequestNotRead):  # One that is sent while it is generated.
                 call.span.add_request(request.content)
         return call
 

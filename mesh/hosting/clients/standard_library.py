@@ -1,4 +1,4 @@
-"""Calls through `http.client`, by which urllib, urllib3 and requests make theirs."""
+"""Records calls through `http.client`, which urllib, urllib3 and requests use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mesh.observing.outgoing import Outgoing
 
 
 class _Request:
-    """What a connection is told of a request before its headers end."""
+    """What a connection is told about a request before its headers end."""
 
     __slots__ = ("call", "given", "is_chunked", "method", "sent_headers", "target")
 
@@ -114,13 +114,13 @@ def _ending_on_error(call: Outgoing, function: Any, *args: Any, **kwargs: Any) -
 
 
 def _noting(read: Any) -> Any:
-    """Return a function that reads from a response and notes what it has read; the end of the body ends the call."""
+    """Return a function that reads from a response and records what it reads; the end of the body ends the call."""
 
     def reading(self: Any, *args: Any, **kwargs: Any) -> Any:
         call: Outgoing | None = getattr(self, "_mesh_call", None)
         if call is None:
             return read(self, *args, **kwargs)
-        self._mesh_call = None  # One read may be made of others.
+        self._mesh_call = None  # One read may call others.
         data = _ending_on_error(call, read, self, *args, **kwargs)
         self._mesh_call = call
         call.span.add_response(data)

@@ -60,7 +60,7 @@ class LayeredAio(Layered):
                 yield method.encoded(response, span)
 
     async def _writing(self, request: Any, context: Any) -> None:
-        """A method that answers with context.write()."""
+        """Return a method that answers with context.write()."""
         async with self._answering_aio(context) as attempt:
             method = attempt.method
             await method.behave(method.read(request, context, attempt.span), Coding(context, attempt))
@@ -118,7 +118,7 @@ def _threaded(handler: Handler, function: Callable[..., Any], queue: CallQueue) 
 
     async def single(request: Any, context: Any) -> Any:
         async with aclosing(answers(request, context)) as each:
-            # To its end: what the function said of it by its context comes after the answer.
+            # Run it to its end: the status that the function set in its context comes after the answer.
             (answer,) = [answer async for answer in each]
             return answer
 
@@ -147,7 +147,7 @@ def _threaded(handler: Handler, function: Callable[..., Any], queue: CallQueue) 
 
 
 class _ThreadContext(SyncContext):
-    """The context of a plain function on a server of grpc.aio, whose own one is for the loop's thread."""
+    """The context of a plain function on a server of grpc.aio, whose own context is for the loop's thread."""
 
     def __init__(self, context: Any) -> None:
         super().__init__(context.invocation_metadata() or (), None)
@@ -168,7 +168,7 @@ class _ThreadContext(SyncContext):
 
 
 class Coding:
-    """A context that speaks messages, though bytes cross grpc, and cuts errors to what trailers hold."""
+    """A context that takes messages, although bytes cross grpc, and cuts errors to what trailers can hold."""
 
     def __init__(self, context: Any, attempt: Attempt) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""A bounded, short queue of gRPC calls before the threads that answer them."""
+"""A short, bounded queue of gRPC calls before the threads that answer them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Waiting(NamedTuple):
     until: float
 
     def run(self) -> None:
-        """Do the work, unless the call was cancelled before a thread came free."""
+        """Do the work, unless the call was cancelled before a thread was free."""
         if not self.future.set_running_or_notify_cancel():
             return
         try:
@@ -43,8 +43,8 @@ class _Waiting(NamedTuple):
 class CallQueue(Executor):
     """Runs calls in as many threads as `grpc.workers` says, and fails those that wait too long for one.
 
-    A call that finds no place, or has waited for `grpc.queue_seconds`, gets StatusError RESOURCE_EXHAUSTED as its
-    outcome. Whoever submits brings the context of the work along.
+    A call that finds the queue full, or has waited for `grpc.queue_seconds`, fails with StatusError
+    RESOURCE_EXHAUSTED. The submitter provides the context of the work.
 
     begun: runs the further steps of calls that have begun. They take the next free thread and are never refused:
         otherwise new calls could end a stream midway.
@@ -91,7 +91,7 @@ class CallQueue(Executor):
         return waiting.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Fail what waits; what runs goes on."""
+        """Fail what waits; what runs continues."""
         self._closed.set()
         with self._lock:
             left = [*self._waiting_begun, *self._waiting]
@@ -109,7 +109,7 @@ class CallQueue(Executor):
         """Hand the work to a thread if one is free; call with the lock held."""
         if self._running >= self._grpc.workers:
             return False
-        # Outside of the call: the thread goes on with others.
+        # Outside of the call: the thread then runs others.
         context = copy_context()
         context.run(current_call.set, None)
         context.run(self._pool.submit, self._run, waiting)
@@ -157,9 +157,9 @@ _refused = threading.local()
 
 
 class RefusingQueue(Executor):
-    """The queue for a synchronous gRPC server, which takes no failure from a pool: the work itself has to say it.
+    """The queue for a synchronous gRPC server, which ignores a pool's failures: the work itself has to report them.
 
-    spare: runs the work of a call that is refused, which then finds the reason by `refused()`.
+    spare: runs the work of a refused call, which then gets the reason from `refused()`.
     """
 
     def __init__(self, queue: CallQueue, spare: Executor) -> None:
@@ -185,6 +185,6 @@ def _run_refused(work: Callable[[], Any], error: StatusError) -> None:
 
 
 def refused() -> StatusError | None:
-    """Return why the call that this thread begins is to be refused; None where it is not."""
+    """Return why the call that this thread begins is refused, or None."""
     error: StatusError | None = getattr(_refused, "error", None)
     return error

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """A method's answer to one call.
+    """The answering of one call by its method.
 
-    cut_reason: why the call ends before its handler does; empty while it does not.
+    cut_reason: why the call ends before its handler does, or empty.
     """
 
     def __init__(self, method: Layered, context: Any, call: Call, span: Span) -> None:
@@ -31,12 +31,12 @@ class Attempt:
         self.cut_reason = ""
 
     def cut(self, reason: str) -> None:
-        """End the call with UNAVAILABLE though its handler still runs."""
+        """End the call with UNAVAILABLE although its handler still runs."""
         self.cut_reason = reason
         self.method.cut(self)
 
     def finish(self) -> None:
-        """Note how the call ends whose handler has returned: by the code that it left in its context."""
+        """Record how the call ends after its handler returned, by the code left in its context."""
         code = code_given(self.context.code())
         self.span.status = code.name
         if code is not Code.OK:
@@ -44,7 +44,7 @@ class Attempt:
             self.context.set_details(cut(self._details()))
 
     def trailers(self, error: BaseException) -> Trailers:
-        """Note and return what the caller is told of an exception that left the handler."""
+        """Record and return what the caller is told of an exception that left the handler."""
         own = tuple((key, value) for key, value in self.context.trailing_metadata() or ())
         failure = failure_of(error, self.context.code(), self._details(), own)
         refusal = status_of(failure, self.method.service, self.call)
@@ -53,7 +53,7 @@ class Attempt:
         return trailers_of(refusal, own)
 
     def trailers_of_cut(self) -> Trailers:
-        """Note and return what the caller is told of a call that is cut."""
+        """Record and return what the caller is told of a call that is cut."""
         self.span.status = Code.UNAVAILABLE.name
         return trailers_of(StatusError(Code.UNAVAILABLE, self.cut_reason), ())
 

@@ -1,4 +1,4 @@
-"""What a gRPC server asks for every method: the current table, the standard services, or the reason for neither."""
+"""Looks up every gRPC method: in the current table, in the standard services, or else as an error with the reason."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Layering = Callable[[str, Handler, ServiceContext, ActiveCalls], Layered]
 
 
 class MethodDispatcher(grpc.GenericRpcHandler):
-    """Stays while what is behind it changes: a method is looked up at every call, and all are swapped at once.
+    """Stays while the code behind it changes: a method is looked up at every call, and all are replaced at once.
 
-    calls: those that are being answered. spare: threads for the standard services, which are answered also while all
-    that the service has are busy.
+    calls: those being answered. spare: threads for the standard services, which are answered even while all
+    of the service's threads are busy.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class MethodDispatcher(grpc.GenericRpcHandler):
         return self._find(handler_call_details)
 
     def serve(self, handlers: Handlers, service: ServiceContext, layering: Layering) -> None:
-        """Puts these methods in the place of those served so far; calls in flight end on what they began with."""
+        """Serve these methods instead of the previous ones; calls in flight end on the code they began with."""
         methods = {path: layering(path, handler, service, self.calls) for path, handler in handlers.by_path.items()}
         for path in methods.keys() & self._methods.keys():
             self._methods[path].succeed(methods[path])
@@ -53,7 +53,7 @@ class MethodDispatcher(grpc.GenericRpcHandler):
         self._find = find
 
     def close(self, reason: str) -> None:
-        """Answers every call with UNAVAILABLE and the reason."""
+        """Answer every call with UNAVAILABLE and the reason."""
 
         def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
             context.abort(grpc.StatusCode.UNAVAILABLE, reason)
@@ -62,5 +62,5 @@ class MethodDispatcher(grpc.GenericRpcHandler):
         self._find = lambda details: refusal
 
     def drain(self) -> None:
-        """Tells whoever asks for health that the service is about to end."""
+        """Report by the health service that the service is about to end."""
         self._standard.drain()

@@ -21,18 +21,18 @@ from mesh.service import ServiceContext
 from mesh.serving.grpc.call_queue import refused
 from mesh.serving.grpc.calls import ActiveCalls, Attempt
 
-#: Seconds in which a stream whose client has left is known from one that has ended: grpc ends the requests of both in
-#: the same way, and tells of the cancellation just after that (in 2 ms at most, measured with grpcio 1.85).
+#: Seconds within which a stream whose client has left can be told from one that has ended: grpc ends the requests of
+#: both alike, and reports the cancellation just after that (2 ms at most, measured with grpcio 1.85).
 CANCEL_SECONDS = 0.01
 
 
 class Layered:
     """One method of a synchronous servicer within the layers; requests and answers cross grpc as bytes.
 
-    gRPC looks a method up and begins the call later, when a thread is free and the request is there. The call begins on
-    the newest code that there is by then: `successor` is the same method of the generation that follows.
+    gRPC looks a method up and begins the call later, once a thread is free and the request is there. The call begins on
+    the newest code at that time: `successor` is the same method of the next generation.
 
-    calls: where the method's calls are listed while they last.
+    calls: where the method's calls are listed while they run.
     """
 
     def __init__(self, path: str, handler: Handler, service: ServiceContext, calls: ActiveCalls) -> None:
@@ -47,7 +47,7 @@ class Layered:
         self._encode = handler.response_serializer or bytes
 
     def handler(self) -> Handler:
-        """The method as a gRPC server takes it."""
+        """Return the method as a gRPC server takes it."""
         inner, answers = self.inner, self._answers()
         if inner.request_streaming and inner.response_streaming:
             return grpc.stream_stream_rpc_method_handler(answers)
@@ -61,16 +61,16 @@ class Layered:
         return self._streaming if self.inner.response_streaming else self._single
 
     def succeed(self, successor: Layered) -> None:
-        """Has calls that were looked up here begin there, where it is a method of the same shape."""
+        """Let calls that were looked up here begin on `successor`, if it has the same shape."""
         if isinstance(successor, type(self)) and self.shape() == successor.shape():
             self.successor = cast(Self, successor)
 
     def shape(self) -> tuple[object, ...]:
-        """What a gRPC server has to know before a call begins."""
+        """Return what a gRPC server must know before a call begins."""
         return type(self), self.inner.request_streaming, self.inner.response_streaming
 
     def newest(self, call: Call) -> Self:
-        """The method to begin on, with the call noted as in flight: a swap from now on waits for it."""
+        """Return the method to begin on, with the call recorded as in flight: a swap from now on waits for it."""
         method = self
         while True:
             while method.successor is not None:
@@ -81,7 +81,7 @@ class Layered:
 
     @contextmanager
     def attempt(self, context: Any) -> Iterator[Attempt]:
-        """Begin a call on the newest code; when the block ends it is recorded with what its caller was told."""
+        """Begin a call on the newest code; when the block ends, record it with what its caller was told."""
         metadata = tuple(context.invocation_metadata())
         carrier = {key: value for key, value in metadata if isinstance(value, str)}
         carrier.pop("grpc-timeout", None)  # gRPC has read it
@@ -118,7 +118,7 @@ class Layered:
                 raise
             except BaseException as error:
                 if isinstance(error, grpc.RpcError) and not context.is_active():
-                    # What the requests of a stream raise in the handler of a call that is over.
+                    # Raised by the requests of a stream in a handler whose call is over.
                     attempt.span.status = Code.CANCELLED.name
                     raise
                 if not attempt.cut_reason:
@@ -136,7 +136,7 @@ class Layered:
         end_call(attempt.context, trailers.code, trailers.message)
 
     def read(self, request: Any, context: Any, span: Span) -> Any:
-        """The request's message, or the messages of a stream as they come; noted in the record."""
+        """Return the request's message, or the messages of a stream as they arrive; adds them to the record."""
         return self._messages(request, context, span) if self.inner.request_streaming else self.message(request, span)
 
     def _messages(self, requests: Any, context: grpc.ServicerContext, span: Span) -> Iterator[Any]:
@@ -153,7 +153,7 @@ class Layered:
         try:
             return self._decode(data)
         except Exception as error:
-            raise StatusError(Code.INVALID_ARGUMENT, f"{self.name}: the request is no valid message") from error
+            raise StatusError(Code.INVALID_ARGUMENT, f"{self.name}: the request is not a valid message") from error
 
     def encoded(self, response: Any, span: Span) -> Any:
         try:
@@ -161,7 +161,7 @@ class Layered:
         except Exception as error:
             name = getattr(inspect.unwrap(self.behave), "__qualname__", self.name)
             raise TypeError(
-                f"{self.service.name}: {name} answered {response!r:.80}, which is not its message"
+                f"{self.service.name}: {name} answered {response!r:.80}, which is not a message of its type"
             ) from error
         span.add_response(data)
         return data
@@ -180,5 +180,5 @@ def refuse(error: BaseException, attempt: Attempt) -> NoReturn:
 
 
 def aborted(error: BaseException, context: Any) -> bool:
-    """Return whether `error` is the bare Exception by which grpc's own context.abort() leaves the handler."""
+    """Return whether `error` is the bare Exception with which grpc's own context.abort() leaves the handler."""
     return type(error) is Exception and not error.args and context.code() is not None

@@ -15,9 +15,9 @@ SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """Every service of a server is as well as the server itself, whose name is the empty one.
+    """Every service of a server is as healthy as the server itself, whose name is the empty one.
 
-    grpcio-health-checking has one too, without List, and those who watch it keep a server from ending.
+    grpcio-health-checking has one too, but without List, and its watchers keep a server from ending.
     """
 
     def __init__(self) -> None:
@@ -26,13 +26,13 @@ class Health(health_pb2_grpc.HealthServicer):
         self._draining = False
 
     def serve(self, services: Iterable[str]) -> None:
-        """Puts these services in the place of those known so far, and tells those who watch."""
+        """Report these services instead of the previous ones, and tell the watchers."""
         with self._changed:
             self._names = ("", *services)
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Answers NOT_SERVING from now on; those who watch are told so, and then let go."""
+        """Answer NOT_SERVING from now on; watchers are told, and then their calls end."""
         with self._changed:
             self._draining = True
             self._changed.notify_all()
@@ -55,14 +55,14 @@ class Health(health_pb2_grpc.HealthServicer):
                 ended.set()
                 self._changed.notify_all()
 
-        if context.add_callback(end) is False:  # grpc.aio says nothing
+        if context.add_callback(end) is False:  # grpc.aio reports nothing
             return
         while not ended.is_set() and not (self._draining and told is not None):
             told = self._news(request.service, told, ended)
             yield health_pb2.HealthCheckResponse(status=told)
 
     def _news(self, name: str, told: Any, ended: threading.Event) -> Any:
-        """The status as soon as it is another than the one told, or the call is over."""
+        """Return the status once it differs from the last one sent, or the call is over."""
         with self._changed:
             self._changed.wait_for(lambda: ended.is_set() or self._status(name) != told)
             return self._status(name)

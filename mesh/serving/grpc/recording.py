@@ -17,7 +17,7 @@ from mesh.service import ServiceContext
 def recorded_methods(
     table: Mapping[str, Handler], handlers: Handlers, service: ServiceContext
 ) -> Mapping[str, Handler]:
-    """The layered methods, of which those that only read keep their last answer."""
+    """Return the layered methods; those that only read keep their last answer."""
     if service.exchanges is None:
         return table
     reads = {method.path for method in handlers.contract() if method.idempotent and not method.streaming}

@@ -18,11 +18,11 @@ from mesh.serving.grpc.call_queue import CallQueue, RefusingQueue
 from mesh.serving.grpc.dispatcher import MethodDispatcher
 from mesh.topology.model import Address
 
-#: Seconds in which calls that are cut at the end of the grace are told so, before their connections are closed.
+#: Seconds for telling the callers of calls that are cut at the end of the grace, before their connections are closed.
 CUT_WITHIN = 0.5
 
 _OPTIONS: dict[str, int | str] = {
-    # By default a second process binds the same port without an error, and callers meet either of the two.
+    # By default a second process binds the same port without an error, and callers reach either of the two.
     "grpc.so_reuseport": 0,
     "grpc.max_receive_message_length": 4 * 1024 * 1024,
     # As for HTTP: seconds from a connection to the first bytes of its client.
@@ -31,7 +31,7 @@ _OPTIONS: dict[str, int | str] = {
 
 
 def all_options(declared: Mapping[str, int | str]) -> list[tuple[str, int | str]]:
-    """Return the options of a server; without a limit on its connections, gRPC would use up every descriptor."""
+    """Return the options of a server; without a limit on connections, gRPC would use up every descriptor."""
     limited = {"grpc.max_allowed_incoming_connections": max(8, limit() // 8)}
     return [*{**_OPTIONS, **limited, **declared}.items()]
 
@@ -39,13 +39,13 @@ def all_options(declared: Mapping[str, int | str]) -> list[tuple[str, int | str]
 class GrpcServer(Protocol):
     """Started and stopped in the service's loop.
 
-    options: as declared; they come before mesh's own.
+    options: as declared; they take precedence over mesh's own.
     """
 
     def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None: ...
 
     async def start(self, held: socket.socket) -> None:
-        """Takes over the port of a socket that was bound and does not listen; OSError where it is lost on the way."""
+        """Take over the port of a bound socket that does not listen; raises OSError if the port is lost meanwhile."""
         ...
 
     async def stop(self, grace: float) -> None:
@@ -57,7 +57,7 @@ class SyncServer:
     """A thread of the queue's pool for each call: flat up to many services in one process (docs/hosting.md)."""
 
     def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None:
-        pool: Any = RefusingQueue(queue, dispatcher.spare)  # grpc submits to it, and does no more
+        pool: Any = RefusingQueue(queue, dispatcher.spare)  # grpc only submits to it
         self._server = grpc.server(pool, handlers=[dispatcher], options=all_options(options))
         self._calls = dispatcher.calls
 
@@ -76,9 +76,9 @@ class SyncServer:
 
 
 class AioServer:
-    """For servicers of coroutine functions, in the loop that runs them; plain methods among them get a thread.
+    """For servicers with coroutine functions, in the loop that runs them; their plain methods run in threads.
 
-    Those are threads of the queue's, by LayeredAio; the server's own pool is for the standard services.
+    LayeredAio runs those in threads of the queue; the server's own pool is for the standard services.
     """
 
     def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None:
@@ -100,12 +100,12 @@ class AioServer:
 
 
 def kind_of_server(handlers: Handlers) -> type[GrpcServer]:
-    """The server that these methods need."""
+    """Return the server that these methods need."""
     return AioServer if any(is_async(handler) for handler in handlers.by_path.values()) else SyncServer
 
 
 def take_over(held: socket.socket, add_port: Callable[[str], int]) -> None:
-    """Lets go of a port and has gRPC bind it: gRPC takes no socket that somebody else bound."""
+    """Release a port and let gRPC bind it: gRPC accepts no socket that was bound elsewhere."""
     host, port = held.getsockname()[:2]
     held.close()
     try:

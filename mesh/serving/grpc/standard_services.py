@@ -1,4 +1,4 @@
-"""The standard services of every gRPC server: health and reflection, unless the service brings its own."""
+"""The standard services of every gRPC server: health and reflection, unless the service has its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mesh.contract.servicers import Handler, Handlers, behavior, collect_handler
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-#: The same messages under a later name; clients ask for it first.
+#: The same messages under a later name; clients try it first.
 _LATER = "/grpc.reflection.v1.ServerReflection/"
 
 
 class StandardServices:
-    """Made when a client first looks around: their imports cost more than a service's start."""
+    """Created at a client's first request: their imports cost more than a service's start."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
@@ -27,13 +27,13 @@ class StandardServices:
         self._draining = False
 
     def serve(self, handlers: Handlers) -> None:
-        """Stands beside these methods from now on; who watches the health goes on watching."""
+        """Serve beside these methods from now on; watchers of the health stay subscribed."""
         self._theirs, self._by_path = handlers, None
         if self._health is not None:
             self._health.serve(handlers.services)
 
     def handler(self, path: str) -> Any:
-        """The handler of a standard method, None for any other path."""
+        """Return the handler of a standard method, or None for any other path."""
         if not path.startswith("/grpc."):
             return None
         if (found := self._by_path) is None:
@@ -41,7 +41,7 @@ class StandardServices:
         return found.get(path)
 
     def drain(self) -> None:
-        """Answers NOT_SERVING from now on, to those who watch as well."""
+        """Answer NOT_SERVING from now on, to watchers as well."""
         self._draining = True
         if self._health is not None:
             self._health.drain()
@@ -86,7 +86,7 @@ def _in_pool(handler: Handler, pool: ThreadPoolExecutor) -> Handler:
 
 
 class _Pools:
-    """The descriptor pools that the servicers' messages come from as one, for reflection."""
+    """The descriptor pools of the servicers' messages as one, for reflection."""
 
     def __init__(self, handlers: Handlers) -> None:
         pools = [method.descriptor.containing_service.file.pool for method in handlers.contract()]

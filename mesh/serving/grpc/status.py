@@ -1,4 +1,4 @@
-"""How an error crosses gRPC: its code, its text and its details, within what metadata can carry."""
+"""Errors in gRPC: code, text and details, within what metadata can carry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mesh.errors import StatusError
 
 CODES = {int(code.value[0]): code for code in grpc.StatusCode}
 
-#: Bytes of trailing metadata. Beyond 8 KiB gRPC may end the call with another status of its own.
+#: Bytes of trailing metadata. Beyond 8 KiB gRPC may end the call with a different status.
 MAX_TRAILERS = 7 * 1024
 #: What HPACK counts for each entry beside its name and its value.
 _ENTRY = 32
@@ -44,7 +44,7 @@ def trailers_of(error: StatusError, own: Iterable[tuple[str, str | bytes]]) -> T
 
 
 def cut(text: str, room: int = MAX_TRAILERS) -> str:
-    """Return the text, or as much of it as `room` bytes of metadata hold; what is no Unicode is replaced."""
+    """Return the text, or as much of it as `room` bytes of metadata hold; invalid Unicode is replaced."""
     text = text.encode("utf-8", "replace").decode()
     if _text_size(text) <= room:
         return text

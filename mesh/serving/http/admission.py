@@ -1,4 +1,4 @@
-"""Who may keep a connection when descriptors run out: who uses it; idle ones are closed, and then new ones refused."""
+"""Closes idle connections when descriptors run out, and then refuses new ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Protocol
 
 from mesh.descriptors import limit, reserve
 
-#: Idle connections that are closed at once, so that not each new one has to look for one.
+#: Idle connections closed at once, so that not every new one has to look for one.
 BATCH = 8
-#: Seconds until the same is said again.
+#: Seconds until the same message is repeated.
 SAID_FOR = 60.0
 
 
@@ -26,7 +26,7 @@ class Connection(Protocol):
 
 
 class Admission:
-    """Of one HTTP server; lives in its loop. Beyond `refuse_from` are the descriptors that calls of ours need.
+    """Belongs to one HTTP server, in its loop. Descriptors beyond `refuse_from` are reserved for outgoing calls.
 
     notify: takes a sentence, once a minute while there are too many connections.
     """
@@ -38,7 +38,7 @@ class Admission:
         self._said_at: float | None = None
 
     def admits(self, descriptor: int, connections: Iterable[Connection]) -> bool:
-        """Make room if the new connection's descriptor says that there is little; False if there is none to be made."""
+        """Make room if few descriptors are left, judging by the new connection's; False if there is none."""
         if descriptor < self.close_from:
             return True
         self._say()

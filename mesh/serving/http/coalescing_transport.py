@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-#: Bytes from which a piece is sent by itself: joining it would cost more than a second write.
+#: Bytes from which a piece is sent separately: joining it would cost more than a second write.
 MAX_COALESCED_BYTES = 64 * 1024
 
 
 class CoalescingTransport:
-    """Holds what is written back until more follows, or the loop's turn ends.
+    """Holds written data until more follows, or the loop's iteration ends.
 
-    uvicorn writes head and body apart, and uvloop makes a system call of each, for which the other side wakes up twice
+    uvicorn writes head and body separately, and uvloop makes a system call for each, which wakes the other side twice
     (measured, docs/http.md). Everything but write and close is the transport's own.
     """
 

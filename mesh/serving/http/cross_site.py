@@ -1,7 +1,7 @@
-"""Keeps pages of other sites in the developer's browser away from services that listen on loopback.
+"""Protects services that listen on loopback from pages of other sites in the developer's browser.
 
-Such a page can send a simple request (a form's POST) to any port of this machine, and reads the answers too where its
-own name is made to resolve to 127.0.0.1 (DNS rebinding). The first shows in the Origin header, the second in Host.
+Such a page can send a simple request (a form's POST) to any port of this machine, and read the answers too if its
+own name is made to resolve to 127.0.0.1 (DNS rebinding). The Origin header reveals the first, Host the second.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from mesh.observing.journal import Line
 from mesh.service import ServiceContext
 from mesh.topology.model import Address, Http
 
-#: Methods that change nothing; what they answer is kept from other origins by the browser itself.
+#: Methods that change nothing; the browser itself hides their answers from other origins.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Values of Host that are remembered as good, and refusals that are said.
+#: Values of Host that are remembered as allowed, and refusals that are reported.
 _REMEMBERED = 64
 
 
 def is_loopback(host: str) -> bool:
-    """True if the host is `localhost`, a name below it, or an address of the loopback interface."""
+    """Return True if the host is `localhost`, a name below it, or an address of the loopback interface."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -47,7 +47,7 @@ class CrossSiteGuard:
         self._said: set[str] = set()
 
     async def refusal(self, app: ASGIApp, service: ServiceContext, scope: Scope) -> StatusError | None:
-        """PERMISSION_DENIED for a request that a page of another site may have sent; it is said once in the log."""
+        """Return PERMISSION_DENIED for a request that a page of another site may have sent; logged once."""
         text = await self._problem(app, scope)
         if text is None:
             return None
@@ -73,8 +73,8 @@ class CrossSiteGuard:
                 return self._advice(scope, "with the Host", _name_of(host), "hosts")
             if len(self._good_hosts) < _REMEMBERED:
                 self._good_hosts.add(host)
-        # A page can add a header of this name only after the application has allowed it in a preflight; the request of
-        # another service, which passes on its own caller's Origin, has it.
+        # A page can add a header of this name only after the application has allowed it in a preflight; requests of
+        # other services, which pass on their own caller's Origin, have it.
         if not origins or is_traced or scope.get("method") in _SAFE:
             return None
         for origin in origins:
@@ -108,15 +108,15 @@ class CrossSiteGuard:
 
 
 def _name_of(host: bytes) -> str:
-    """The host of a Host header, without its port."""
+    """Return the host of a Host header, without its port."""
     text = host.decode("latin-1").lower()
     return text[1:].partition("]")[0] if text[:1] == "[" else text.partition(":")[0].rstrip(".")
 
 
 async def _is_allowed_by_cors(app: ASGIApp, scope: Scope, origin: bytes) -> bool:
-    """Asks the application as a browser does before a request that is not simple: by a preflight."""
+    """Ask the application as a browser does before a request that is not simple: by a preflight."""
     if scope["type"] != "http":
-        return False  # CORS says nothing about WebSockets.
+        return False  # CORS does not cover WebSockets.
     headers = [each for each in scope["headers"] if each[0] in (b"host", b"cookie")]
     headers += [(b"origin", origin), (b"access-control-request-method", scope["method"].encode())]
     messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]

@@ -1,4 +1,4 @@
-"""The ASGI application an HTTP server calls: the layers around whatever is behind the dispatcher at the moment."""
+"""The ASGI application that an HTTP server calls: the layers around the current application of the service."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CARRIED = frozenset({b"traceparent", b"idempotency-key", b"grpc-timeout"})
 
 
 class AppDispatcher:
-    """Stays while what is behind it changes: application and service are looked up at every request.
+    """Stays while the code behind it changes: application and service are looked up at every request.
 
-    guard: refuses what pages of other sites send; None where every client is welcome.
-    stopping: the server is about to cancel the requests that have not been answered within the grace.
+    guard: refuses requests of other sites' pages; None if every client is allowed.
+    stopping: the server is about to cancel the requests that were not answered within the grace period.
     """
 
     guard: CrossSiteGuard | None = None
@@ -32,7 +32,7 @@ class AppDispatcher:
         self._behind = (closed(f"{service.name} is starting"), service)
 
     def serve(self, app: ASGIApp, service: ServiceContext) -> None:
-        """Puts this application in the place of the one so far; requests in flight end on what they began with."""
+        """Serve this application instead of the previous one; requests in flight end on the code they began with."""
         self._behind = (app, service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,24 +89,24 @@ class AppDispatcher:
             span.status = span.status or "499"
             raise
         except BrokenStream:
-            return  # The handler has said why; returning now makes the server cut the connection, as it must.
+            return  # The handler has given the reason; returning now makes the server cut the connection, as it must.
         except BaseException as error:  # A SystemExit that reached the loop would end the whole service.
             span.error = type(error).__name__
             refusal = status_of(error, service, call)
             if not span.status and scope["type"] == "http":
                 await send_answer(error_response(refusal), observed)
-            # Otherwise half an answer is out: returning now makes the server cut the connection, as it must.
+            # Otherwise half an answer has been sent: returning now makes the server cut the connection, as it must.
 
 
 def _target(scope: Scope) -> str:
-    """The raw path and query."""
+    """Return the raw path and query."""
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope.get("query_string", b"")
     return (b"%b?%b" % (path, query) if query else path).decode("latin-1")
 
 
 def _noting(span: Span, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """The two with the bodies that pass through them noted in the record."""
+    """Return the two callables; the bodies that pass through them are added to the record."""
 
     async def receiving() -> Message:
         message = await receive()
@@ -133,12 +133,12 @@ def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def call_headers(scope: Scope) -> dict[str, str]:
-    """The headers that belong to the call in hand."""
+    """Return the response headers of the current call."""
     return {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _CARRIED}
 
 
 def closed(reason: str) -> ASGIApp:
-    """An application that answers everything with UNAVAILABLE and the reason."""
+    """Return an application that answers everything with UNAVAILABLE and the reason."""
 
     async def unavailable(scope: Scope, receive: Receive, send: Send) -> None:
         raise StatusError(Code.UNAVAILABLE, reason)

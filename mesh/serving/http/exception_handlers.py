@@ -38,7 +38,7 @@ async def _client_left(request: Request, error: Exception) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    # Starlette raises the error once more after this answer: the log comes from the dispatcher.
+    # Starlette raises the error again after this answer; the dispatcher logs it.
     service, call = current_service_var.get(), current_call.get()
     return _response(bug_in(service, call) if service and call else StatusError(Code.INTERNAL, "internal error"))
 

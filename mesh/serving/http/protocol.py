@@ -1,7 +1,7 @@
 """uvicorn's httptools protocol with the limits it lacks.
 
-httptools takes a missing or doubled Host and headers of any size, and uvicorn waits for ever for a request that was
-begun and not ended (measured; see docs/http.md).
+httptools accepts a missing or doubled Host and headers of any size, and uvicorn waits without limit for the rest of a
+request (measured; see docs/http.md).
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 #: Seconds from a connection or its last answer to the end of the next request's headers.
 HEADERS_WITHIN = 20.0
-#: Seconds that may pass without a byte of a body whose length was announced. One that comes in chunks may be a stream
-#: of the client's, which says nothing for as long as it likes.
+#: Seconds without a byte of a body whose length was announced. A chunked body may be a stream of the client's, which
+#: may be silent for any time.
 BODY_WITHIN = 60.0
-#: Seconds that a connection is kept without a request. A request that is sent just when it is closed is lost: uvicorn's
-#: 5 s are a pause that people and tests make often, these are not (nginx keeps a connection for as long).
+#: Seconds that an idle connection is kept. A request sent just when it is closed is lost: uvicorn's
+#: 5 s are a pause that people and tests often make, these are not (nginx keeps a connection as long).
 KEPT_FOR = 75.0
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Refuses what no honest client sends with 400, 408, 414 or 431, and hangs up on headers that never end."""
+    """Refuses invalid requests with 400, 408, 414 or 431, and closes connections whose headers never end."""
 
     refusal: tuple[int, str] | None = None
     header_bytes = 0
     slow: asyncio.TimerHandle | None = None
     stalled: asyncio.TimerHandle | None = None
-    #: Set by the server, on its subclass of this one.
+    #: Set by the server, on its subclass of this class.
     admission: Admission
     active_at = 0.0
 
@@ -53,7 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._answer_and_close(503, Code.UNAVAILABLE, "too many connections")
 
     def is_idle(self) -> bool:
-        """True between two requests, and before the first byte of the first."""
+        """Return True between two requests, and before the first byte of the first."""
         if self.transport.is_closing():
             return False
         return self.header_bytes == 0 if self.cycle is None else self.cycle.response_complete and not self.pipeline
@@ -90,12 +90,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(hosts) != 1 and self.parser.get_http_version() == "1.1":
             self._refuse(400, "a request needs exactly one Host header")
         if not all(map(_HOST.fullmatch, hosts)):
-            self._refuse(400, "the Host header is no host[:port]")
+            self._refuse(400, "the Host header is not host[:port]")
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # A header that does not end is not handed to on_header: count what came while headers are awaited.
+        # A header that does not end is not passed to on_header: count what arrives while headers are expected.
         if self.slow is not None:
             self.header_bytes += len(data)
             if self.header_bytes > 2 * (MAX_HEADER_BYTES + MAX_URL):
@@ -117,7 +117,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _should_upgrade_to_ws(self) -> bool:
-        # Imported at the first WebSocket: it costs 30 ms that a start should not pay.
+        # Imported at the first WebSocket: it takes 30 ms, too long for a start.
         from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
         self.ws_protocol_class: Any = WebSocketsSansIOProtocol
@@ -145,12 +145,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self.stalled = None
 
     def _give_up(self) -> None:
-        if self.flow.read_paused:  # It is the application that does not take what has come.
+        if self.flow.read_paused:  # The application is not reading what has arrived.
             self._expect_body()
         elif self.pipeline or self.cycle.response_started:
             self._hang_up()
         else:
-            self.refusal = (408, f"nothing of the announced body has come for {BODY_WITHIN:g} s")
+            self.refusal = (408, f"nothing of the announced body has arrived for {BODY_WITHIN:g} s")
             self.send_400_response("")
 
     def _hang_up(self) -> None:

@@ -15,7 +15,7 @@ _DROPPED = frozenset({b"traceparent", b"grpc-timeout", b"content-length", b"conn
 
 
 def recorded_app(app: ASGIApp, service: ServiceContext) -> ASGIApp:
-    """The application, whose last whole answer to a GET is kept; itself where the service keeps none."""
+    """Return the application with its last whole answer to a GET kept, or unchanged if the service keeps none."""
     exchanges = service.exchanges
     if exchanges is None:
         return app

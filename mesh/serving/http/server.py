@@ -1,4 +1,4 @@
-"""An HTTP server on sockets that were bound before: uvicorn's phases, without its process-wide parts."""
+"""An HTTP server on already bound sockets: uvicorn's phases, without its process-wide parts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from uvicorn import Config, Server
 from mesh.serving.http.admission import Admission
 from mesh.serving.http.protocol import GuardedProtocol
 
-#: Seconds for a request that was cancelled to tell its caller so.
+#: Seconds for a cancelled request to tell its caller.
 CUT_WITHIN = 0.5
 
 
 class HttpServer:
-    """Serves one ASGI application on every socket given; started and stopped in the loop it runs in.
+    """Serves one ASGI application on every given socket; started and stopped in the loop it runs in.
 
     The server runs no lifespan: an application's belongs to its generation, not to the sockets. notify: see Admission.
     """
@@ -43,10 +43,10 @@ class HttpServer:
         self._server = Server(self._config)
 
     async def start(self) -> None:
-        logging.getLogger("uvicorn.error").disabled = True  # the layers say it already, with the service's name
+        logging.getLogger("uvicorn.error").disabled = True  # the layers already report it, with the service's name
         self._config.load()
         self._server.lifespan = self._config.lifespan_class(self._config)
-        # Only the phase, not serve(): its main loop wakes ten times a second in every service.
+        # Only the phase, not serve(): its main loop would wake ten times a second in every service.
         await self._server.startup(sockets=self._sockets)
 
     async def stop(self, grace: float) -> None:
@@ -56,13 +56,13 @@ class HttpServer:
             server.close()
         if self._server.server_state.tasks:
             await self._server.shutdown(sockets=self._sockets)
-            # Those that were cancelled still say so to their callers.
+            # Cancelled ones still tell their callers.
             if tasks := list(self._server.server_state.tasks):
                 _, left = await asyncio.wait(tasks, timeout=CUT_WITHIN)
                 if left:
                     self._abort_connections()
             return
-        # Nothing is in flight: uvicorn's shutdown would sleep 100 ms all the same.
+        # Nothing is in flight, but uvicorn's shutdown would still sleep 100 ms.
         for connection in list(self._server.server_state.connections):
             connection.shutdown()
         for bound in self._sockets:
@@ -70,6 +70,6 @@ class HttpServer:
         await asyncio.sleep(0)
 
     def _abort_connections(self) -> None:
-        """Close the connections of requests that go on after they were cancelled: their clients must not wait."""
+        """Close the connections of requests that continue after being cancelled: their clients must not wait."""
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()

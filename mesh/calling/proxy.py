@@ -95,7 +95,7 @@ class Proxy:
         return value
 
     def _forwarded(self, scope: Any) -> dict[str, str]:
-        """Tell the service who asked, and by which URL, as other reverse proxies do; it may make links of that."""
+        """Tell the service who called, and by which URL, as other reverse proxies do; it may make links of that."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _FORWARDED}
         client = scope["client"][0] if scope.get("client") else ""
         return {

@@ -1,1 +1,1 @@
-"""Private parts of libraries that mesh relies on, one module a library; tests/compat says what each relies on."""
+"""Private parts of libraries that mesh relies on, one module per library, each with a test in tests/compat."""

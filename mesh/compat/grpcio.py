@@ -1,4 +1,4 @@
-"""grpcio's synchronous server, and what it says of a connection in English only."""
+"""grpcio's synchronous server, and its error texts about connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Ended(Exception):
 
 
 def end_call(context: Any, code: grpc.StatusCode, details: str) -> None:
-    """Send the call's status at once, from any thread, while its handler goes on."""
+    """Send the call's status at once, from any thread, while its handler keeps running."""
     from grpc import _server
 
     state = context._state
@@ -35,24 +35,24 @@ def ended(context: Any) -> Ended:
 
 
 def methods_of(handler: grpc.GenericRpcHandler) -> Mapping[str, Any] | None:
-    """Return the methods by path of what `grpc.method_handlers_generic_handler` has made; None for other handlers.
+    """Return the methods by path of a handler of `grpc.method_handlers_generic_handler`; None for other handlers.
 
-    Code generated before grpcio-tools 1.65 adds its methods in this form alone.
+    Code generated before grpcio-tools 1.65 adds its methods only in this form.
     """
     found = getattr(handler, "_method_handlers", None)
     return found if isinstance(found, Mapping) else None
 
 
 def run_in(pool: ThreadPoolExecutor, behavior: Any) -> None:
-    """Have a synchronous server call the function, a method's behavior, in this pool rather than in its own."""
+    """Make a synchronous server call the function, a method's behavior, in this pool rather than in its own."""
     behavior.experimental_thread_pool = pool
 
 
 def is_unconnected(details: str) -> bool:
-    """True if the details of an UNAVAILABLE call say that there is no connection, so that nothing was executed."""
+    """Return True if the details of an UNAVAILABLE call report no connection, so that nothing was executed."""
     return details.startswith("failed to connect to all addresses")
 
 
 def is_not_http2(details: str) -> bool:
-    """True if the details of an UNAVAILABLE call say that something answered that does not speak HTTP/2."""
+    """Return True if the details of an UNAVAILABLE call report an answer that was not HTTP/2."""
     return "Failed parsing HTTP/2" in details

@@ -1,4 +1,4 @@
-"""The mapping behind `os.environ` and `os.environb`, and where `subprocess.Popen` takes a child's environment."""
+"""The mapping behind `os.environ` and `os.environb`, and the position of `subprocess.Popen`'s environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mapping() -> MutableMapping[Any, Any]:
 
 
 def gives_environment(args: Sequence[Any], options: Mapping[str, Any]) -> bool:
-    """True if these arguments of Popen say which environment the child gets; else it inherits the process's."""
+    """Return True if these arguments of Popen give the child's environment; else it inherits the process's."""
     given = args[_ENV_POSITION] if len(args) > _ENV_POSITION else options.get("env")
     return given is not None
 
@@ -27,7 +27,7 @@ def gives_environment(args: Sequence[Any], options: Mapping[str, Any]) -> bool:
 def with_environment(
     args: tuple[Any, ...], options: Mapping[str, Any], environment: Mapping[str, str]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments with this environment in the place of a missing one."""
+    """Return the arguments with this environment added if there is none."""
     if len(args) > _ENV_POSITION:
         return (*args[:_ENV_POSITION], environment, *args[_ENV_POSITION + 1 :]), dict(options)
     return args, {**options, "env": environment}

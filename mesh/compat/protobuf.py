@@ -6,14 +6,14 @@ from typing import Any
 
 
 def symbol_database(pool: Any) -> Any:
-    """Return a registry for a pool of its own, with the methods of the one that `symbol_database.Default()` returns."""
+    """Return a registry for a private pool, with the methods of the one that `symbol_database.Default()` returns."""
     from google.protobuf.symbol_database import SymbolDatabase
 
     return SymbolDatabase(pool)
 
 
 def forget_classes(pool: Any, symbols: Any) -> None:
-    """Take the pool's message classes out of the registry, which may be shared by every pool of the process."""
+    """Remove the pool's message classes from the registry, which may be shared by every pool of the process."""
     classes = symbols._classes
     for descriptor in [each for each in list(classes) if each.file.pool is pool]:
         classes.pop(descriptor, None)

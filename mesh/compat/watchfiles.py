@@ -1,9 +1,9 @@
 """watchfiles' Rust backend, used without `watchfiles.watch`.
 
-Its documentation describes the class under this private name, for direct use. `watch()` does not do for mesh:
-- it begins to watch only while it waits for the first change, so that nobody can say from when on changes are seen,
-  and what is saved between two watches is lost (tests/compat says so);
-- how long it waits is fixed for its life: a watch that waits 250 ms in a burst of saves and 500 ms otherwise wakes
+Its documentation describes the class under this private name, for direct use. `watch()` does not suit mesh:
+- it begins to watch only while it waits for the first change, so that it is unknown from when on changes are seen,
+  and what is saved between two watches is lost (shown in tests/compat);
+- its waiting time is fixed: a watch that waits 250 ms in a burst of saves and 500 ms otherwise wakes
   up twenty times a second instead of twice.
 """
 
@@ -21,12 +21,12 @@ MODIFIED = 2
 
 
 class FolderWatch:
-    """Sees every change of a file in these folders, not below them, from when it is made until it is closed.
+    """Sees every change of a file in these folders, not below them, from its creation until it is closed.
 
-    polling: look at all files every `poll_milliseconds`, in place of the system's notifications. watchfiles does so by
-    itself where the system has none.
-    Raises OSError if the system's notifications are used up, RuntimeError for what watchfiles itself does not expect.
-    Folders that are missing or may not be read are left out.
+    polling: scan all files every `poll_milliseconds` instead of using the system's notifications. watchfiles does so
+    itself if the system has none.
+    Raises OSError if the system's notifications are exhausted, RuntimeError for anything watchfiles does not expect.
+    Folders that are missing or not readable are left out.
     """
 
     def __init__(self, folders: list[str], polling: bool, poll_milliseconds: int) -> None:
@@ -37,7 +37,7 @@ class FolderWatch:
     def changes(self, debounce: int, step: int, timeout: int, stop: StopEvent | None = None) -> set[tuple[int, str]]:
         """Wait for changes and return their kinds and paths; none at the timeout, and none when `stop` is set.
 
-        All in milliseconds. debounce: how long changes are gathered at most. step: how long none must come before.
+        All in milliseconds. debounce: how long changes are collected at most. step: how long none must come before.
         """
         found = self._notify.watch(debounce, step, timeout, stop)
         return found if isinstance(found, set) else set()

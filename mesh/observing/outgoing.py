@@ -45,7 +45,7 @@ class Attempts:
             attempts_var.set(before)
 
 
-#: What the next call that is made counts as an attempt of; None for a call of its own.
+#: The call of which the next attempt is one; None for a separate call.
 attempts_var: ContextVar[Attempts | None] = ContextVar("attempts_var", default=None)
 
 
@@ -91,10 +91,10 @@ class Outgoing:
 def outgoing(
     protocol: Kind, method: str, target: str, declared: str, actual: str, peer: str | None, given: str | None
 ) -> Outgoing | None:
-    """Begin a call of the service that is running; None outside of one, and for a call that is recorded already.
+    """Begin a call of the current service; None outside of one, and for a call that is already recorded.
 
     given: the traceparent that the request has. That of the service's own tracer names the attempt; one that was
-    copied from the call being answered does not.
+    copied from the current call does not.
     """
     service = current_service_var.get()
     if service is None or not service.journal.is_recording:

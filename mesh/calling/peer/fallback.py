@@ -195,7 +195,7 @@ def _share(seconds: float) -> float:
 
 
 def peer_is_not_grpc(error: StatusError) -> bool:
-    """Whether something answered at the port that does not speak gRPC; by grpcio's own words."""
+    """Return whether something answered at the port that does not speak gRPC; by grpcio's own words."""
     return error.code is Code.UNAVAILABLE and is_not_http2(error.message)
 
 

@@ -71,8 +71,8 @@ def where(state: ServiceState, style: Style) -> str:
 def tree(spans: Sequence[Span], style: Style) -> list[str]:
     """Return a call and the calls made for it, each under its caller, in the order in which they began.
 
-    A call that a service here answered is one line, of that service; the client's own line is shown where nobody here
-    answered, and where it tells of a second transport.
+    A call that a service here answered is one line, of that service; the client's own line is shown if no service
+    here answered, and if it reports a second transport.
     """
     children: dict[str | None, list[Span]] = {}
     for span in sorted(spans[1:], key=lambda each: each.start):

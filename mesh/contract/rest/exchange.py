@@ -1,4 +1,4 @@
-"""What passes between a server and a contract: a request that met its rule, an answer, and ASGI's three words."""
+"""Values between a server and a contract: a request with its rule, a response, and ASGI's three callables."""
 
 from __future__ import annotations
 

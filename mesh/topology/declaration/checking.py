@@ -118,7 +118,7 @@ def _http_mistakes(key: str, service: Service) -> Iterator[Mistake]:
 
 
 def _grpc_mistakes(key: str, service: Service) -> Iterator[Mistake]:
-    """Numbers out of range in a topology made in Python; those of a file are checked as they are read."""
+    """Yield numbers out of range in a topology made in Python; those of a file are checked as they are read."""
     for word, least in (("workers", 1), ("queue", 0), ("queue_seconds", 0)) if service.grpc else ():
         value = getattr(service.grpc, word)
         if not value >= least:

@@ -68,7 +68,7 @@ class Routed(io.TextIOBase):
             self._partial[key] = (service, _bounded(begun, rest))
         return len(text)
 
-    def writelines(self, lines: Iterable[str]) -> None:  # text, as for every text stream
+    def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]  # text, as for every text stream
         for line in lines:
             self.write(line)
 

@@ -1,4 +1,4 @@
-"""A room uses the rooms below it: read from the imports of mesh/, those within functions and TYPE_CHECKING too."""
+"""A package imports only from layers below: read from the imports of mesh/, also in functions and TYPE_CHECKING."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import mesh.contract
 
 ROOT = Path(mesh.__file__).parent
 
-FLOORS = {
+LAYERS = {
     "commands": 6,
     "__main__": 6,
     "control": 5,
@@ -36,57 +36,57 @@ FLOORS = {
     "service": 1,
     "topology.model": 0,
 }
-#: On one floor and strangers to each other.
+#: In one layer, and independent of each other.
 APART = [("serving", "calling"), ("control", "pytest_plugin")]
-#: The public words, and the guest that says nothing else.
-PUBLIC, GUEST = "mesh", "store"
-WORDS = {"mesh", "mesh.contract"} | {
-    f"{package.__name__}.{word}" for package in (mesh, mesh.contract) for word in package.__all__
+#: The public names, and the package that uses nothing else.
+PUBLIC, STORE = "mesh", "store"
+NAMES = {"mesh", "mesh.contract"} | {
+    f"{module.__name__}.{name}" for module in (mesh, mesh.contract) for name in module.__all__
 }
 
 
 def test_no_import_points_up() -> None:
     wrong = [
-        f"{importer} (floor {FLOORS[room]}) imports {imported} (floor {FLOORS[other]})"
-        for importer, room, imported, other in _imports()
-        if room in FLOORS and other in FLOORS and room != other and FLOORS[other] > FLOORS[room]
+        f"{importer} (layer {LAYERS[package]}) imports {imported} (layer {LAYERS[other]})"
+        for importer, package, imported, other in _imports()
+        if package in LAYERS and other in LAYERS and package != other and LAYERS[other] > LAYERS[package]
     ]
     assert wrong == []
 
 
-def test_the_doors_do_not_know_each_other() -> None:
+def test_packages_apart_do_not_import_each_other() -> None:
     wrong = [
         f"{importer} imports {imported}"
-        for importer, room, imported, other in _imports()
-        if (room, other) in APART or (other, room) in APART
+        for importer, package, imported, other in _imports()
+        if (package, other) in APART or (other, package) in APART
     ]
     assert wrong == []
 
 
-def test_the_guest_says_public_words_only() -> None:
+def test_the_store_uses_public_names_only() -> None:
     wrong = [
         f"{importer} imports {imported}"
-        for importer, room, imported, other in _imports()
-        if room == GUEST and other != GUEST and imported not in WORDS
+        for importer, package, imported, other in _imports()
+        if package == STORE and other != STORE and imported not in NAMES
     ]
     assert wrong == []
 
 
-def test_only_the_line_that_says_what_runs_by_default_knows_the_guest() -> None:
-    knowing = sorted(
-        f"{importer}: {imported}" for importer, room, imported, other in _imports() if other == GUEST != room
+def test_only_the_default_topology_imports_the_store() -> None:
+    importing = sorted(
+        f"{importer}: {imported}" for importer, package, imported, other in _imports() if other == STORE != package
     )
-    assert all(each.endswith(": mesh.store.topology") for each in knowing), knowing
-    assert {each.split(".")[1].split(":")[0] for each in knowing} <= {"commands", "pytest_plugin"}, knowing
+    assert all(each.endswith(": mesh.store.topology") for each in importing), importing
+    assert {each.split(".")[1].split(":")[0] for each in importing} <= {"commands", "pytest_plugin"}, importing
 
 
-def test_no_room_is_without_a_floor() -> None:
-    rooms = {room for _, room, _, _ in _imports()} - {PUBLIC, GUEST}
-    assert rooms <= FLOORS.keys()
+def test_every_package_has_a_layer() -> None:
+    packages = {package for _, package, _, _ in _imports()} - {PUBLIC, STORE}
+    assert packages <= LAYERS.keys()
 
 
 def _imports() -> Iterator[tuple[str, str, str, str]]:
-    """(module, its room, module it imports, that one's room) of every import of mesh in mesh."""
+    """Yield (module, its package, module it imports, that one's package) for every import of mesh in mesh."""
     for path in sorted(ROOT.rglob("*.py")):
         if "pb" in path.parts:
             continue
@@ -94,25 +94,25 @@ def _imports() -> Iterator[tuple[str, str, str, str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for imported in _imported(node):
                 if imported.split(".")[0] == "mesh":
-                    yield importer, _room(importer), imported, _room(imported)
+                    yield importer, _package(importer), imported, _package(imported)
 
 
 def _imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "relative imports hide which room is meant"
+        assert node.level == 0, "relative imports hide which package is meant"
         return [_module(node.module or "", alias.name) for alias in node.names]
     return []
 
 
 def _module(package: str, name: str) -> str:
-    """`from mesh.topology import model` names a module, `from mesh import Code` a word."""
+    """Return the module: `from mesh.topology import model` names one, `from mesh import Code` a name in it."""
     below = ROOT.parent / Path(*package.split(".")) / name
     return f"{package}.{name}" if below.is_dir() or below.with_suffix(".py").exists() else package
 
 
-def _room(module: str) -> str:
+def _package(module: str) -> str:
     parts = module.split(".")
     if len(parts) == 1:
         return PUBLIC

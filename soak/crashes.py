@@ -68,7 +68,7 @@ def _order(mesh: MeshProcess, confirmed: list[int]) -> None:
 
 
 def _lost(folder: Path, confirmed: list[int]) -> list[int]:
-    """The orders that a last mesh does not know."""
+    """Return the orders that a last mesh does not know."""
     mesh = MeshProcess(folder)
     connection = http.client.HTTPConnection(*mesh.http("order-service"), timeout=PATIENCE)
     lost = []

@@ -1,4 +1,4 @@
-"""What tests of the command line and the runner share."""
+"""Fixtures shared by the tests of the command line and the runner."""
 
 from __future__ import annotations
 

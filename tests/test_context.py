@@ -1,4 +1,4 @@
-"""The call in hand: read from headers, counted down, and written for the next one."""
+"""The current call: read from headers, counted down, and written for the next one."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_connections_in_use_are_not_closed_and_new_ones_are_refused_until_some_l
 
 
 def answered(url: str) -> int:
-    """The first status that is not the refusal: the server learns one by one that connections have left."""
+    """Return the first status that is not the refusal: the server learns one by one that connections have left."""
     for _ in range(1000):
         if (status := get(url).status_code) != 503:
             return status

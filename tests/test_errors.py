@@ -1,4 +1,4 @@
-"""The one table between gRPC codes and HTTP statuses, written out; and that both doors keep to it."""
+"""The table between gRPC codes and HTTP statuses, written out; both transports follow it."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Upstream:
             assert self._news.wait_for(lambda: self._left, PATIENCE), self.arrived
 
     def break_off(self) -> None:
-        """Closes the connection as it stands."""
+        """Close the connection as it stands."""
         assert self._connection is not None
         self._connection.shutdown(socket.SHUT_RDWR)
 

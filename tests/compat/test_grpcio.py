@@ -85,7 +85,7 @@ def test_details_say_when_no_connection_was_made_and_when_the_peer_is_no_grpc_se
 
 
 def failure(port: int) -> str:
-    """The details of a call to this port, which is UNAVAILABLE."""
+    """Return the details of a call to this port, which is UNAVAILABLE."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as caught:
         unary(channel, "/a/b")(b"", timeout=30)
     error: Any = caught.value

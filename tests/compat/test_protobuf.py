@@ -1,4 +1,4 @@
-"""A registry of a pool of its own finds that pool's messages, and lets go of their classes."""
+"""A registry of a private pool finds that pool's messages, and lets go of their classes."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Messages:
         self._depth = depth
 
     def fill(self, message: Any, depth: int | None = None) -> Any:
-        """The message with some of its fields set."""
+        """Return the message with some of its fields set."""
         depth = self._depth if depth is None else depth
         special = SPECIAL.get(message.DESCRIPTOR.full_name)
         if special is not None:
@@ -149,7 +149,7 @@ SPECIAL: dict[str, Callable[[random.Random, Any], None]] = {
 
 
 def parts(message: Message) -> list[Message]:
-    """The message and every message within it."""
+    """Return the message and every message within it."""
     found = [message]
     for field, value in message.ListFields():
         if field.message_type is None:

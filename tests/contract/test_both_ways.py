@@ -31,13 +31,13 @@ ECHO = library.contract()["Echo"]
 
 
 def has(name: str, holds: Callable[[Any], bool]) -> Callable[[Message], bool]:
-    """Whether some part of a message is of this type, and holds that."""
+    """Return whether some part of a message is of this type, and holds that."""
     full_name = f"google.protobuf.{name}"
     return lambda message: any(holds(part) for part in parts(message) if part.DESCRIPTOR.full_name == full_name)
 
 
 def _is_rounded_mask(mask: Any) -> bool:
-    """Whether the paths are others after a way through lowerCamelCase."""
+    """Return whether the paths are others after a way through lowerCamelCase."""
     other = type(mask)()
     try:
         other.FromJsonString(mask.ToJsonString())

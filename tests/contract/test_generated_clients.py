@@ -67,7 +67,7 @@ def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
 
 
 def sample(schema: Document, document: Document, name: str = "") -> Any:
-    """A value that a schema allows: of an object what is required and all that is simple."""
+    """Return a value that a schema allows: of an object what is required and all that is simple."""
     if name in KNOWN:
         return KNOWN[name]
     if "$ref" in schema:
@@ -92,7 +92,7 @@ def sample(schema: Document, document: Document, name: str = "") -> Any:
 
 
 def body_of(operation: Document, document: Document) -> tuple[str, Any]:
-    """The content type and the value of a request's body; of a stream, the text of one line."""
+    """Return the content type and the value of a request's body; of a stream, the text of one line."""
     content = operation.get("requestBody", {}).get("content", {})
     if not content or operation["operationId"] == EXCLUSIVE:
         return "", None
@@ -138,7 +138,7 @@ def test_a_generated_python_client_calls_every_operation(
 
 
 def plain(name: str) -> str:
-    """The letters and digits of a name, which generators part with underscores of their own."""
+    """Return the letters and digits of a name, which generators part with underscores of their own."""
     return re.sub("[^a-z0-9]", "", name.lower())
 
 

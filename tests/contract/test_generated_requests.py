@@ -43,7 +43,7 @@ def running_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervis
 
 
 def schemathesis(url: str, checks: tuple[str, ...], folder: Path) -> None:
-    """Runs it on all operations but those that stream until the client leaves."""
+    """Run it on all operations but those that stream until the client leaves."""
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json", "--no-color"]
     command += ["--checks", ",".join(checks), "--phases", PHASES, "--max-examples", str(EXAMPLES), "--seed", "1"]
     command += ["--exclude-path-regex", ":watch$", "--suppress-health-check", "all", "--warnings", "off"]
@@ -79,7 +79,7 @@ def test_every_kind_of_field_is_answered_over_grpc(library_project: Project) -> 
 
 
 def call_with_random_messages(address: str) -> dict[str, grpc.StatusCode]:
-    """The methods that reflection knows, each with the code that it must not have answered with."""
+    """Return the methods that reflection knows, each with the code that it must not have answered with."""
     bugs: dict[str, grpc.StatusCode] = {}
     with grpc.insecure_channel(address) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)

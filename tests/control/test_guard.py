@@ -1,4 +1,4 @@
-"""Who may inspect and control a mesh."""
+"""Access to the control API of a mesh."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Asked:
 
 
 def ask(control: ControlServer, method: str, path: str, **headers: str | None) -> Asked:
-    """A request with the right token, Host and type unless other ones are given; None leaves a header out."""
+    """Return a request with the right token, Host and type unless other ones are given; None leaves a header out."""
     address = control.running.url.removeprefix("http://")
     given = {"Host": address, "Authorization": f"Bearer {control.running.token}", **headers}
     with closing(http.client.HTTPConnection(address, timeout=30)) as connection:

@@ -51,7 +51,7 @@ def note(project: Path, url: str, pid: int | None = None) -> Path:
 
 
 def gone() -> int:
-    """A pid that nobody has any more."""
+    """Return a pid that nobody has any more."""
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid

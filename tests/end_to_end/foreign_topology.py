@@ -30,7 +30,7 @@ Event = dict[str, Any]
 
 
 def copy_to(folder: Path) -> Path:
-    """A project of its own in `folder`, with the generated code that its teams have committed."""
+    """Return a project of its own in `folder`, with the generated code that its teams have committed."""
     shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in COMPILED:
         compile_protos(folder / name / "proto", folder / name)
@@ -38,14 +38,14 @@ def copy_to(folder: Path) -> Path:
 
 
 def session() -> requests.Session:
-    """One that asks this machine, whatever proxy the environment names."""
+    """Return one that asks this machine, whatever proxy the environment names."""
     made = requests.Session()
     made.trust_env = False
     return made
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """The tests' environment less what pytest and other meshes left in it, with nothing of GREETING."""
+    """Return the tests' environment less what pytest and other meshes left in it, with nothing of GREETING."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MESH_"))}
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONUNBUFFERED": "1"}
 
@@ -94,7 +94,7 @@ class Foreign:
                 self._news.notify_all()
 
     def wait_for(self, wanted: Callable[[Event], bool], since: int = 0) -> Event:
-        """The first such event, as soon as it is there."""
+        """Return the first such event, as soon as it is there."""
         with self._news:
             found = self._news.wait_for(
                 lambda: next((each for each in self.events[since:] if wanted(each)), None), READY_WITHIN
@@ -103,13 +103,13 @@ class Foreign:
         return dict(found)
 
     def line(self, service: str, text: str, since: int = 0) -> Event:
-        """The first line with that text of the service."""
+        """Return the first line with that text of the service."""
         return self.wait_for(
             lambda event: event["event"] == "line" and event["service"] == service and text in event["text"], since
         )
 
     def lines(self) -> list[tuple[str, str]]:
-        """Every line so far, with its service."""
+        """Return every line so far, with its service."""
         return [(event["service"], event["text"]) for event in list(self.events) if event["event"] == "line"]
 
     def state(self, service: str) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def about_alone(folder: Path, service: str, stubs: Path) -> Any:
 
 
 def _patient_get(url: str, process: subprocess.Popen[bytes]) -> str:
-    """The answer, as soon as there is somebody who gives one."""
+    """Return the answer, as soon as there is somebody who gives one."""
     with session() as asking:
         while process.poll() is None:
             try:

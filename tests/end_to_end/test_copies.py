@@ -191,7 +191,7 @@ def test_a_port_base_that_meets_declared_ports_is_refused(project: tuple[Shell, 
 
 
 def told(copy: Up) -> str:
-    """The copy that answered, whichever way it was asked."""
+    """Return the copy that answered, whichever way it was asked."""
     answers = json.loads(get(copy.http("web")).text)
     assert len(answers) == WAYS, copy.text()
     (who,) = set(answers.values())

@@ -57,7 +57,7 @@ class Wire:
                     self._client.sendall(data)
 
     def _reset(self) -> None:
-        """Closes with RST, as a crashed process or a dropped connection does."""
+        """Close with RST, as a crashed process or a dropped connection does."""
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._client.shutdown(socket.SHUT_RD)  # the other thread may hold it in recv(), and put the RST off
         self._client.close()
@@ -73,7 +73,7 @@ class Wire:
 
 
 def _has_headers(data: bytes) -> bool:
-    """Whether HTTP/2 HEADERS are among the frames: a PING or WINDOW_UPDATE may come before the call."""
+    """Return whether HTTP/2 HEADERS are among the frames: a PING or WINDOW_UPDATE may come before the call."""
     while len(data) >= 9:
         if data[3] == 1:
             return True
@@ -131,7 +131,7 @@ def test_a_refused_connection_says_that_nothing_was_executed(mesh: Mesh) -> None
 
 
 def _count(mesh: Mesh, wanted: int) -> bool:
-    """Whether there are so many users, as soon as there are; a request that was cut off may still be at work."""
+    """Return whether there are so many users, as soon as there are; a request that was cut off may still be at work."""
     until = time.monotonic() + 60
     while (count := len(mesh.http("user-service").get("/users").json())) < wanted and time.monotonic() < until:
         pass

@@ -16,7 +16,7 @@ FINE = """
 
 
 def one_of_each(shell: Shell) -> Up:
-    """A mesh with a fine service, and one for each way to fail."""
+    """Return a mesh with a fine service, and one for each way to fail."""
     failing = {
         "syntax": "def app(:\n    pass",
         "missing": "from . import nothing\nimport no_such_module",

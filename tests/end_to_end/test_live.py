@@ -126,17 +126,17 @@ class Live:
         return get(self.mesh.http(service)).text
 
     def reloads(self, *services: str) -> int:
-        """How often these were loaded anew so far."""
+        """Return how often these were loaded anew so far."""
         live = [each for each in self.mesh.events() if LIVE.match(each.get("text", ""))]
         self.told = [each["text"] for each in live if each["service"] in services]
         return len(self.told)
 
     def becomes(self, service: str, word: str) -> None:
-        """Waits for the answer: a file that is written in two steps may be loaded, and said to be live, twice."""
+        """Wait for the answer: a file that is written in two steps may be loaded, and said to be live, twice."""
         self.mesh.wait_for(lambda: self.says(service) == word)
 
     def is_kept(self, service: str, why: str) -> None:
-        """Waits until mesh says that the previous code still serves, and why."""
+        """Wait until mesh says that the previous code still serves, and why."""
 
         def reason() -> bool:
             states = [each for each in self.mesh.events() if each["event"] == "change" and each["service"] == service]

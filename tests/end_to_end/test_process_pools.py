@@ -56,7 +56,7 @@ APP = """
 
 
 def ended(pid: int) -> bool:
-    """Whether the process ends, or has ended already."""
+    """Return whether the process ends, or has ended already."""
     with contextlib.suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
         try:

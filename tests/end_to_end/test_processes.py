@@ -25,7 +25,7 @@ def ask_for_an_order(mesh: Up) -> requests.Response:
 
 
 def listening(pid: int) -> set[int]:
-    """The TCP ports that the process listens on."""
+    """Return the TCP ports that the process listens on."""
     links = (os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.exists() or each.is_symlink())
     inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]

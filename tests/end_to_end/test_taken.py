@@ -1,4 +1,4 @@
-"""A port or a project that somebody has already, and the end of who has it."""
+"""A port or a project that is taken already, and the end of its owner."""
 
 from __future__ import annotations
 

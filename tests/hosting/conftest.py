@@ -43,7 +43,7 @@ class Loaded(ServiceCode):
         return self.call(super().load, reference)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """The call as the service's own code would make it."""
+        """Return the call as the service's own code would make it."""
         token = current_service_var.set(self.context)
         try:
             return function(*args)
@@ -99,7 +99,7 @@ class Neighbours:
         return self.within(context, self.generation(context).load, reference)
 
     def within(self, context: ServiceContext, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """The call as the service's own code would make it."""
+        """Return the call as the service's own code would make it."""
         token = current_service_var.set(context)
         try:
             return call(*args, **kwargs)

@@ -18,7 +18,7 @@ DICT = {
 
 
 def test_each_service_has_its_own_format_and_level(neighbours: Neighbours) -> None:
-    """And no record is printed twice because a neighbour has a handler too."""
+    """And no record is printed twice because another service has a handler too."""
     one, two, three = (neighbours.add(name) for name in ("one", "two", "three"))
     mesh_handlers = list(logging.getLogger().handlers)
     neighbours.within(one, logging.basicConfig, level=logging.DEBUG, format="%(levelname)s %(message)s")

@@ -30,7 +30,7 @@ def many(write: Write, world: Load) -> list[Loaded]:
 
 
 def active(name: str) -> int:
-    """How many keys a look-up of that name may pass."""
+    """Return how many keys a look-up of that name may pass."""
     return sum(isinstance(key, ModuleKey | Gate) and str.__eq__(key, name) for key in list(sys.modules))
 
 

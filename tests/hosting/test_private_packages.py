@@ -32,7 +32,7 @@ APP = """
 
 @pytest.fixture
 def installed(write: Write, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of packages that everybody finds."""
+    """A folder of packages that every service finds."""
     folder = write("installed", INSTALLED)
     monkeypatch.syspath_prepend(folder)
     return folder

@@ -48,7 +48,7 @@ WAYS = list(send(0))
 
 @contextmanager
 def running_loop(neighbours: Neighbours, service: ServiceContext) -> Iterator[asyncio.AbstractEventLoop]:
-    """Run the service's loop in a thread of its own."""
+    """Run the service's loop in a separate thread."""
     started: list[asyncio.AbstractEventLoop] = []
     ready = threading.Event()
 

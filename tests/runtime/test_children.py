@@ -30,7 +30,7 @@ time.sleep(1000)
 
 
 def ended(pid: int, within: float = 30.0) -> bool:
-    """Whether the process ends, or has ended already."""
+    """Return whether the process ends, or has ended already."""
     with contextlib.suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
         try:

@@ -1,4 +1,4 @@
-"""What a changed file does to the services: exactly those it concerns load it, beside what serves."""
+"""A changed file reloads exactly the services that it affects, beside the code that serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reload behind a gRPC door: its streams, its channels, and its contract."""
+"""Reloads behind a gRPC listener: streams, channels, and the contract."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def talk(tmp_path: Path, code: str) -> Iterator[Edited]:
 
 
 def call(edited: Edited, method: str) -> Any:
-    """The bytes of a message go over the channel as they are: field 1, a string."""
+    """Return the bytes of a message go over the channel as they are: field 1, a string."""
     kind = "unary_stream" if method == "Count" else "unary_unary"
     return getattr(edited.mesh.channel("talk"), kind)(f"/talk.Talk/{method}")
 

@@ -100,7 +100,7 @@ def test_reloads_leave_threads_descriptors_modules_and_memory_where_they_were(
 
 
 def settle(left: int) -> None:
-    """Waits until the old generations are gone."""
+    """Wait until the old generations are gone."""
     assert settled(lambda: max(0, generations() - left) + len(worlds()[1:])) == 0
 
 

@@ -1,4 +1,4 @@
-"""A service that ends by itself is started again after growing pauses, and given up where everybody sees it."""
+"""A service that ends unexpectedly is restarted after growing pauses, until mesh gives up and says so."""
 
 from __future__ import annotations
 

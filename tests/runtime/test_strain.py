@@ -1,4 +1,4 @@
-"""What one service may suffer without its neighbours, and what a service leaves behind: nothing."""
+"""One service's trouble does not affect the others, and a stopped service leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_blocking_handlers_that_use_up_their_threads_are_no_neighbours_trouble(t
 
 
 def ask(project: Project, path: str) -> None:
-    """With a session of its own, as the callers of one service have."""
+    """With a separate session, as the callers of one service have."""
     with requests.Session() as session:
         session.trust_env = False
         assert session.get(f"http://{project.supervisor.directory.address('troubled', 'http')}{path}").text == "done"

@@ -16,12 +16,12 @@ from mesh import Address
 
 
 def framed(message: bytes) -> bytes:
-    """A message as gRPC puts it into DATA."""
+    """Return a message as gRPC puts it into DATA."""
     return b"\x00" + struct.pack(">I", len(message)) + message
 
 
 def ask(address: Address, path: str, message: bytes, *headers: tuple[str, str]) -> tuple[dict[str, str], bytes]:
-    """All headers and trailers that answer one call, and its data."""
+    """Return all headers and trailers that answer one call, and its data."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
     connection.initiate_connection()
     required = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", str(address))]

@@ -206,7 +206,7 @@ APP = Starlette(
 
 
 def say(address: Address, content: bytes, timeout: float = 10) -> bytes:
-    """All that is answered until the other side hangs up."""
+    """Return all that is answered until the other side hangs up."""
     with socket.create_connection((address.host, address.port), timeout=timeout) as connection:
         connection.sendall(content)
         answer = b""
@@ -219,7 +219,7 @@ def say(address: Address, content: bytes, timeout: float = 10) -> bytes:
 
 
 def failure(ask: Any) -> tuple[str, str]:
-    """The code and the details that the call ends with."""
+    """Return the code and the details that the call ends with."""
     with pytest.raises(grpc.RpcError) as caught:
         ask()
     return caught.value.code().name, str(caught.value.details())

@@ -99,7 +99,7 @@ def mesh(request: pytest.FixtureRequest, start: Callable[..., Mesh]) -> Mesh:
 
 
 def body(mesh: Mesh, service: str, target: str, accept: str = "*/*") -> bytes:
-    """The answer as it comes, from the first chunk on; a whole one ends in an empty chunk."""
+    """Return the answer as it comes, from the first chunk on; a whole one ends in an empty chunk."""
     head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
     answer = say(mesh.address(f"{service}.http"), head.encode())
     assert answer.startswith(b"HTTP/1.1 200")

@@ -38,7 +38,7 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def post(echo: Project, target: str, body: bytes) -> Span:
-    """The record of one request with a body."""
+    """Return the record of one request with a body."""
     before = len(echo.entries)
     address = echo.supervisor.directory.address("echo", "http")
     requests.post(f"http://{address}{target}", body, headers={"content-type": "text/x-own"}, timeout=30)

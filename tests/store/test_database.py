@@ -211,7 +211,7 @@ def test_a_page_damaged_while_it_runs_is_data_loss_naming_the_file(tmp_path: Pat
 
 
 def _damage(path: Path, opened: Open) -> None:
-    """Fills the file's tables, and overwrites all of its pages but the first."""
+    """Fill the file's tables, and overwrites all of its pages but the first."""
     database = opened(path)
     for n in range(100):
         database.insert(INSERT, (f"{n}" * 100,))
@@ -260,7 +260,7 @@ def test_a_connection_serves_whatever_thread_asks(opened: Open) -> None:
 
 
 def _rescued(path: Path) -> list[str]:
-    """The words in the one copy that was saved beside the database."""
+    """Return the words in the one copy that was saved beside the database."""
     (copy,) = path.parent.glob(f"{path.name}.rescued-*")
     assert oct(copy.stat().st_mode & 0o777) == "0o600"
     connection = sqlite3.connect(copy)
@@ -470,7 +470,7 @@ def test_content_that_cannot_be_saved_is_said_and_leaves_no_file(tmp_path: Path,
 def test_a_restart_before_any_call_has_noticed_loses_nothing(
     tmp_path: Path, user_service: Callable[..., Supervisor], is_replaced: bool
 ) -> None:
-    """A restart opens the database anew while the code before still has it open."""
+    """A restart opens the database again while the previous code still has it open."""
     running = user_service(tmp_path / "data")
     path = tmp_path / "data" / "user-service.db"
     if is_replaced:

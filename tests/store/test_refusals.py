@@ -68,7 +68,7 @@ NO_JSON = {
 
 
 def stored(mesh: Mesh) -> list[int]:
-    """How many users, products and orders there are."""
+    """Return how many users, products and orders there are."""
     return [len(mesh.http("gateway").get(f"/api/{noun}").json()) for noun in ("users", "products", "orders")]
 
 

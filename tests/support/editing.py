@@ -1,4 +1,4 @@
-"""A project that somebody edits while it runs in this process."""
+"""A project that is edited while it runs in this process."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Edited:
         self.tell(files)
 
     def tell(self, names: Iterable[str]) -> None:
-        """Says that these files changed."""
+        """Report that these files changed."""
         self.supervisor.post(Changed(frozenset(self.folder / name for name in names)))
 
     def reload(self, service: str, files: Mapping[str, str]) -> str:
@@ -71,7 +71,7 @@ class Edited:
 
     @contextlib.contextmanager
     def awaiting(self, wanted: Callable[[Any], bool], count: int = 1) -> Any:
-        """Leaves the block when so many entries of the kind came since it was entered; they are in the list."""
+        """Leave the block when so many entries of the kind came since it was entered; they are in the list."""
         start = len(self._entries)
         found: list[Any] = []
         yield found
@@ -82,7 +82,7 @@ class Edited:
             pytest.fail("it did not come; there was\n" + "\n".join(map(str, self._entries[start:])))
 
     def until(self, found: Callable[[], object]) -> None:
-        """Waits for it, asking again at everything that happens."""
+        """Wait for it, asking again at everything that happens."""
         with self._news:
             if not self._news.wait_for(found, PATIENCE):
                 pytest.fail("it did not come; there was\n" + "\n".join(map(str, self._entries)))
@@ -91,7 +91,7 @@ class Edited:
         return [each.text for each in list(self._entries) if isinstance(each, Line) and each.service == service]
 
     def last(self, service: str) -> Line:
-        """The service's newest line."""
+        """Return the service's newest line."""
         return next(e for e in reversed(list(self._entries)) if isinstance(e, Line) and e.service == service)
 
     def get(self, service: str, path: str = "/") -> str:
@@ -117,7 +117,7 @@ LIVE = re.compile(r"(live|restarted) in \d+ ms  \(")
 
 
 def toml(**services: str) -> str:
-    """A mesh.toml of these tables, each on a free port."""
+    """Return a mesh.toml of these tables, each on a free port."""
     return "\n".join(f"[services.{name}]\n{text}" for name, text in services.items())
 
 

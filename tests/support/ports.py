@@ -1,4 +1,4 @@
-"""Free ports in the place of those that a page of documentation names."""
+"""Free ports instead of those that a page of documentation names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Ports:
         return _replaced(text, self._real | {CONTROL: next(iter(self._control), CONTROL)})
 
     def command(self, text: str) -> str:
-        """A `mesh up` of the page; ports that no file of the page declares need to be asked for."""
+        """Return a `mesh up` of the page; ports that no file of the page declares need to be asked for."""
         own = (self._folder / "mesh.toml").exists() or "--port-base" in text or "--free-ports" in text
         return self.real(text) if own else f"{self.real(text)} --port-base {self._base}"
 
@@ -52,7 +52,7 @@ class Ports:
 
 
 def _named(text: str) -> list[int]:
-    """The ports beside the store's, in the order in which the page names them: that of their declaration."""
+    """Return the ports beside the store's, in the order in which the page names them: that of their declaration."""
     found = (int(port) for ports in _NAMED.findall(text) for port in ports if port)
     bases = [range(int(base), int(base) + len(STORE)) for base in _BASE.findall(text)]
     return [
@@ -61,7 +61,7 @@ def _named(text: str) -> list[int]:
 
 
 def free_row(count: int) -> int:
-    """The first of `count` ports in a row that nobody has, outside the range of outgoing connections."""
+    """Return the first of `count` ports in a row that nobody has, outside the range of outgoing connections."""
     while True:
         base = random.randrange(10_000, 32_000, 8)
         if all(_is_free(port) for port in range(base, base + count)):

@@ -1,4 +1,4 @@
-"""mesh as a process of its own, for the tests that need one."""
+"""mesh as a separate process, for the tests that need one."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class RunningMesh:
         return next(each for each in self.ready["services"] if each["name"] == service)
 
     def http(self, service: str) -> list[str]:
-        """The URLs of the service's HTTP listener."""
+        """Return the URLs of the service's HTTP listener."""
         return list(self[service]["http"])
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Sends the signal and returns the exit status."""
+        """Send the signal and return the exit status."""
         self.process.send_signal(number)
         return self.process.wait(timeout=READY_WITHIN)
 

@@ -55,21 +55,21 @@ class Project:
             self._news.notify_all()
 
     def wait_for(self, wanted: Callable[[Entry], Any], since: int = 0) -> Any:
-        """The first such entry, as soon as it is there."""
+        """Return the first such entry, as soon as it is there."""
         with self._news:
             found = self._news.wait_for(lambda: next(filter(wanted, self.entries[since:]), None), PATIENCE)
         assert found, self.entries[since:]
         return found
 
     def line(self, service: str, text: str, since: int = 0) -> Line:
-        """The first line of the service with that text."""
+        """Return the first line of the service with that text."""
         found: Line = self.wait_for(
             lambda each: isinstance(each, Line) and each.service == service and text in each.text, since
         )
         return found
 
     def change(self, service: str, state: str, reason: str = "", since: int = 0) -> Change:
-        """The first time that the service is in that state, for a reason with that text."""
+        """Return the first time that the service is in that state, for a reason with that text."""
         found: Change = self.wait_for(
             lambda each: (
                 isinstance(each, Change)
@@ -85,7 +85,7 @@ class Project:
         return self._session.get(f"http://{address}{path}", timeout=timeout)
 
     def start(self, settled: bool) -> None:
-        """Binds and runs; returns once every service is ready or has failed, where that is wanted."""
+        """Bind and runs; returns once every service is ready or has failed, where that is wanted."""
         self.supervisor.bind()
         self._thread = threading.Thread(target=self.supervisor.run, daemon=True)
         self._thread.start()

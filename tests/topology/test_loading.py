@@ -186,7 +186,6 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", '[mesh]\nname = "shop"\n', "[services]\n"])
 def test_an_empty_file_says_where_was_looked(tmp_path: Path, text: str) -> None:
-    """C02"""
     file = declare(tmp_path, text)
     below = tmp_path / "below"
     with pytest.raises(UsageError) as refused:
@@ -219,7 +218,6 @@ def test_a_folder_in_the_files_place_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_syntax_error_has_file_line_and_column(tmp_path: Path, text: str, told: str) -> None:
-    """C03"""
     declare(tmp_path, text)
     with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
         load(None, tmp_path, store)
@@ -294,7 +292,6 @@ command = "x"
 
 @pytest.mark.parametrize("port", ["-1", "65536", '"abc"', "true", "1.5"])
 def test_a_port_that_is_none_is_told_with_what_it_may_be(tmp_path: Path, port: str) -> None:
-    """C04"""
     told = mistakes_of(tmp_path, f'[services.a]\nhttp = {{ port = {port}, app = "app:app" }}')
     expected = f"expected a whole number from 0 to 65535 (0 for any free port), not {port}"
     assert told == [f"mesh.toml:2: services.a.http.port: {expected}"]

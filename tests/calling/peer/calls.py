@@ -95,11 +95,11 @@ class Caller:
         return self.plain(lambda: asyncio.run_coroutine_threadsafe(work(), loop)).result(60)
 
     def run_elsewhere(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The outcome of `work`, run in a loop that ends with it."""
+        """Return the outcome of `work`, run in a loop that ends with it."""
         return self.plain(lambda: asyncio.run(work()))
 
     def plain(self, work: Callable[[], T]) -> T:
-        """The outcome of `work`, run in this thread."""
+        """Return the outcome of `work`, run in this thread."""
 
         def inside() -> T:
             current_service_var.set(self.context)
@@ -108,7 +108,7 @@ class Caller:
         return contextvars.copy_context().run(inside)
 
     def answering(self, *received: tuple[Any, Any]) -> Caller:
-        """The same, while it answers a call that came with these headers or metadata."""
+        """Return the same, while it answers a call that came with these headers or metadata."""
         parent = self
 
         class Answering(Caller):
@@ -122,7 +122,7 @@ class Caller:
         return Answering(self.context)
 
     def finding(self, **addresses: str | None) -> Caller:
-        """The same, with `calls` found elsewhere: `finding(grpc="host:port")`; None for not at all."""
+        """Return the same, with `calls` found elsewhere: `finding(grpc="host:port")`; None for not at all."""
         known = dict(self.context.directory.addresses)
         for kind, address in cast("dict[Kind, str | None]", addresses).items():
             known.pop(("calls", kind), None)

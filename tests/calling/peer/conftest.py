@@ -49,5 +49,5 @@ def caller(_running: Supervisor, servicer: Calls) -> Caller:
 
 @pytest.fixture(params=["the service's loop", "another loop"])
 def run(request: pytest.FixtureRequest, caller: Caller) -> Any:
-    """Runs a coroutine function where the parameter says."""
+    """Run a coroutine function where the parameter says."""
     return caller.run if request.param == "the service's loop" else caller.run_elsewhere

@@ -22,7 +22,7 @@ peer = Peer("calls")
 
 
 def at(address: str, **options: Any) -> Any:
-    """A peer of a server outside the topology."""
+    """Return a peer of a server outside the topology."""
     return Peer(CallsStub, at=address, **options)
 
 

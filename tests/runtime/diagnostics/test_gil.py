@@ -1,4 +1,4 @@
-"""Who held the GIL is named afterwards: the service, the function, how long."""
+"""A holder of the GIL is reported afterwards: the service, the function, how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds up the others is named, with the line of code."""
+"""A service that blocks the others is reported with the line of code."""
 
 from __future__ import annotations
 

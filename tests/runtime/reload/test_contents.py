@@ -1,4 +1,4 @@
-"""Which files have changed, by what they hold."""
+"""Changed files, told by their content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the watcher tells, and what it falls back to."""
+"""The watcher's reports, and its fallback to polling."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Watching:
         self._seen: set[Path] = set()
 
     def start(self) -> None:
-        """Returns when it watches: when it has told of a file that is written again and again."""
+        """Return when it watches: when it has told of a file that is written again and again."""
         self._watcher.start()
         probe = self.folders[0] / "probe"
         for number in range(1000):
@@ -44,20 +44,20 @@ class Watching:
             return
 
     def until(self, file: Path) -> None:
-        """Waits until it tells of the file."""
+        """Wait until it tells of the file."""
         while file not in self._seen:
             self._seen |= self._told.get(timeout=PATIENCE).files
         self._seen = set()
 
     def untold(self, last: Path) -> set[Path]:
-        """All that is told up to this file."""
+        """Return all that is told up to this file."""
         told: set[Path] = set()
         while last not in told:
             told |= self._told.get(timeout=PATIENCE).files
         return {each for each in told if each.name != "probe"} - {last}
 
     def told_until(self, last: Path) -> int:
-        """How often it tells something, up to this file."""
+        """Return how often it tells something, up to this file."""
         for count in itertools.count(1):
             if last in self._told.get(timeout=PATIENCE).files:
                 return count

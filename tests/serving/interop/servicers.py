@@ -19,7 +19,7 @@ def metadata_of(context: Any, key: str) -> list[tuple[str, Any]]:
 
 
 def echo_status(request: Any, context: Any) -> None:
-    """Leaves the code as a number, as the official servicer does."""
+    """Leave the code as a number, as the official servicer does."""
     if request.HasField("response_status"):
         context.set_code(request.response_status.code)
         context.set_details(request.response_status.message)

@@ -35,7 +35,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def written(folder: Path) -> tuple[Draft, Topology]:
-    """The draft of a folder, written to it and loaded from it."""
+    """Return the draft of a folder, written to it and loaded from it."""
     drafted = draft(folder)
     write(folder, {str(path): text for path, text in drafted.files.items()})
     return drafted, load(None, folder, lambda: pytest.fail("mesh.toml was not found"))
@@ -285,7 +285,6 @@ def test_a_compose_file_that_is_of_no_use_is_told(tmp_path: Path, text: str, tol
 
 
 def test_without_pyyaml_the_way_to_get_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """C28"""
     write(tmp_path, {"compose.yaml": "services: {}"})
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
     with pytest.raises(UsageError) as refused:

@@ -9,7 +9,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 
-from mesh.contract import Contract
+from mesh.contract import Contract, Method
 from mesh.errors import UsageError
 from mesh.topology.directory import Directory
 from mesh.topology.model import Topology
@@ -50,6 +50,12 @@ def refused_rules(topology: Topology, directory: Directory) -> list[str]:
             described = _described(directory.descriptors.get(service.name, ()))
             contracts += (Contract.of([descriptor]) for descriptor in described)
     return list(dict.fromkeys(sentence for contract in contracts for sentence in contract.refused))
+
+
+def method_at(path: str, files: tuple[Path, ...]) -> Method:
+    """Return the method of a path such as `/user.UserService/GetUser`; UsageError where no file describes it."""
+    service = path.strip("/").partition("/")[0]
+    return Contract.of([_descriptor(service, service, files)])[path]
 
 
 def _described(files: tuple[Path, ...]) -> Iterator[ServiceDescriptor]:

@@ -14,11 +14,13 @@ from mesh.commands.child import child
 from mesh.commands.clean import clean
 from mesh.commands.down import down
 from mesh.commands.init import init
+from mesh.commands.logs import logs
 from mesh.commands.parity import parity
 from mesh.commands.ps import ps
 from mesh.commands.schema import schema
 from mesh.commands.service_commands import restart, start, stop
 from mesh.commands.terminal import streams
+from mesh.commands.traces import trace, traces
 from mesh.commands.up import up
 from mesh.errors import MeshError
 
@@ -29,7 +31,24 @@ def cli() -> None:
     """Your whole topology, one process, real sockets."""
 
 
-for command in (up, ps, down, call, start, stop, restart, check, schema, init, clean, parity, child):
+for command in (
+    up,
+    ps,
+    down,
+    call,
+    start,
+    stop,
+    restart,
+    check,
+    schema,
+    init,
+    clean,
+    logs,
+    traces,
+    trace,
+    parity,
+    child,
+):
     cli.add_command(command)
 
 

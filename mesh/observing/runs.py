@@ -93,16 +93,19 @@ class RunFile:
     def _pragma(self, name: str) -> int:
         return int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
 
-    def entries(self, trace: str | None = None) -> Iterator[tuple[int, Entry]]:
-        """Yield all entries, or the calls and lines of one trace, of which the first digits are enough."""
+    def entries(self, trace: str | None = None, after: int = 0) -> Iterator[tuple[int, Entry]]:
+        """Yield all entries, or the calls and lines of one trace, of which the first digits are enough.
+
+        after: a number; what came up to it is left out.
+        """
         found: list[tuple[int, Entry]] = []
         for kind in _KINDS:
             if trace is not None and kind is Change:
                 continue
-            where, given = (
-                ("", ()) if trace is None else (" WHERE trace_id >= ? AND trace_id < ?", (trace, trace + "g"))
-            )
-            for number, *values in self._database.execute(f"SELECT * FROM {_table(kind)}{where}", given):
+            where = "" if trace is None else " AND trace_id >= ? AND trace_id < ?"
+            given = (after,) if trace is None else (after, trace, f"{trace}g")  # "g" comes after every digit.
+            query = f"SELECT * FROM {_table(kind)} WHERE number > ?{where}"
+            for number, *values in self._database.execute(query, given):
                 found.append((number, _made(kind, values)))
         yield from sorted(found, key=lambda each: each[0])
 

@@ -1,0 +1,54 @@
+"""The recorded runs of the project, as commands read them: of a mesh that runs, and of one that has ended."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.commands.project import project_folder
+from mesh.errors import MeshError, UsageError
+
+if TYPE_CHECKING:
+    from mesh.observing.runs import RunFile
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def run_file(number: int) -> Path:
+    """Return the file of a run, 1 for the newest; MeshError where there is none."""
+    from mesh.observing.runs import run_files
+
+    files = run_files(project_folder())
+    if not files:
+        raise MeshError("no run of this project is recorded here; start one with `mesh up`")
+    if number > len(files):
+        raise UsageError(f"--run {number}: {len(files)} are recorded, 1 is the newest")
+    return files[number - 1]
+
+
+def open_run(file: Path) -> RunFile:
+    """Open a run's file; MeshError where it is damaged."""
+    import sqlite3
+
+    from mesh.observing.runs import RunFile
+
+    try:
+        return RunFile(file)
+    except sqlite3.Error as error:
+        raise MeshError(f"{file} cannot be read: {error}; `mesh clean` deletes it") from error
+
+
+def moment(text: str, now: float | None = None) -> float:
+    """Read `30s`, `5m`, `2h` ago, a time of today as `12:00` or `12:00:01`, or an ISO date; UsageError otherwise."""
+    now = time.time() if now is None else now
+    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text):
+        return now - float(ago[1]) * _UNITS[ago[2]]
+    try:
+        if re.fullmatch(r"\d\d:\d\d(:\d\d)?", text):
+            return datetime.fromisoformat(f"{datetime.fromtimestamp(now).date()}T{text}").timestamp()
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise UsageError(f"--since {text}: write 30s, 5m, 2h, 12:00:01 or 2026-01-31T12:00") from None

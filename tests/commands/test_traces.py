@@ -1,0 +1,153 @@
+"""`mesh traces`, `mesh trace` and `mesh logs`, on runs that have ended and on one that is being written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mesh.commands import cli
+from mesh.commands.recorded import moment
+from mesh.errors import UsageError
+from mesh.observing.journal import Entry, Line
+from mesh.observing.runs import RunFile, new_run
+from mesh.observing.span import Span
+from mesh.store.pb import user_pb2
+
+ORDER, SLOW = "0af7651916cd43dd8448eb211c80319c", "1bc" + "0" * 29
+NOON = time.mktime((2026, 1, 31, 12, 0, 0, 0, 0, -1))
+
+
+def span(service: str, span_id: str, parent: str | None, start: float, **changes: object) -> Span:
+    given: dict[str, object] = {"kind": "server", "protocol": "http", "method": "GET", "target": "/", "status": "200"}
+    given |= {"trace_id": ORDER, "milliseconds": 1.0, "is_root": parent is None} | changes
+    return Span(service=service, span_id=span_id, parent_id=parent, start=NOON + start, **given)  # type: ignore[arg-type]
+
+
+GET_USER = {"protocol": "grpc", "method": "/user.UserService/GetUser", "target": ""}
+REQUEST = user_pb2.GetUserRequest(id=1).SerializeToString()
+ANSWER = b'{"name": "Ada", "session": {"api_key": "k"}}'
+
+#: An order: gRPC is refused, HTTP answers.
+RECORDED: list[Entry] = [
+    Line("user-service", "starting", "stdout", NOON - 60),
+    span("order-service", "b", "a", 0.002, kind="client", peer="user-service", status="UNAVAILABLE", **GET_USER,
+         request=REQUEST, request_size=len(REQUEST)),
+    Line("user-service", "looking up 1", "stderr", NOON + 0.006, ORDER, "d", "WARNING"),
+    span("user-service", "d", "c", 0.005, target="/users/1?token=abc&page=2", milliseconds=2.0,
+         response=ANSWER, response_size=len(ANSWER), response_type="application/json"),
+    span("order-service", "c", "a", 0.004, kind="client", peer="user-service", milliseconds=4.0, attempt=2,
+         attempt_of="b", way="user-service.grpc UNAVAILABLE -> http"),
+    Line("order-service", "stored\x1b[2J", "stdout", NOON + 0.009, ORDER, "a", "INFO"),
+    span("order-service", "a", None, 0.0, method="POST", target="/orders", status="201", milliseconds=10.0),
+    span("gateway", "s", None, 5.0, trace_id=SLOW, status="503", milliseconds=250.0),
+]  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".mesh" / "run").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    run = RunFile(new_run(tmp_path))
+    run.write(list(enumerate(RECORDED, 1)))
+    run.close()
+    return tmp_path
+
+
+def mesh(*words: str) -> str:
+    result = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_trace_shows_both_attempts_why_and_the_lines_in_their_place(project: Path) -> None:
+    assert mesh("trace", "0af7").splitlines() == [
+        f"trace {ORDER}  12:00:00  10.0 ms",
+        "",
+        "████████████████████      10.0 ms  order-service  POST /orders  201",
+        "    ██                     1.0 ms  order-service    -> user-service grpc GetUser  UNAVAILABLE",
+        "        ████████           4.0 ms  order-service    user-service.grpc UNAVAILABLE -> http  200",
+        "          ████             2.0 ms  user-service     GET /users/1  200",
+        "                                   user-service       | WARNING looking up 1",
+        r"                                   order-service    | INFO stored\x1b[2J",
+    ]
+
+
+def test_payloads_are_decoded_by_the_contract_and_secrets_are_masked(project: Path) -> None:
+    shown = mesh("trace", ORDER, "-v")
+    assert '> {"id": 1}' in shown
+    assert "> ?token=***&page=2" in shown
+    assert '< {"name": "Ada", "session": {"api_key": "***"}}' in shown
+
+
+def test_a_trace_is_json_with_a_call_or_a_line_in_each(project: Path) -> None:
+    events = [json.loads(line) for line in mesh("trace", "0af7", "--json").splitlines()]
+    assert [each["event"] for each in events] == ["span", "span", "span", "span", "line", "line"]
+    assert [each["service"] for each in events][:2] == ["order-service", "order-service"]
+
+
+def test_traces_are_listed_and_chosen_by_service_error_and_duration(project: Path) -> None:
+    assert [line.split()[1] for line in mesh("traces").splitlines()] == [ORDER[:12], SLOW[:12]]
+    assert "0af7651916cd  order-service    POST /orders" in mesh("traces")
+    for words in (["--service", "gateway"], ["--slower", "100"], ["--tail", "1"]):
+        assert [line.split()[1] for line in mesh("traces", *words).splitlines()] == [SLOW[:12]]
+    facts = [json.loads(line) for line in mesh("traces", "--errors", "--json").splitlines()]
+    assert [(each["trace_id"], each["calls"], each["failed"]) for each in facts] == [(ORDER, 2, 1), (SLOW, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "texts"),
+    [
+        ([], ["starting", "looking up 1", r"stored\x1b[2J"]),
+        (["order-service"], [r"stored\x1b[2J"]),
+        (["--grep", "l.*k"], ["looking up 1"]),
+        (["--level", "warning"], ["looking up 1"]),
+        (["--trace", "0af7"], ["looking up 1", r"stored\x1b[2J"]),
+        (["--since", "2026-01-31T12:00"], ["looking up 1", r"stored\x1b[2J"]),
+        (["--tail", "1"], [r"stored\x1b[2J"]),
+    ],
+)
+def test_lines_are_chosen_by_name_text_level_trace_time_and_number(
+    project: Path, words: list[str], texts: list[str]
+) -> None:
+    assert [line.split("  ")[-1].strip() for line in mesh("logs", *words).splitlines()] == texts
+
+
+def test_lines_of_a_run_that_goes_on_are_followed(project: Path) -> None:
+    command = [sys.executable, "-m", "mesh", "logs", "-f", "--tail", "1"]
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        assert "stored" in process.stdout.readline()
+        run = RunFile(next((project / ".mesh" / "runs").glob("*.db")))
+        run.write([(100, Line("user-service", "new"))])
+        run.close()
+        assert process.stdout.readline().endswith("  new\n")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_an_unknown_trace_and_a_run_that_is_not_there_are_mistakes_with_a_way_out(project: Path) -> None:
+    for words, sentence in (
+        (["trace", "ffff"], "no trace ffff is recorded here; `mesh traces` lists those that are"),
+        (["logs", "--run", "2"], "--run 2: 1 are recorded, 1 is the newest"),
+        (["logs", "--grep", "("], "--grep \\(: missing"),
+        (["logs", "--since", "soon"], "--since soon: write 30s, 5m"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            CliRunner().invoke(cli, words, catch_exceptions=False)
+
+
+def test_a_moment_is_an_age_a_time_of_today_or_a_date() -> None:
+    assert moment("90s", NOON) == NOON - 90
+    assert moment("1.5h", NOON) == NOON - 5400
+    assert moment("11:59", NOON) == NOON - 60
+    assert moment("11:59:59", NOON) == NOON - 1
+    assert moment("2026-01-31T12:00", NOON) == NOON

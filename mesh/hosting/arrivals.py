@@ -30,6 +30,8 @@ class Arrivals:
         """Call back with the module once it is executed, or at once if it already is."""
         module = sys.modules.get(name)
         if module is not None:
+            if getattr(module.__spec__, "_initializing", False):
+                module = importlib.import_module(name)  # another thread executes it: wait for the end of that
             callback(module)
         else:
             self._waiting.setdefault(name, []).append(callback)

@@ -138,7 +138,11 @@ def default_pool() -> Any:
     """Return the pool of the process."""
     from google.protobuf import descriptor_pool
 
-    return getattr(descriptor_pool.Default, "shared", descriptor_pool.Default)()
+    default = descriptor_pool.Default
+    # Several meshes of one process, as in a test run, have each replaced the function of the one before.
+    while hasattr(default, "shared"):
+        default = default.shared
+    return default()
 
 
 class DescriptorPools(Patch):

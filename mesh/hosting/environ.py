@@ -6,6 +6,7 @@ Code that reads the C environment (a C library's getenv, `os.system`) sees the p
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -65,6 +66,7 @@ class Environ(Patch):
             if self._data.seen() is self._data.shared:
                 unsetenv(name)
 
+        @functools.wraps(start)
         def own_popen(popen: Any, *args: Any, **options: Any) -> None:
             # A child without an explicit environment inherits the C environment, which is the process's.
             if self._data.seen() is not self._data.shared and not os_environ.gives_environment(args, options):

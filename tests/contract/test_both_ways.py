@@ -54,7 +54,7 @@ def _is_out_of_range(moment: Any) -> bool:
     return False
 
 
-#: As docs/contract.md has them, under "What JSON cannot say".
+#: As docs/contract.md has them, under "What JSON cannot express".
 RULES: dict[str, Callable[[Message], bool]] = {
     "Fields that are not in the contract": lambda message: any(
         b"\xc0\x3e\x01" in part.SerializeToString() for part in parts(message)
@@ -62,7 +62,7 @@ RULES: dict[str, Callable[[Message], bool]] = {
     "A Timestamp or a Duration out of its range": lambda message: (
         has("Timestamp", _is_out_of_range)(message) or has("Duration", _is_out_of_range)(message)
     ),
-    "A path of a FieldMask that is not the same after a way through lowerCamelCase": has("FieldMask", _is_rounded_mask),
+    "a path of a FieldMask that changes in a round trip through lowerCamelCase": has("FieldMask", _is_rounded_mask),
     "A Value that holds nothing": has("Value", lambda value: value.WhichOneof("kind") is None),
     "A Value that holds NaN or an infinity": has(
         "Value", lambda value: value.HasField("number_value") and not math.isfinite(value.number_value)
@@ -70,7 +70,7 @@ RULES: dict[str, Callable[[Message], bool]] = {
     "A NullValue that is not 0": lambda message: any(
         isinstance(part, Everything) and part.nothing for part in parts(message)
     ),
-    "An Any of a type that is not known": has("Any", lambda packed: packed.type_url.endswith("no.Such")),
+    "An Any of an unknown type": has("Any", lambda packed: packed.type_url.endswith("no.Such")),
 }
 
 
@@ -134,5 +134,5 @@ def test_a_message_is_the_same_over_grpc_and_in_every_http_form(library_project:
 
 def test_every_rule_is_on_the_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
-    text = " ".join(page.split("## What JSON cannot say")[1].split("\n## ")[0].split())
+    text = " ".join(page.split("## What JSON cannot express")[1].split("\n## ")[0].split())
     assert [rule for rule in RULES if rule.lower() not in text.lower()] == []

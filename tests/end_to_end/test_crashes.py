@@ -163,6 +163,6 @@ def test_the_end_of_a_services_own_process_is_told_with_its_cause(path: str, she
     else:
         status, cause = -SIGSEGV, f"Segmentation fault in web at {shell.folder}/web.py:14 (segfault)"
     how = f"ended with status {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"
-    assert re.sub(r"; tried again in .*", "", failed["reason"]) == f"its process {how}: {cause}"
+    assert re.sub(r"; retrying in .*", "", failed["reason"]) == f"its process {how}: {cause}"
     assert get(mesh.http("neighbour")).text == "here"
     assert mesh.end(SIGTERM) == 1  # a service has failed

@@ -80,7 +80,7 @@ def test_two_terminals_share_one_topology(shell: Shell) -> None:
     users = shell.up("--port-base", base, "--memory", "--only", "user-service")
     users.ready()
     assert ask_for_an_order(rest).status_code == 201
-    assert users.event("span", name="GetUser")["status"] == "OK"
+    assert users.event("span", method="/user.UserService/GetUser")["status"] == "OK"
     listed = json.loads("".join(shell.run("ps", "--json").out))
     assert {each["pid"] for each in listed} == {rest.pid, users.pid}
     assert "user-service" not in [each["name"] for each in rest.ready()["services"]]
@@ -96,9 +96,9 @@ def test_the_environment_says_where_a_service_is_that_does_not_run_here(shell: S
     assert ask_for_an_order(rest).status_code == 201
     answer = get(f"{rest.http('gateway')}/api/users/1")
     assert answer.json()["name"] == "Ada Lovelace"
-    users.event("span", name="GET /users/1")
-    seen = [each["name"] for each in users.events() if each["event"] == "span"]
-    assert seen == ["GetUser", "GET /users/1"]
+    users.event("span", method="GET", target="/users/1")
+    seen = [each["method"] for each in users.events() if each["event"] == "span"]
+    assert seen == ["/user.UserService/GetUser", "GET"]
 
 
 def test_two_terminals_can_share_one_service(shell: Shell) -> None:

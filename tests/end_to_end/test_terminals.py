@@ -29,7 +29,9 @@ def test_json_is_one_event_a_line_and_quiet_leaves_the_calls_out(shell: Shell) -
     assert "span" not in [json.loads(line)["event"] for line in quiet.out]
     (span,) = [each for each in loud.events() if each["event"] == "span"]
     assert span["service"] == "user-service"
-    assert (span["kind"], span["name"], span["status"]) == ("http", "GET /users/1", "200")
+    assert [span[key] for key in ("kind", "protocol", "method", "target", "status")] == [
+        "server", "http", "GET", "/users/1", "200"
+    ]
 
 
 def test_plain_output_is_the_banner_and_a_tree_for_each_call(shell: Shell) -> None:

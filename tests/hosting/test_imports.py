@@ -194,14 +194,14 @@ def test_the_files_a_service_reaches_are_known_and_no_other(write: Write, world:
 
 def test_closed_code_leaves_no_module_behind(write: Write, world: Load) -> None:
     root = write("one", {"app.py": "import models", "models.py": ""})
-    before, path = set(sys.modules), list(sys.meta_path)
+    before, path, types = set(sys.modules), list(sys.meta_path), (type(sys), type(builtins))
     service = world("one", root)
     service.load("app:models")
     assert set(sys.modules) - before == {service.scope.key("app"), service.scope.key("models")}
     service.close()
     assert set(sys.modules) == before
     assert sys.meta_path == path
-    assert (type(sys), type(builtins)) == (ModuleType, ModuleType)
+    assert (type(sys), type(builtins)) == types
 
 
 def test_an_edit_of_the_same_size_in_the_same_second_is_seen(

@@ -74,6 +74,7 @@ def test_a_call_that_a_stop_cuts_is_unavailable_to_every_caller(
         ("user-service", "grpc", "UNAVAILABLE"),
         ("user-service", "http", "503"),
         ("gateway", "http", "503"),
+        ("gateway", "grpc", "UNAVAILABLE"),
     }
     assert [each for each in entries if isinstance(each, Line) and "Traceback" in each.text] == []
     assert "Traceback" not in capfd.readouterr().err

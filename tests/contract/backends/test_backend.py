@@ -269,7 +269,7 @@ def test_rest_app_hides_what_a_servicer_raised(caplog: pytest.LogCaptureFixture)
 
 
 def test_rest_app_wants_servicers_or_a_channel() -> None:
-    with pytest.raises(UsageError, match="takes servicers, or a channel"):
+    with pytest.raises(UsageError, match="takes either servicers or a channel"):
         rest_app()
     with pytest.raises(UsageError, match=r"no service no\.Such is known"):
         rest_app(channel=lambda: grpc.aio.insecure_channel("localhost:1"), services=["no.Such"])

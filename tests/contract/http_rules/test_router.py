@@ -107,7 +107,7 @@ def test_a_rule_for_any_method_gives_way_to_one_that_names_it() -> None:
     "second", ["/users/{name}", "/users/*", "/users/{id=*}"], ids=["another name", "no name", "the same"]
 )
 def test_two_rules_for_the_same_requests_are_refused_by_name(second: str) -> None:
-    with pytest.raises(UsageError, match=r"means the same requests as /users/\{id\}"):
+    with pytest.raises(UsageError, match=r"matches the same requests as /users/\{id\}"):
         router("GET /users/{id}", f"GET {second}")
 
 

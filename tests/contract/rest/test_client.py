@@ -56,7 +56,7 @@ def test_a_message_becomes_a_request(name: str, request_: Any, expected: tuple[A
 
 
 def test_a_message_no_rule_can_say_is_refused() -> None:
-    with pytest.raises(StatusError, match="has no HTTP rule that can say this request") as refused:
+    with pytest.raises(StatusError, match="has no HTTP rule that can express this request") as refused:
         http_call(CONTRACT["ReadFile"], File(path="a/../b"))
     assert refused.value.code is Code.UNIMPLEMENTED
     with pytest.raises(StatusError):

@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 # What to test: everything, unless told otherwise.
 TESTS ?= tests
-# What has to pass with every Python and with the lowest versions that pyproject.toml allows, at each change.
+# What has to pass with every Python and with the lowest versions that pyproject.toml allows.
 SMOKE = tests/contract tests/hosting tests/serving tests/calling tests/runtime/test_reload.py \
 	tests/end_to_end/test_guide.py tests/test_pytest_plugin.py
 

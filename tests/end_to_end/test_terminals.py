@@ -30,7 +30,11 @@ def test_json_is_one_event_a_line_and_quiet_leaves_the_calls_out(shell: Shell) -
     (span,) = [each for each in loud.events() if each["event"] == "span"]
     assert span["service"] == "user-service"
     assert [span[key] for key in ("kind", "protocol", "method", "target", "status")] == [
-        "server", "http", "GET", "/users/1", "200"
+        "server",
+        "http",
+        "GET",
+        "/users/1",
+        "200",
     ]
 
 

@@ -207,7 +207,7 @@ def test_another_file_of_the_same_size_and_second_in_its_place_is_not_taken_for_
         assert edited.get("one") == "z"
 
 
-BLOCKED = "from supervised import gate\nprint('loads')\ngate('saved').wait(60)"
+BLOCKED = "from tests.support.supervised import gate\nprint('loads')\ngate('saved').wait(60)"
 
 
 def test_many_saves_while_one_is_loaded_are_one_reload_and_the_last_code_serves(tmp_path: Path) -> None:

@@ -165,7 +165,10 @@ def test_a_start_is_not_lost_on_a_thread_that_is_still_ending(tmp_path: Path) ->
 
 
 def test_many_services_that_block_at_import_keep_no_other_from_starting(tmp_path: Path) -> None:
-    blocked = {f"s{number}": "from supervised import gate\ngate('import').wait(60)\n" + ECHO for number in range(9)}
+    blocked = {
+        f"s{number}": "from tests.support.supervised import gate\ngate('import').wait(60)\n" + ECHO
+        for number in range(9)
+    }
     services = {**blocked, "last": ECHO}
     toml = "".join(f'[services.{name}]\nroot = "{name}"\nhttp = {{ port = 0, app = "app:app" }}\n' for name in services)
     files = {"mesh.toml": toml, **{f"{name}/app.py": code for name, code in services.items()}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -28,7 +29,11 @@ class Arrivals:
 
     def when(self, name: str, callback: Callback) -> None:
         """Call back with the module once it is executed, or at once if it already is."""
-        module = sys.modules.get(name)
+        try:
+            # Not the entry itself: another thread may be executing the module, and the import waits for that.
+            module = importlib.import_module(name) if name in sys.modules else None
+        except Exception:  # whatever the module raises when it cannot be executed
+            module = None
         if module is not None:
             if getattr(module.__spec__, "_initializing", False):
                 module = importlib.import_module(name)  # another thread executes it: wait for the end of that

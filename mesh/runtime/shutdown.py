@@ -42,7 +42,8 @@ class Shutdown:
             if name not in self._instances.living:
                 self._status.set(name, state="stopped")
         running = self._status.snapshot.in_state("starting", "ready", "failed", "stopping")
-        needed = {need for name in running for need in self._instances.topology[name].depends_on}
+        # Not the topology: it no longer declares a service that is stopping because its declaration is gone.
+        needed = {need for name in running for need in self._instances.by_name[name].service.depends_on}
         for name in running - needed - self._status.snapshot.in_state("stopping"):
             self._status.set(name, state="stopping")
             # A little more than the calls get: what is still running then is reported before it is cut off.

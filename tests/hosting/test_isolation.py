@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import concurrent.futures
 import logging
 import os
@@ -110,3 +111,23 @@ def test_an_arrival_is_told_once_and_the_module_keeps_its_loader(
         arrivals.uninstall()
         for name in ("late_guest", "broken_guest"):
             sys.modules.pop(name, None)
+
+
+def test_a_module_that_another_thread_is_executing_arrives_when_it_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_guest.py").write_text("import builtins\nbuiltins.enter.set()\nbuiltins.go.wait(30)\nready = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    enter, go, told = threading.Event(), threading.Event(), []
+    monkeypatch.setattr(builtins, "enter", enter, raising=False)
+    monkeypatch.setattr(builtins, "go", go, raising=False)
+    importing = threading.Thread(target=__import__, args=("slow_guest",))
+    importing.start()
+    assert enter.wait(30)
+    asking = threading.Thread(target=Arrivals().when, args=("slow_guest", lambda module: told.append(module.ready)))
+    asking.start()
+    go.set()
+    for each in (importing, asking):
+        each.join(30)
+    sys.modules.pop("slow_guest")
+    assert told == [1]

@@ -35,8 +35,6 @@ class Arrivals:
         except Exception:  # whatever the module raises when it cannot be executed
             module = None
         if module is not None:
-            if getattr(module.__spec__, "_initializing", False):
-                module = importlib.import_module(name)  # another thread executes it: wait for the end of that
             callback(module)
         else:
             self._waiting.setdefault(name, []).append(callback)

@@ -126,6 +126,7 @@ def test_a_module_that_another_thread_is_executing_arrives_when_it_is_complete(
     assert enter.wait(30)
     asking = threading.Thread(target=Arrivals().when, args=("slow_guest", lambda module: told.append(module.ready)))
     asking.start()
+    asking.join(0.2)  # it waits; a moment to see it go on too early
     go.set()
     for each in (importing, asking):
         each.join(30)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import requests
+
 from mesh.observing.journal import Change, Entry, Line
 from tests.support.editing import Edited, is_live, plain, toml
 
@@ -32,6 +34,28 @@ def test_a_changed_declaration_starts_stops_and_restarts_what_it_concerns(tmp_pa
         edited.reload("d", {"d.py": plain("'d2'")})
         assert edited.get("d") == "d2"
         assert [each.name for each in edited.supervisor.snapshot.services] == ["a", "b", "d"]
+
+
+HANGING = """
+    import asyncio
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            await asyncio.Event().wait()
+"""
+
+
+def test_a_stop_while_a_service_that_is_no_longer_declared_is_stopping_ends_all_the_same(tmp_path: Path) -> None:
+    files = {"a.py": plain("1"), "c.py": HANGING, "mesh.toml": toml(a=APP.format("a"), c=APP.format("c"))}
+    with Edited(tmp_path, files, grace=0.3) as edited:
+        url = f"http://{edited.mesh.address('c.http')}/"
+        with requests.get(url, stream=True, timeout=30, proxies={"http": ""}):
+            with edited.awaiting(is_change("c", "stopping")):
+                edited.save({"mesh.toml": toml(a=APP.format("a"))})
+            edited.supervisor.stop()
+    assert edited.supervisor.snapshot.phase == "stopped"
 
 
 def test_a_declaration_with_a_mistake_is_named_and_changes_nothing(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_request_is_a_message_a_dict_or_fields(run: Any) -> None:
     (lambda: peer.sync.Get(id=1), "calls: .sync.Get() would block the event loop that runs here; await Get()"),
     (lambda: Peer("cals").Get(id=1), "there is no service 'cals'; did you mean 'calls'? there are caller, calls"),
     (lambda: Peer(cast(Any, dict)).Get(id=1), "Peer takes the name of a service or a generated stub class"),
-    (lambda: Peer("calls", at="localhost:1"), "Peer('calls') names its service; service= and at= go with"),
+    (lambda: Peer("calls", at="localhost:1"), "Peer('calls') names its service; service= and at= need"),
 ])  # fmt: skip
 def test_a_mistake_is_named_before_anything_is_asked(caller: Caller, servicer: Calls, call: Any, said: str) -> None:
     async def mistaken() -> Any:

@@ -135,7 +135,7 @@ def test_where_notifications_are_used_up_files_are_looked_at_in_turn_and_that_is
     (tmp_path / "code.py").write_text("1")
     watching.until(tmp_path.resolve() / "code.py")
     said = watching.said.get(timeout=PATIENCE)
-    assert said.startswith("files are polled, four times a second: ")
+    assert said.startswith("files are polled four times a second: ")
     assert str(error) in said
     assert watching.said.empty()
 

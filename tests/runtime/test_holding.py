@@ -174,7 +174,8 @@ def test_a_restart_waits_for_such_a_port_without_counting_failures(tmp_path: Pat
 
 def test_a_connection_of_ours_keeps_no_listener_from_its_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        client = connect(*server.getsockname(), 30)
+        host, port = server.getsockname()
+        client = connect(host, port, 30)
         port = client.getsockname()[1]
         other, _ = server.accept()
     client.close()

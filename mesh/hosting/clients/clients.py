@@ -13,6 +13,7 @@ from mesh.hosting.clients.httpx_transports import record_httpx
 from mesh.hosting.clients.standard_library import record_http_client
 from mesh.hosting.host_names import HostNames
 from mesh.hosting.patches import Patch, Patches
+from mesh.service import ServiceContext
 
 _RECORDERS: dict[str, Callable[[ModuleType, Patches, Destinations], None]] = {
     "http.client": record_http_client,
@@ -29,6 +30,9 @@ class Clients(Patch):
         super().__init__()
         self._arrivals = arrivals
         self._destinations = Destinations(names)
+
+    def add_service(self, service: ServiceContext) -> None:
+        self._destinations.journal = service.journal
 
     def install(self) -> None:
         for name, record in _RECORDERS.items():

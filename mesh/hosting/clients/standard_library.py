@@ -30,12 +30,15 @@ def record_http_client(module: ModuleType, patches: Patches, destinations: Desti
     put_request, put_header = connection.putrequest, connection.putheader
     end_headers, send, get_response = connection.endheaders, connection.send, connection.getresponse
 
+    # Several meshes of one process have each replaced these methods: each one looks at its requests only.
+    slot, call_slot = f"_mesh_request_{id(destinations)}", f"_mesh_call_{id(destinations)}"
+
     def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-        self._mesh_request = _Request(method, url) if destinations.is_recorded() else None
+        setattr(self, slot, _Request(method, url) if destinations.is_recorded() else None)
         put_request(self, method, url, *args, **kwargs)
 
     def putheader(self: Any, header: Any, *values: Any) -> None:
-        request: _Request | None = getattr(self, "_mesh_request", None)
+        request: _Request | None = getattr(self, slot, None)
         if request is not None:
             name = header.decode("latin-1") if isinstance(header, bytes) else str(header)
             if name.lower() == "traceparent" and values:
@@ -46,13 +49,13 @@ def record_http_client(module: ModuleType, patches: Patches, destinations: Desti
         put_header(self, header, *values)
 
     def endheaders(self: Any, *args: Any, **kwargs: Any) -> None:
-        request: _Request | None = getattr(self, "_mesh_request", None)
+        request: _Request | None = getattr(self, slot, None)
         if request is None:
             end_headers(self, *args, **kwargs)
             return
         call = destinations.begin("http", request.method, request.target, self.host, self.port, request.given)
         if call is None:
-            self._mesh_request = None
+            setattr(self, slot, None)
             if request.given is not None:
                 put_header(self, "traceparent", request.given)
             end_headers(self, *args, **kwargs)
@@ -62,7 +65,7 @@ def record_http_client(module: ModuleType, patches: Patches, destinations: Desti
         _ending_on_error(call, end_headers, self, *args, **kwargs)
 
     def sending(self: Any, data: Any) -> None:
-        request: _Request | None = getattr(self, "_mesh_request", None)
+        request: _Request | None = getattr(self, slot, None)
         if request is None or request.call is None:
             send(self, data)
             return
@@ -72,17 +75,17 @@ def record_http_client(module: ModuleType, patches: Patches, destinations: Desti
         _ending_on_error(request.call, send, self, data)
 
     def getresponse(self: Any) -> Any:
-        request: _Request | None = getattr(self, "_mesh_request", None)
+        request: _Request | None = getattr(self, slot, None)
         if request is None or request.call is None:
             return get_response(self)
-        self._mesh_request = None
+        setattr(self, slot, None)
         answer = _ending_on_error(request.call, get_response, self)
         request.call.span.status = str(answer.status)
         request.call.span.response_type = answer.headers.get("content-type", "")
         if answer.length == 0:
             request.call.end(str(answer.status))
         else:
-            answer._mesh_call = request.call
+            setattr(answer, call_slot, request.call)
         return answer
 
     for name, function in (
@@ -94,12 +97,12 @@ def record_http_client(module: ModuleType, patches: Patches, destinations: Desti
     ):
         patches.replace(connection, name, function)
     for name in ("read", "read1"):
-        patches.replace(response, name, _noting(getattr(response, name)))
+        patches.replace(response, name, _noting(getattr(response, name), call_slot))
     close = response.close
 
     def closing(self: Any) -> None:
         close(self)
-        if (call := getattr(self, "_mesh_call", None)) is not None:
+        if (call := getattr(self, call_slot, None)) is not None:
             call.end(call.span.status)
 
     patches.replace(response, "close", closing)
@@ -113,16 +116,16 @@ def _ending_on_error(call: Outgoing, function: Any, *args: Any, **kwargs: Any) -
         raise
 
 
-def _noting(read: Any) -> Any:
+def _noting(read: Any, call_slot: str) -> Any:
     """Return a function that reads from a response and records what it reads; the end of the body ends the call."""
 
     def reading(self: Any, *args: Any, **kwargs: Any) -> Any:
-        call: Outgoing | None = getattr(self, "_mesh_call", None)
+        call: Outgoing | None = getattr(self, call_slot, None)
         if call is None:
             return read(self, *args, **kwargs)
-        self._mesh_call = None  # One read may call others.
+        setattr(self, call_slot, None)  # One read may call others.
         data = _ending_on_error(call, read, self, *args, **kwargs)
-        self._mesh_call = call
+        setattr(self, call_slot, call)
         call.span.add_response(data)
         if self.isclosed():
             call.end(call.span.status)

@@ -178,7 +178,7 @@ def test_a_value_of_the_wrong_type_is_400_naming_its_place(said: str, reason: st
         '{"any":{"@type":"type.googleapis.com/google.protobuf.Duration"}}',
         '{"any":{"@type":5}}',
         '{"value":' + "[" * 90 + "]" * 90 + "}",
-        '{"value":' + "[" * 50 + "]" * 50 + "}",
+        '{"value":' + "[" * 51 + "]" * 51 + "}",
         '{"struct":' + '{"a":' * 34 + "1" + "}" * 35,
         '{"struct":{"a":' + "1" * 400 + "}}",
         '{"wrappedInt":{}}',

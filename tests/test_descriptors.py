@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import resource
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import requests
 
-from mesh.descriptors import check_free, raise_limit
-from mesh.errors import StatusError
+from mesh.descriptors import raise_limit
 from tests.support.programs import MESH, PATIENCE, Shell, Up, get
 
 SAID = "files and sockets that this process may open are in use: idle connections are closed, and further ones refused"
@@ -100,19 +98,24 @@ def test_the_limit_is_raised_as_far_as_it_may_be(shell: Shell) -> None:
     assert mesh.event("line", service="one")["text"] == "2000"
 
 
+NONE_LEFT = """
+import os, resource
+from mesh.descriptors import check_free
+from mesh.errors import StatusError
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0) + 4, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+try:
+    check_free(4)
+except StatusError as error:
+    print(error.http_status, error)
+check_free(3)
+print([os.dup(0) for _ in range(3)])
+"""
+
+
 def test_where_no_descriptor_is_left_that_is_said_and_none_is_lost() -> None:
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free: list[Any] = []
-    with contextlib.suppress(OSError), open(os.devnull) as lowest:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno() + 4, limits[1]))
-    try:
-        with pytest.raises(StatusError, match="files and sockets that this process may open are in use") as raised:
-            check_free(8)
-        assert raised.value.http_status == 503
-        check_free(2)
-        while len(free) < 2:
-            free.append(open(os.devnull))  # noqa: SIM115  # closed below
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for each in free:
-            each.close()
+    out = subprocess.run([sys.executable, "-c", NONE_LEFT], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (out.stderr, out.stdout) == (
+        "",
+        "503 UNAVAILABLE: all of the 7 files and sockets that this process may open are in use\n[4, 5, 6]\n",
+    )

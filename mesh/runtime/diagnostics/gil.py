@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from traceback import FrameSummary
 
 from mesh.hosting.tracebacks import is_own
@@ -39,18 +40,18 @@ class GilHolds:
         self._log = log
         self._before = cpu_times()
         self._spent = time.process_time()
-        self._collections = _full_collections()
+        self._collections = _Collections.now()
         self._waits = _waits()
 
     def look_at(self, late: float) -> None:
         """Check after each wait of the watchdog, in its thread, given the seconds by which it was late."""
-        waits, collections = _waits(), _full_collections()
+        waits, collections = _waits(), _Collections.now()
         is_held = late >= self.held_for and _waited_for_the_gil(late, waits - self._waits)
         if is_held:
             # First of all: anything that releases the GIL lets the thread that held it go on.
             stacks, services = current_stacks(), self._services()
             thread = self._holder(stacks, services)
-            kind = "a garbage collection" if collections != self._collections else "a C call"
+            kind = "a garbage collection" if collections.began_after(self._collections) else "a C call"
             text = f"held the GIL for more than {late:.1f} s in {kind}, while no other Python code ran"
             if thread is None:
                 self._log("mesh", f"an unknown thread {text}")
@@ -72,8 +73,20 @@ class GilHolds:
         return threads[0] if len(threads) == 1 else None
 
 
-def _full_collections() -> int:
-    return int(gc.get_stats()[-1]["collections"])
+@dataclass(frozen=True, slots=True)
+class _Collections:
+    """ended: full garbage collections so far. younger: collections of the younger generation since the last began."""
+
+    ended: int
+    younger: int
+
+    @classmethod
+    def now(cls) -> _Collections:
+        return cls(gc.get_stats()[-1]["collections"], gc.get_count()[-1])
+
+    def began_after(self, before: _Collections) -> bool:
+        """Return whether a full one began after these were read: finalizers let other threads see one that goes on."""
+        return self.ended != before.ended or self.younger < before.younger
 
 
 def _waits() -> int:

@@ -16,9 +16,11 @@ ROUNDS, FIRST_PAUSE, LONGEST_PAUSE = 3, 5.0, 60.0
 class _Loads:
     """began, ended: of the newest load, by the file system's clock. rounds: consecutive loads that wrote their cause.
 
+    requested: when the newest load was, on the monotonic clock: the file system's is too coarse to compare loads by.
     counted: the load that was counted last. due, why: of a delayed load.
     """
 
+    requested: float = 0.0
     began: float = 0.0
     ended: float | None = None
     rounds: int = 0
@@ -34,12 +36,12 @@ class OwnWrites:
     def began(self, service: str) -> None:
         """Record that a load of the service was requested."""
         loads = self._of(service)
-        loads.began, loads.ended, loads.due = _now(), None, None
+        loads.requested, loads.began, loads.ended, loads.due = time.monotonic(), _now(), None, None
 
     def ended(self, service: str, milliseconds: float = 0.0) -> None:
         """Record the end of a load that took so long; another may have been requested meanwhile."""
         loads = self._of(service)
-        if _now() - milliseconds / 1000 >= loads.began:
+        if time.monotonic() - milliseconds / 1000 >= loads.requested:
             loads.ended = _now()
 
     def rounds(self, service: str, files: Iterable[Path]) -> int:

@@ -75,9 +75,13 @@ class ServiceInstances:
         check(len(self.by_name), sum(len(each.listeners) for each in self.topology))
         self.contracts.compile(self.selection)
         bind_all(self.topology, self.by_name, self._options.host, patience)
-        for name, instance in self.by_name.items():
-            self.addresses.record(name, instance.addresses(self.addresses.reached_host))
-        self._publish()
+        try:
+            for name, instance in self.by_name.items():
+                self.addresses.record(name, instance.addresses(self.addresses.reached_host))
+            self._publish()
+        except BaseException:
+            self.release(self.by_name)
+            raise
         return {name: self.addresses.of(name) for name in self.by_name}
 
     def release(self, names: Iterable[str]) -> None:

@@ -21,6 +21,9 @@ from mesh.topology.selection import renumber
 #: Seconds; a machine that is busy with other tests needs some of them.
 PATIENCE = 60.0
 
+#: A machine that is busy with other tests takes long to import, too.
+SLOWLY = Options(start_within=PATIENCE)
+
 #: An application that answers with its path, written as a module's text.
 ECHO = """\
 async def app(scope, receive, send):
@@ -42,7 +45,7 @@ class Project:
     def __init__(self, folder: Path, files: dict[str, str], options: Options | None = None) -> None:
         write(folder, files)
         file = folder / "mesh.toml"
-        self.supervisor = Supervisor(renumber(read(file.read_text(), file, file), None, True), options)
+        self.supervisor = Supervisor(renumber(read(file.read_text(), file, file), None, True), options or SLOWLY)
         self.entries: list[Entry] = []
         self._news = threading.Condition()
         self.supervisor.journal.subscribe(self._note)

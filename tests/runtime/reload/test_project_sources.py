@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from editing import Edited, is_live, plain, toml
+
+from tests.support.editing import Edited, is_live, plain, toml
 
 FILES = {
     "mesh.toml": toml(

@@ -17,7 +17,7 @@ from mesh.context import Call, current_call
 from mesh.contract.status import HandlerFailure
 from mesh.errors import Code, StatusError
 from mesh.hosting.tracebacks import own_traceback
-from mesh.observing.journal import InFlight, Line
+from mesh.observing.journal import InFlight, Journal, Line
 from mesh.observing.outgoing import current_task
 from mesh.observing.span import Span
 from mesh.service import ServiceContext, current_service_var
@@ -42,22 +42,33 @@ def inbound(service: ServiceContext, protocol: Kind, method: str, call: Call, ta
         service.name, "server", protocol, method, target, call.trace_id, call.span_id, call.parent_id, time.time()
     )
     parent = call.parent_id
-    span.is_root = parent is None or (parent not in journal.in_flight and parent not in journal.calling)
+    span.is_root = parent is None or not (journal.is_open(parent) or parent in journal.calling)
     span.peer = journal.calling.get(parent) if parent is not None else None
     span.generation = service.generation
     span.worker = task.get_name() if task is not None else threading.current_thread().name
     journal.in_flight[call.span_id] = InFlight(service, span.name, threading.get_ident(), task)
-    started = time.perf_counter()
     try:
         yield span
     finally:
-        span.milliseconds = (time.perf_counter() - started) * 1000
+        record(journal, span)
         journal.in_flight.pop(call.span_id, None)
         # Set, not reset with a token: a generator's block can end in another context than it began in.
         current_call.set(before[0])
         current_service_var.set(before[1])
-        if journal.is_recording:
-            journal.append(span)
+
+
+def record(journal: Journal, span: Span) -> None:
+    """Record a call whose answer is complete; only the first time has an effect.
+
+    Done before the last byte of the answer leaves, the caller finds the record as soon as it has the answer.
+    """
+    call = journal.in_flight.get(span.span_id)
+    if call is None or call.is_answered:
+        return
+    span.milliseconds = (time.perf_counter() - call.started) * 1000
+    call.is_answered = True
+    if journal.is_recording:
+        journal.append(span)
 
 
 def in_time(call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from datetime import datetime
@@ -21,12 +22,26 @@ def run_file(number: int) -> Path:
     """Return the file of a run, 1 for the newest; MeshError where there is none."""
     from mesh.observing.runs import run_files
 
+    flush()
     files = run_files(project_folder())
     if not files:
         raise MeshError("no run of this project is recorded here; start one with `mesh up`")
     if number > len(files):
         raise UsageError(f"--run {number}: {len(files)} are recorded, 1 is the newest")
     return files[number - 1]
+
+
+def flush() -> bool:
+    """Let the project's running meshes write what they have recorded so far; return whether there is one."""
+    from mesh.control.client import ask
+    from mesh.control.state import noted
+
+    is_running = False
+    for _, running in noted(project_folder()):
+        with contextlib.suppress(MeshError):  # Gone, or suspended: its file holds what it wrote until then.
+            ask(running, "POST", "/api/flush", timeout=2.0)
+            is_running = True
+    return is_running
 
 
 def open_run(file: Path) -> RunFile:

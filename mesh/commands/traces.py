@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mesh.commands.recorded import open_run, run_file
+from mesh.commands.recorded import flush, open_run, run_file
 from mesh.commands.terminal.streams import write_lines
 
 if TYPE_CHECKING:
     from mesh.observing.journal import Line
     from mesh.observing.span import Span
 
-#: Seconds in which a trace that has just ended comes into the file.
+#: Seconds to wait for the end of the calls under which those of the trace were made.
 PATIENCE_SECONDS = 1.0
+POLL_SECONDS = 0.05
 
 
 @click.command()
@@ -94,10 +95,20 @@ def _find(trace_id: str) -> tuple[list[Span], list[Line]]:
             if len(ids := {each.trace_id for each in spans}) > 1:
                 raise UsageError(f"{trace_id} begins {len(ids)} traces: {', '.join(sorted(ids)[:3])}; give more digits")
             if spans:
-                return spans, [each for each in entries if isinstance(each, Line)]
-        if time.monotonic() > until:
-            raise UsageError(f"no trace {trace_id} is recorded here; `mesh traces` lists those that are")
-        time.sleep(0.1)
+                break
+        # Longer only while a running mesh may add to it.
+        if (spans and is_whole(spans)) or time.monotonic() > until or not flush():
+            break
+        time.sleep(POLL_SECONDS)
+    if not spans:
+        raise UsageError(f"no trace {trace_id} is recorded here; `mesh traces` lists those that are")
+    return spans, [each for each in entries if isinstance(each, Line)]
+
+
+def is_whole(spans: Sequence[Span]) -> bool:
+    """Return whether the call for which each one was made has ended as well."""
+    known = {each.span_id for each in spans}
+    return all(each.is_root or each.parent_id in known for each in spans)
 
 
 def _facts(spans: Sequence[Span]) -> dict[str, object]:

@@ -133,7 +133,11 @@ def run(
         signals.of(supervisor)
         warn_public_host(supervisor.options.host)
         warn_port_shadowed(supervisor)
-        control = ControlServer(supervisor)
+        recorder = None
+        if supervisor.options.record:
+            recorder = Recorder(new_run(declared.folder), supervisor.warn)
+            supervisor.journal.subscribe(recorder)
+        control = ControlServer(supervisor, recorder)
         note = state.write(declared.folder, control.running)
         crash_note = CrashNote(declared.folder)
         signals.before_exit = crash_note.remove
@@ -144,10 +148,6 @@ def run(
     printer = Printer(sys.stdout, style_of(supervisor), header, as_json=as_json, quiet=quiet)
     supervisor.journal.subscribe(printer)
     supervisor.journal.last_subscribers = (crash_note.write, printer.write_last)
-    recorder = None
-    if supervisor.options.record:
-        recorder = Recorder(new_run(declared.folder), supervisor.warn)
-        supervisor.journal.subscribe(recorder)
     try:
         control.start()
         status = supervisor.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -12,12 +13,13 @@ from starlette.types import ASGIApp
 
 from mesh.control.guard import Guard
 from mesh.errors import Code, StatusError
+from mesh.observing.recorder import Recorder
 from mesh.runtime.messages import ServiceCommand, ServiceState, Snapshot, Stop
 from mesh.runtime.supervisor import Supervisor
 from mesh.serving.http.exception_handlers import exception_handlers
 
 
-def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> ASGIApp:
+def control_app(supervisor: Supervisor, recorder: Recorder | None, token: str, hosts: frozenset[str]) -> ASGIApp:
     """Return the API behind its guard. hosts: the accepted values of the Host header."""
 
     async def state(request: Request) -> Response:
@@ -26,6 +28,11 @@ def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> AS
     async def stop(request: Request) -> Response:
         supervisor.post(Stop("mesh down", 0))
         return JSONResponse({}, 202)
+
+    async def flush(request: Request) -> Response:
+        if recorder is not None:
+            await run_in_threadpool(recorder.flush)
+        return JSONResponse({})
 
     async def control(request: Request) -> Response:
         name, what = request.path_params["name"], request.path_params["what"]
@@ -39,6 +46,7 @@ def control_app(supervisor: Supervisor, token: str, hosts: frozenset[str]) -> AS
     routes = [
         Route("/api/state", state),
         Route("/api/stop", stop, methods=["POST"]),
+        Route("/api/flush", flush, methods=["POST"]),
         Route("/api/services/{name}/{what}", control, methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes, exception_handlers=exception_handlers), token, hosts)

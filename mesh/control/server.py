@@ -9,6 +9,7 @@ import threading
 
 from mesh.control.api import control_app
 from mesh.control.state import Running, parts_of
+from mesh.observing.recorder import Recorder
 from mesh.runtime.supervisor import Supervisor
 from mesh.serving.http.server import HttpServer
 from mesh.serving.server_sockets import bind
@@ -21,7 +22,7 @@ CONTROL_PORT = 4999
 class ControlServer:
     """Binds at construction, always on loopback; `running` is the record for other commands."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, recorder: Recorder | None = None) -> None:
         try:
             self._socket = bind(Address("127.0.0.1", CONTROL_PORT))
         except OSError:
@@ -33,7 +34,7 @@ class ControlServer:
         token = secrets.token_urlsafe(32)
         self.running = Running(os.getpid(), f"http://127.0.0.1:{port}", token, parts_of(supervisor.topology))
         hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
-        self._server = HttpServer([self._socket], control_app(supervisor, token, hosts))
+        self._server = HttpServer([self._socket], control_app(supervisor, recorder, token, hosts))
         self._serving = threading.Event()
 
     def start(self) -> None:

@@ -87,6 +87,11 @@ class Journal:
         for subscriber in self._subscribers:
             subscriber(entry)
 
+    def is_open(self, span_id: str) -> bool:
+        """Return whether the call is being answered, and its caller still waits."""
+        call = self.in_flight.get(span_id)
+        return call is not None and not call.is_answered
+
     def append_last(self, line: Line) -> None:
         """Append a line after which the process ends at once; return when it has been written."""
         self.append(line)
@@ -127,6 +132,8 @@ class InFlight:
     """A call being answered: by which ServiceContext, its name, and the thread (an ident; the loop's if async).
 
     task: the asyncio.Task that answers it; None in a thread without a loop.
+    started: on the clock of `time.perf_counter()`. is_answered: the caller has its answer, and the call is recorded;
+    what still runs, such as a background task, came after it.
     workers: idents of the pools' threads that currently work for it, the latest last.
     waiting: the work it last handed to a pool, until a thread takes it.
     """
@@ -135,5 +142,7 @@ class InFlight:
     name: str
     thread: int
     task: Any = None
+    started: float = field(default_factory=time.perf_counter, compare=False)
+    is_answered: bool = False
     workers: list[int] = field(default_factory=list)
     waiting: Waiting | None = None

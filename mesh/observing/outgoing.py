@@ -84,7 +84,7 @@ class Outgoing:
         span.error = type(error).__name__ if error is not None else None
         self._journal.calling.pop(span.span_id, None)
         # Checked now: what a call leaves running after its answer is not part of any tree still to be shown.
-        span.is_root = span.parent_id is None or span.parent_id not in self._journal.in_flight
+        span.is_root = span.parent_id is None or not self._journal.is_open(span.parent_id)
         self._journal.append(span)
 
 

@@ -33,7 +33,11 @@ class Recorder:
         self._waiting_bytes = 0
         self._number = 0
         self._lost = 0
-        self._ending = threading.Event()
+        #: The number of the last entry that was written, or lost.
+        self._done = 0
+        self._written = threading.Condition()
+        self._wake = threading.Event()
+        self._is_ending = False
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
 
@@ -47,17 +51,28 @@ class Recorder:
             self._waiting_bytes += size
             self._waiting.append((self._number, entry))
 
+    def flush(self, seconds: float = 1.0) -> None:
+        """Return when everything appended so far is in the file, or after these seconds."""
+        with self._lock:
+            last = self._number
+        self._wake.set()
+        with self._written:
+            self._written.wait_for(lambda: self._done >= last, seconds)
+
     def close(self) -> None:
         """Write the remaining entries and stop the thread."""
-        self._ending.set()
+        self._is_ending = True
+        self._wake.set()
         self._thread.join(timeout=5)
 
     def _write(self) -> None:
         run: RunFile | None = None
         is_last = False
         while not is_last:
-            is_last = self._ending.wait(INTERVAL_SECONDS)
-            batch, lost = self._take()
+            self._wake.wait(INTERVAL_SECONDS)
+            self._wake.clear()
+            is_last = self._is_ending
+            batch, lost, last = self._take()
             try:
                 run = run or RunFile(self._file)
                 if batch or lost:
@@ -67,12 +82,16 @@ class Recorder:
                     self._lost += len(batch) + lost
                 self._warn(f"{self._file} cannot be written: {error}; calls are not recorded until it can")
                 self._warn = lambda text: None
+            with self._written:
+                self._done = last
+                self._written.notify_all()
         if run is not None:
             run.close()
 
-    def _take(self) -> tuple[list[tuple[int, Entry]], int]:
+    def _take(self) -> tuple[list[tuple[int, Entry]], int, int]:
+        """Return the waiting entries, how many were lost, and the number of the last of both."""
         with self._lock:
-            batch, lost = list(self._waiting), self._lost
+            batch, lost, last = list(self._waiting), self._lost, self._number
             self._waiting.clear()
             self._waiting_bytes = self._lost = 0
-        return batch, lost
+        return batch, lost, last

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,16 @@ from click.testing import CliRunner
 
 from mesh.commands import cli
 from mesh.commands.recorded import moment
+from mesh.control import state
+from mesh.control.server import ControlServer
 from mesh.errors import UsageError
 from mesh.observing.journal import Entry, Line
+from mesh.observing.recorder import Recorder
 from mesh.observing.runs import RunFile, new_run
 from mesh.observing.span import Span
 from mesh.store.pb import user_pb2
+from tests.support.programs import in_background
+from tests.support.supervised import ECHO, gate, supervised
 
 ORDER, SLOW = "0af7651916cd43dd8448eb211c80319c", "1bc" + "0" * 29
 NOON = time.mktime((2026, 1, 31, 12, 0, 0, 0, 0, -1))
@@ -151,3 +157,63 @@ def test_a_moment_is_an_age_a_time_of_today_or_a_date() -> None:
     assert moment("11:59", NOON) == NOON - 60
     assert moment("11:59:59", NOON) == NOON - 1
     assert moment("2026-01-31T12:00", NOON) == NOON
+
+
+CHAIN = """
+import asyncio, urllib.request
+from mesh import current_service
+from tests.support.supervised import gate
+
+def ask():
+    address = current_service().directory.address("inner", "http")
+    return urllib.request.urlopen(f"http://{address}/", timeout=60).read()
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    body = await asyncio.to_thread(ask)
+    gate("in").set()
+    await asyncio.to_thread(gate("out").wait, 60)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+CHAINED = """
+[services.outer]
+http = { port = 5001, app = "outer:app" }
+
+[services.inner]
+http = { port = 5002, app = "inner:app" }
+"""
+
+
+class Late(Recorder):
+    """Lets the outer call end only after the first reader has come."""
+
+    def flush(self, seconds: float = 1.0) -> None:
+        super().flush(seconds)
+        gate("out").set()
+
+
+def test_a_trace_of_which_the_outermost_call_has_not_ended_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state.state_folder(tmp_path)
+    recorder = Late(new_run(tmp_path), pytest.fail)
+    with (
+        supervised(tmp_path, {"mesh.toml": CHAINED, "outer.py": CHAIN, "inner.py": ECHO}) as project,
+        closing(ControlServer(project.supervisor, recorder)) as control,
+        closing(recorder),
+    ):
+        project.supervisor.journal.subscribe(recorder)
+        control.start()
+        state.write(tmp_path, control.running)
+        with in_background(lambda: project.get("outer", "/")):
+            assert gate("in").wait(60)
+            (trace_id,) = {each.trace_id for each in project.supervisor.journal.entries() if isinstance(each, Span)}
+            events = [json.loads(line) for line in mesh("trace", trace_id, "--json").splitlines()]
+    assert [(each["service"], each["kind"]) for each in events] == [
+        ("outer", "server"),
+        ("outer", "client"),
+        ("inner", "server"),
+    ]

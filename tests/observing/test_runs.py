@@ -55,6 +55,16 @@ def test_what_was_recorded_is_read_back_as_it_was_and_in_its_order(file: Path) -
     assert read(file, "0af76519") == given[1:3]
 
 
+def test_a_flush_waits_for_no_interval(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.observing.recorder.INTERVAL_SECONDS", 60.0)
+    recorder = Recorder(file, pytest.fail)
+    for number in (1, 2):
+        recorder(span(number))
+        recorder.flush(30)
+        assert [each.span_id for each in read(file) if isinstance(each, Span)][-1] == f"{number:016x}"
+    recorder.close()
+
+
 def test_twelve_thousand_entries_at_once_from_many_threads_are_all_in_the_file(file: Path) -> None:
     recorder = Recorder(file, pytest.fail)
 

@@ -16,7 +16,7 @@ from mesh.runtime.options import Options
 from mesh.store.pb import user_pb2
 from mesh.store.topology import store
 from mesh.topology.selection import renumber
-from tests.support.supervised import Project, supervised
+from tests.support.supervised import Project, gate, supervised
 
 ECHO = """
 from starlette.applications import Starlette
@@ -88,3 +88,35 @@ def test_a_grpc_call_is_recorded_with_its_full_name_and_messages_unless_told_not
         assert user_pb2.GetUserRequest.FromString(span.request).id == 1
         assert user_pb2.User.FromString(span.response) == answer
         assert (span.kind, span.protocol, span.name) == ("server", "grpc", "GetUser")
+
+
+WAITING = """
+import asyncio
+from tests.support.supervised import gate
+
+HEADERS = {"/last": [], "/counted": [(b"content-length", b"4")], "/empty": []}
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    status = 204 if scope["path"] == "/empty" else 200
+    await send({"type": "http.response.start", "status": status, "headers": HEADERS[scope["path"]]})
+    if scope["path"] != "/empty":
+        await send({"type": "http.response.body", "body": b"done", "more_body": scope["path"] == "/counted"})
+    await asyncio.to_thread(gate("out").wait, 60)
+    raise RuntimeError("after the answer")
+"""
+
+
+@pytest.mark.parametrize("path", ["/last", "/counted", "/empty"])
+def test_a_call_is_recorded_once_and_before_its_caller_has_the_last_byte(path: str, tmp_path: Path) -> None:
+    declared = '[services.waiting]\nhttp = { port = 5001, app = "waiting:app" }\n'
+    with supervised(tmp_path, {"mesh.toml": declared, "waiting.py": WAITING}) as project:
+        answer = project.get("waiting", path)
+        (span,) = [each for each in project.supervisor.journal.entries() if isinstance(each, Span)]
+        assert (span.status, span.response) == (str(answer.status_code), answer.content)
+        assert len(project.supervisor.journal.in_flight) == 1
+        gate("out").set()
+        project.line("waiting", "after the answer")
+    assert [each for each in project.entries if isinstance(each, Span)] == [span]
+    assert span.error is None

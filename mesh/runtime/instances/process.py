@@ -136,7 +136,7 @@ class ProcessInstance(CommandInstance):
         entry = entry_of(line) if stream == "stdout" else None
         if isinstance(entry, Span):
             # The child does not know the calls being answered here.
-            is_root = entry.parent_id is None or entry.parent_id not in self.context.journal.in_flight
+            is_root = entry.parent_id is None or not self.context.journal.is_open(entry.parent_id)
             self.context.journal.append(replace(entry, is_root=is_root))
         elif isinstance(entry, Line):
             self.context.journal.append(entry)

@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mesh.context import Call, call_from
 from mesh.contract.rest.exchange import BrokenStream, check_start, error_response, send_answer
 from mesh.errors import Code, StatusError
-from mesh.layers import STOPPED, in_time, inbound, status_of
+from mesh.layers import STOPPED, in_time, inbound, record, status_of
+from mesh.observing.journal import Journal
 from mesh.observing.span import Span
 from mesh.service import ServiceContext
 from mesh.serving.http.cross_site import CrossSiteGuard
@@ -48,9 +49,9 @@ class AppDispatcher:
         app, service = self._behind
         with inbound(service, "http", scope.get("method", "WS"), call, _target(scope)) as span:
             if service.journal.is_recording and scope["type"] == "http":
-                receive, send = _noting(span, scope, receive, send)
+                receive, send = _noting(span, service.journal, scope, receive, send)
             await self._answer(app, service, scope, receive, send, call, span)
-            span.route = getattr(scope.get("route"), "path", None)
+            span.route = _route(scope)
 
     async def _answer(
         self,
@@ -91,7 +92,8 @@ class AppDispatcher:
         except BrokenStream:
             return  # The handler has given the reason; returning now makes the server cut the connection, as it must.
         except BaseException as error:  # A SystemExit that reached the loop would end the whole service.
-            span.error = type(error).__name__
+            if service.journal.is_open(span.span_id):
+                span.error = type(error).__name__  # Not of a background task, which fails after the answer.
             refusal = status_of(error, service, call)
             if not span.status and scope["type"] == "http":
                 await send_answer(error_response(refusal), observed)
@@ -105,8 +107,9 @@ def _target(scope: Scope) -> str:
     return (b"%b?%b" % (path, query) if query else path).decode("latin-1")
 
 
-def _noting(span: Span, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """Return the two callables; the bodies that pass through them are added to the record."""
+def _noting(span: Span, journal: Journal, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Return the two callables; the bodies that pass through are added to the record, complete before the last byte."""
+    length: int | None = None
 
     async def receiving() -> Message:
         message = await receive()
@@ -115,21 +118,42 @@ def _noting(span: Span, scope: Scope, receive: Receive, send: Send) -> tuple[Rec
         return message
 
     async def sending(message: Message) -> None:
+        nonlocal length
+        is_last = False
         if message["type"] == "http.response.body":
             span.add_response(message.get("body", b""))
+            is_last = not message.get("more_body")
         elif message["type"] == "http.response.start":
-            span.response_type = _content_type(message.get("headers", ()))
+            span.response_type = _header(message.get("headers", ()), b"content-type")
+            length = _length(scope, message)
+        # A client that counts does not wait for an end that adds nothing.
+        if is_last or (length is not None and span.response_size >= length):
+            span.route = _route(scope)
+            record(journal, span)
         await send(message)
 
-    span.request_type = _content_type(scope["headers"])
+    span.request_type = _header(scope["headers"], b"content-type")
     return receiving, sending
 
 
-def _content_type(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _length(scope: Scope, start: Message) -> int | None:
+    """Return the bytes of body that the client waits for; None if it waits for an end."""
+    if scope["method"] == "HEAD" or start["status"] in (204, 304):
+        return 0
+    declared = _header(start.get("headers", ()), b"content-length")
+    return int(declared) if declared.isdecimal() else None
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str:
     for name, value in headers:
-        if name.lower() == b"content-type":
+        if name.lower() == wanted:
             return bytes(value).decode("latin-1")
     return ""
+
+
+def _route(scope: Scope) -> str | None:
+    """Return the template that the path matched."""
+    return getattr(scope.get("route"), "path", None)
 
 
 def call_headers(scope: Scope) -> dict[str, str]:

@@ -93,10 +93,9 @@ def test_reloads_leave_threads_descriptors_modules_and_memory_where_they_were(
 
         turns(20)
         before = census()
-        megabytes = resident()
-        turns(times)
+        # A leak grows with every turn; what other tests have left in this process, or fragments, does so once.
+        assert any(megabytes_more(lambda: turns(times)) < 12 for _ in range(3))
         assert settled(lambda: grown(before)) == {}
-        assert resident() - megabytes < 12
 
 
 def settle(left: int) -> None:
@@ -139,6 +138,12 @@ def census() -> dict[str, int]:
         "contexts": sum(type(each) is ServiceContext for each in gc.get_objects()),
         "finders": len(sys.path_importer_cache),
     }
+
+
+def megabytes_more(work: Callable[[], None]) -> float:
+    before = resident()
+    work()
+    return resident() - before
 
 
 def resident() -> float:

@@ -20,20 +20,23 @@ class Contents:
     """
 
     def __init__(self, made: int | None = None) -> None:
-        self._made = (time.time_ns() if made is None else made) - _COARSE
+        self._made = time.time_ns() if made is None else made
         self._digests: dict[str, bytes] = {}
 
-    def remember(self, paths: Iterable[str]) -> None:
-        """Remember files that have not changed so far."""
+    def remember(self, paths: Iterable[str]) -> set[str]:
+        """Remember files that have not changed so far; return those that have."""
+        changed = set()
         for path in paths:
-            if len(self._digests) >= MAX_FILES:
-                return
             try:
-                is_old = os.stat(path).st_ctime_ns < self._made
+                at = os.stat(path).st_ctime_ns
             except OSError:
                 continue
-            if is_old and path not in self._digests and (digest := _digest(path)):
+            if at > self._made:
+                changed.add(path)
+            is_old = at < self._made - _COARSE and path not in self._digests
+            if is_old and len(self._digests) < MAX_FILES and (digest := _digest(path)):
                 self._digests[path] = digest
+        return changed
 
     def is_changed(self, path: str) -> bool:
         """Return False if the file holds what it held when last checked or remembered."""

@@ -82,7 +82,8 @@ class Watcher:
                     changes |= self._rest_of_burst(notify)
                 told = bool(changes)
                 if not changes and self._unknown:
-                    self._contents.remember(files_in(self._unknown))
+                    # What was saved after the start and before these folders were watched is reported now.
+                    self._tell(self._contents.remember(files_in(self._unknown)))
                     self._unknown = set()
                 self._tell({path for _, path in changes})
                 moved = {path for kind, path in changes if kind != MODIFIED and self._is_folder(path)}

@@ -94,6 +94,18 @@ def test_a_new_folder_and_what_is_written_in_it_at_once_is_told(watch: Callable[
     watching.until(inner / "code.py")
 
 
+def test_what_is_saved_after_the_start_and_before_the_folders_are_watched_is_told(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("1")
+    file, told = tmp_path / "app.py", queue.Queue[Changed]()
+    watcher = Watcher(lambda: [tmp_path], told.put, print)
+    began = time.time_ns()
+    while not file.exists() or file.stat().st_ctime_ns <= began:  # the clock of files ticks a few times in 10 ms
+        file.write_text("2")
+    watcher.start()
+    assert told.get(timeout=PATIENCE).files == {file}
+    watcher.stop()
+
+
 def test_tools_folders_and_editors_own_files_are_not_told(watch: Callable[[], Watching], tmp_path: Path) -> None:
     folder = tmp_path.resolve()
     for tool in (".git", ".mesh", "__pycache__", "node_modules"):

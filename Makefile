@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 # What to test: everything, unless told otherwise.
 TESTS ?= tests
 # What has to pass with every Python and with the lowest versions that pyproject.toml allows.
-SMOKE = tests/contract tests/hosting tests/serving tests/calling tests/runtime/test_reload.py \
+SMOKE = tests/contract tests/hosting tests/serving tests/calling tests/runtime/reload/test_reload.py \
 	tests/end_to_end/test_guide.py tests/test_pytest_plugin.py
 
 .PHONY: install up test test-all test-lowest test-thorough smoke lint bench soak clean

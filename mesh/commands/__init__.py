@@ -8,19 +8,19 @@ import sys
 import click
 
 from mesh import __version__
-from mesh.commands.call import call
-from mesh.commands.check import check
 from mesh.commands.child import child
-from mesh.commands.clean import clean
-from mesh.commands.down import down
-from mesh.commands.init import init
-from mesh.commands.logs import logs
-from mesh.commands.parity import parity
-from mesh.commands.ps import ps
-from mesh.commands.schema import schema
-from mesh.commands.service_commands import restart, start, stop
+from mesh.commands.contracts.call import call
+from mesh.commands.contracts.parity import parity
+from mesh.commands.control.down import down
+from mesh.commands.control.ps import ps
+from mesh.commands.control.service_commands import restart, start, stop
+from mesh.commands.declaration.check import check
+from mesh.commands.declaration.init import init
+from mesh.commands.declaration.schema import schema
+from mesh.commands.history.clean import clean
+from mesh.commands.history.logs import logs
+from mesh.commands.history.traces import trace, traces
 from mesh.commands.terminal import streams
-from mesh.commands.traces import trace, traces
 from mesh.commands.up import up
 from mesh.errors import MeshError
 

@@ -77,7 +77,7 @@ class StopSignals:
 
     def of(self, supervisor: Supervisor) -> None:
         """Pass signals on to the supervisor from now on, those too that its services may have handlers for."""
-        from mesh.hosting.signals import HEARD
+        from mesh.hosting.processes.signals import HEARD
 
         self._supervisor = supervisor
         for number in HEARD:

@@ -8,26 +8,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from mesh.hosting.arrivals import Arrivals
-from mesh.hosting.child_processes import ChildProcesses
 from mesh.hosting.clients.clients import Clients
-from mesh.hosting.descriptor_pools import DescriptorPools
-from mesh.hosting.environ import Environ
-from mesh.hosting.exits import Exits
-from mesh.hosting.fork import Forks
-from mesh.hosting.host_names import HostNames
-from mesh.hosting.imports.private_packages import PRIVATE
-from mesh.hosting.imports.project_sources import ProjectSources
+from mesh.hosting.clients.host_names import HostNames
+from mesh.hosting.clients.proxies import past_proxies
+from mesh.hosting.import_hooks import ImportHooks
+from mesh.hosting.imports.scope.private_packages import PRIVATE
+from mesh.hosting.imports.scope.project_sources import ProjectSources
 from mesh.hosting.imports.service_code import ServiceCode
-from mesh.hosting.interpreter_settings import InterpreterSettings
-from mesh.hosting.logs import Logs
 from mesh.hosting.loops import new_event_loop
-from mesh.hosting.output import LineSink, Output
 from mesh.hosting.patches import Patch
-from mesh.hosting.prometheus import PrometheusRegistry
-from mesh.hosting.proxies import past_proxies
-from mesh.hosting.shared_modules import SharedModules
-from mesh.hosting.signals import Signals
+from mesh.hosting.process_state.descriptor_pools import DescriptorPools
+from mesh.hosting.process_state.environ import Environ
+from mesh.hosting.process_state.interpreter_settings import InterpreterSettings
+from mesh.hosting.process_state.logs import Logs
+from mesh.hosting.process_state.output import LineSink, Output
+from mesh.hosting.process_state.prometheus import PrometheusRegistry
+from mesh.hosting.process_state.shared_modules import SharedModules
+from mesh.hosting.processes.child_processes import ChildProcesses
+from mesh.hosting.processes.exits import Exits
+from mesh.hosting.processes.fork import Forks
+from mesh.hosting.processes.signals import Signals
 from mesh.hosting.threads import Threads
 from mesh.service import ServiceContext
 
@@ -52,12 +52,12 @@ class Isolation:
         project: Path | None = None,
     ) -> None:
         self._sources = None if project is None else ProjectSources(project)
-        self.arrivals = Arrivals()
+        self.import_hooks = ImportHooks()
         self.environ = Environ()
         self.forks = Forks(sink)
         self.output = Output(self.forks.tell)
-        self.names = HostNames(self.arrivals, redirect_process)
-        self._pools = DescriptorPools(self.arrivals)
+        self.names = HostNames(self.import_hooks, redirect_process)
+        self._pools = DescriptorPools(self.import_hooks)
 
         def notice(name: str, text: str) -> None:
             self.forks.tell(name, "mesh", text)
@@ -65,29 +65,29 @@ class Isolation:
         self.signals = Signals(self.forks, notice, stop, alone)
         self._patches: Sequence[Patch] = (
             self.environ,
-            Threads(self.arrivals),
+            Threads(self.import_hooks),
             Logs(),
             self.output,
             self.names,
-            Clients(self.arrivals, self.names),
+            Clients(self.import_hooks, self.names),
             self.signals,
-            Exits(self.arrivals, self.forks, alone),
+            Exits(self.import_hooks, self.forks, alone),
             self.forks,
-            ChildProcesses(self.arrivals, self.forks),
+            ChildProcesses(self.import_hooks, self.forks),
             self._pools,
-            PrometheusRegistry(self.arrivals),
+            PrometheusRegistry(self.import_hooks),
             *(() if alone else (InterpreterSettings(notice), SharedModules(notice))),
         )
 
     def install(self) -> None:
-        self.arrivals.install()
+        self.import_hooks.install()
         for patch in self._patches:
             patch.install()
 
     def uninstall(self) -> None:
         for patch in reversed(self._patches):
             patch.uninstall()
-        self.arrivals.uninstall()
+        self.import_hooks.uninstall()
 
     def __enter__(self) -> Isolation:
         self.install()

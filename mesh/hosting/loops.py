@@ -12,8 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mesh.hosting.host_names import HostNames
-from mesh.hosting.signals import Signals
+from mesh.hosting.clients.host_names import HostNames
+from mesh.hosting.processes.signals import Signals
 
 
 def new_event_loop(names: HostNames, signals: Signals) -> asyncio.AbstractEventLoop:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mesh.compat.concurrent import max_workers
 from mesh.context import current_call
-from mesh.hosting.arrivals import Arrivals
+from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.patches import Patch
 from mesh.observing.journal import InFlight, Waiting
 from mesh.service import current_service_var
@@ -27,9 +27,9 @@ SERVICE_FRAME = "service "
 class Threads(Patch):
     """Makes `Thread.start` carry a service's context, and `ThreadPoolExecutor.submit` any caller's."""
 
-    def __init__(self, arrivals: Arrivals) -> None:
+    def __init__(self, import_hooks: ImportHooks) -> None:
         super().__init__()
-        self._arrivals = arrivals
+        self._import_hooks = import_hooks
 
     def install(self) -> None:
         start, submit = threading.Thread.start, ThreadPoolExecutor.submit
@@ -50,7 +50,7 @@ class Threads(Patch):
 
         self.patches.replace(threading.Thread, "start", carrying_start)
         self.patches.replace(ThreadPoolExecutor, "submit", carrying_submit)
-        self._arrivals.when("anyio.to_thread", self._note_workers_of_anyio)
+        self._import_hooks.on_import("anyio.to_thread", self._note_workers_of_anyio)
 
     def _note_workers_of_anyio(self, to_thread: ModuleType) -> None:
         """Patch anyio, in whose threads Starlette and FastAPI run plain handlers; they carry the context themselves."""

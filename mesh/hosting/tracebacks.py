@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from mesh.hosting.references import is_machinery
+from mesh.hosting.load_errors import is_machinery
 
 _MESH = Path(__file__).resolve().parents[1]
 _STORE = _MESH / "store"

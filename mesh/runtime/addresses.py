@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mesh.hosting.host_names import HostNames
+from mesh.hosting.clients.host_names import HostNames
 from mesh.runtime.contracts import Contracts
 from mesh.service import ServiceContext
 from mesh.topology.directory import Directory

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from mesh.commands import cli
-from mesh.commands.recorded import moment
+from mesh.commands.history.recorded import moment
 from mesh.control import state
 from mesh.control.server import ControlServer
 from mesh.errors import UsageError

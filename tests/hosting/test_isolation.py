@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.hosting.arrivals import Arrivals
+from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.isolation import Isolation
 from mesh.service import ServiceContext, current_service_var
 
@@ -88,11 +88,11 @@ def test_an_arrival_is_told_once_and_the_module_keeps_its_loader(
     (tmp_path / "late_guest.py").write_text("from importlib import resources\nready = 1")
     (tmp_path / "broken_guest.py").write_text("raise ValueError('no')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    arrivals, told = Arrivals(), []
-    arrivals.install()
+    import_hooks, told = ImportHooks(), []
+    import_hooks.install()
     try:
         for name in ("late_guest", "broken_guest", "no_such_guest", "json"):
-            arrivals.when(name, lambda module: told.append(module.__name__))
+            import_hooks.on_import(name, lambda module: told.append(module.__name__))
         assert told == ["json"]
         import late_guest  # type: ignore[import-not-found]
 
@@ -108,7 +108,7 @@ def test_an_arrival_is_told_once_and_the_module_keeps_its_loader(
         __import__("broken_guest")
         assert told == ["json", "late_guest", "broken_guest"]
     finally:
-        arrivals.uninstall()
+        import_hooks.uninstall()
         for name in ("late_guest", "broken_guest"):
             sys.modules.pop(name, None)
 
@@ -124,7 +124,9 @@ def test_a_module_that_another_thread_is_executing_arrives_when_it_is_complete(
     importing = threading.Thread(target=__import__, args=("slow_guest",))
     importing.start()
     assert enter.wait(30)
-    asking = threading.Thread(target=Arrivals().when, args=("slow_guest", lambda module: told.append(module.ready)))
+    asking = threading.Thread(
+        target=ImportHooks().on_import, args=("slow_guest", lambda module: told.append(module.ready))
+    )
     asking.start()
     asking.join(0.2)  # it waits; a moment to see it go on too early
     go.set()

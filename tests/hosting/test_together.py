@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.hosting.adapt import asgi_app
-from mesh.hosting.working_folder import own_folder
+from mesh.hosting.process_state.working_folder import own_folder
 from mesh.service import current_service_var
 from mesh.topology.model import Address
 

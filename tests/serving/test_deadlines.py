@@ -9,7 +9,7 @@ import pytest
 
 from mesh import Grpc, Http, Service
 from mesh.pytest_plugin import Mesh
-from tests.serving.http2_peer import ask
+from tests.serving.grpc.http2_peer import ask
 from tests.serving.misbehaving import APP, GET, Misbehaving, MisbehavingAsync
 
 LARGEST = ["99999999H", "99999999M", "99999999S", "99999999m"]

@@ -1,1 +1,1 @@
-"""Records calls that services make with their own clients, and continues the trace of the current call in them."""
+"""Records calls of services' own clients, continues the trace of the current call in them, and redirects hosts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.hosting.host_names import HostNames
+from mesh.hosting.clients.host_names import HostNames
 from mesh.observing.journal import Journal
 from mesh.observing.outgoing import Outgoing, outgoing
 from mesh.service import current_service_var

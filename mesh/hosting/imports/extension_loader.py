@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mesh.hosting.imports.import_scope import ImportScope
+    from mesh.hosting.imports.scope.import_scope import ImportScope
 
 
 Identity = tuple[int, ...]

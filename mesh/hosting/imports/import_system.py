@@ -23,11 +23,11 @@ from mesh.hosting.imports.module_keys import (
     shared_imports,
 )
 from mesh.hosting.imports.module_locks import ModuleLocks
-from mesh.hosting.imports.private_packages import NeedsPrivate
+from mesh.hosting.imports.scope.private_packages import NeedsPrivate
 from mesh.hosting.patches import Patches
 
 if TYPE_CHECKING:
-    from mesh.hosting.imports.import_scope import ImportScope
+    from mesh.hosting.imports.scope.import_scope import ImportScope
 
 _lock = Lock()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.hosting.imports.module_keys import current_scope
 
 if TYPE_CHECKING:
-    from mesh.hosting.imports.import_scope import ImportScope
+    from mesh.hosting.imports.scope.import_scope import ImportScope
 
 _bootstrap: Any = importlib._bootstrap  # where the locks are; no public word
 _await_lock = _bootstrap._lock_unlock_module

@@ -13,12 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mesh.hosting.descriptor_pools import DescriptorPool, RestartLoad
-from mesh.hosting.imports.import_scope import ImportScope
-from mesh.hosting.imports.private_packages import PRIVATE, NeedsPrivate
-from mesh.hosting.imports.project_sources import ProjectSources
+from mesh.hosting.imports.scope.import_scope import ImportScope
+from mesh.hosting.imports.scope.private_packages import PRIVATE, NeedsPrivate
+from mesh.hosting.imports.scope.project_sources import ProjectSources
 from mesh.hosting.imports.source_loader import ServiceLoader
-from mesh.hosting.references import ServiceImportError, blamed
+from mesh.hosting.load_errors import ServiceImportError, translate_errors
+from mesh.hosting.process_state.descriptor_pools import DescriptorPool, RestartLoad
 from mesh.references import Reference
 from mesh.service import ServiceContext
 from mesh.suggestions import did_you_mean
@@ -100,7 +100,7 @@ class ServiceCode:
 
     def _load(self, reference: str) -> Any:
         wanted = Reference.parse(reference)
-        with blamed(self.service_name, self.roots, "at import"):
+        with translate_errors(self.service_name, self.roots, "at import"):
             module = self._module(wanted)
         found: Any = module
         for name in wanted.attribute.split("."):
@@ -109,7 +109,7 @@ class ServiceCode:
             found = getattr(found, name)
         if not wanted.call:
             return found
-        with blamed(self.service_name, self.roots, f"in {wanted.attribute}()"):
+        with translate_errors(self.service_name, self.roots, f"in {wanted.attribute}()"):
             return found()
 
     def _module(self, wanted: Reference) -> ModuleType:

@@ -12,7 +12,7 @@ from mesh.hosting.imports.extension_loader import identity
 from mesh.hosting.imports.import_system import ImportSystem
 
 if TYPE_CHECKING:
-    from mesh.hosting.imports.import_scope import ImportScope
+    from mesh.hosting.imports.scope.import_scope import ImportScope
 
 #: Seconds. Bytecode remembers its source's time in whole seconds: what is younger could change again unseen.
 SETTLED = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from mesh.errors import MeshError
-from mesh.hosting.references import ServiceImportError
+from mesh.hosting.load_errors import ServiceImportError
 from mesh.hosting.tracebacks import own_traceback
 from mesh.runtime.generation.generation import StartError
 

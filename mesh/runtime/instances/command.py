@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mesh.contract import Handlers
 from mesh.errors import MeshError
-from mesh.hosting.output import LINE_LIMIT
+from mesh.hosting.process_state.output import LINE_LIMIT
 from mesh.observing.journal import Line
 from mesh.runtime.instances import process_group
 from mesh.runtime.instances.command_environment import command_environment

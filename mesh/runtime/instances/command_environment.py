@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mesh.hosting.proxies import past_proxies
+from mesh.hosting.clients.proxies import past_proxies
 from mesh.topology.directory import Directory, variable_of
 from mesh.topology.model import Address, Kind, Service, Topology
 

@@ -16,9 +16,9 @@ from mesh.contract import Handlers
 from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
+from mesh.hosting.process_state.working_folder import own_folder
 from mesh.hosting.requirements import declares_requirements, misfits
 from mesh.hosting.threads import show_service
-from mesh.hosting.working_folder import own_folder
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.runtime.generation.draining import Draining

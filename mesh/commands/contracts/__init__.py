@@ -1,0 +1,1 @@
+"""Commands that call services by their contracts."""

@@ -1,0 +1,39 @@
+"""`mesh parity`: makes each read of a contract over gRPC and over HTTP, and prints the differences."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from mesh.commands.terminal.streams import write_lines
+
+if TYPE_CHECKING:
+    from mesh.calling.parity import Compared
+
+
+@click.command()
+@click.argument("service", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each read.")
+@click.option("--request", "requests", multiple=True, metavar="METHOD=JSON", help="Send METHOD this; repeats.")
+def parity(service: str | None, as_json: bool, requests: tuple[str, ...]) -> int:
+    """Make each read of SERVICE (default: of every running service) both ways; exit status 1 on any difference."""
+    from mesh.calling.parity import compare
+    from mesh.commands.contracts.running import running_listeners
+
+    given = dict(each.partition("=")[::2] for each in requests)
+    differing = False
+    for name, http, grpc in running_listeners(service):
+        for compared in compare(name, http, grpc, given):
+            write_lines(json.dumps(compared.as_json()) if as_json else shown(compared))
+            differing = differing or bool(compared.differences)
+    return 1 if differing else 0
+
+
+def shown(compared: Compared) -> str:
+    """Return `same  user-service GetUser {"id":1}  OK  grpc 0.9 ms  http 1.4 ms`, and a line for each difference."""
+    word = "differs" if compared.differences else "same"
+    times = f"grpc {compared.grpc_milliseconds:.1f} ms  http {compared.http_milliseconds:.1f} ms"
+    first = f"{word:<8}{compared.service}  {compared.method} {compared.request}  {compared.code}  {times}"
+    return "\n".join([first, *(f"          {line}" for line in compared.differences)])

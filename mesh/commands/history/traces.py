@@ -1,0 +1,128 @@
+"""`mesh traces` and `mesh trace`: requests and the calls that followed, of this run and of earlier ones."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from mesh.commands.history.recorded import flush, open_run, run_file
+from mesh.commands.terminal.streams import write_lines
+
+if TYPE_CHECKING:
+    from mesh.observing.journal import Line
+    from mesh.observing.span import Span
+
+#: Seconds to wait for the end of the calls under which those of the trace were made.
+PATIENCE_SECONDS = 1.0
+POLL_SECONDS = 0.05
+
+
+@click.command()
+@click.option("--service", metavar="NAME", help="Only traces that this service took part in.")
+@click.option("--errors", is_flag=True, help="Only traces in which a call failed.")
+@click.option("--slower", type=float, metavar="MS", help="Only traces that took longer, in milliseconds.")
+@click.option("--tail", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="The last N of them.")
+@click.option("--run", "number", type=click.IntRange(1), default=1, metavar="N", help="Of the Nth newest run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trace.")
+def traces(service: str | None, errors: bool, slower: float | None, tail: int, number: int, as_json: bool) -> int:
+    """List the requests of the newest run, the oldest first, each with the id that `mesh trace` takes."""
+    from mesh.commands.terminal.waterfall import has_failed, summary
+    from mesh.observing.span import Span
+
+    run = open_run(run_file(number))
+    by_trace: dict[str, list[Span]] = {}
+    for _, entry in run.entries():
+        if isinstance(entry, Span):
+            by_trace.setdefault(entry.trace_id, []).append(entry)
+    run.close()
+    found = sorted((sorted(each, key=lambda span: span.start) for each in by_trace.values()), key=lambda e: e[0].start)
+    kept = [
+        spans
+        for spans in found
+        if (service is None or any(each.service == service for each in spans))
+        and (not errors or any(map(has_failed, spans)))
+        and (slower is None or max(each.milliseconds for each in spans) > slower)
+    ]
+    for spans in kept[-tail:]:
+        click.echo(json.dumps(_facts(spans)) if as_json else summary(spans))
+    return 0
+
+
+@click.command()
+@click.argument("trace_id")
+@click.option("-v", "--verbose", is_flag=True, help="With the payloads.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per call and line.")
+def trace(trace_id: str, verbose: bool, as_json: bool) -> int:
+    """Show one request with all calls and log lines that followed from it; the first digits of its id are enough."""
+    from mesh.commands.terminal.waterfall import moment_of, waterfall
+    from mesh.observing.events import as_event
+
+    spans, lines = _find(trace_id.lower())
+    if as_json:
+        entries: list[Span | Line] = [*spans, *lines]
+        for entry in sorted(entries, key=moment_of):
+            click.echo(as_event(entry, payloads=verbose))
+        return 0
+    payloads: Callable[[Span], list[str]] | None = None
+    if verbose:
+        from mesh.commands.terminal.payloads import Payloads
+
+        payloads = Payloads().shown
+    write_lines("\n".join(waterfall(spans, lines, payloads)))
+    return 0
+
+
+def _find(trace_id: str) -> tuple[list[Span], list[Line]]:
+    """Return the calls and lines of the trace, from the newest run that has it; UsageError where none or many do."""
+    from mesh.commands.project import project_folder
+    from mesh.errors import UsageError
+    from mesh.observing.journal import Line
+    from mesh.observing.runs import run_files
+    from mesh.observing.span import Span
+
+    run_file(1)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        for file in run_files(project_folder()):
+            run = open_run(file)
+            entries = [entry for _, entry in run.entries(trace_id)]
+            run.close()
+            spans = [each for each in entries if isinstance(each, Span)]
+            if len(ids := {each.trace_id for each in spans}) > 1:
+                raise UsageError(f"{trace_id} begins {len(ids)} traces: {', '.join(sorted(ids)[:3])}; give more digits")
+            if spans:
+                break
+        # Longer only while a running mesh may add to it.
+        if (spans and is_whole(spans)) or time.monotonic() > until or not flush():
+            break
+        time.sleep(POLL_SECONDS)
+    if not spans:
+        raise UsageError(f"no trace {trace_id} is recorded here; `mesh traces` lists those that are")
+    return spans, [each for each in entries if isinstance(each, Line)]
+
+
+def is_whole(spans: Sequence[Span]) -> bool:
+    """Return whether the call for which each one was made has ended as well."""
+    known = {each.span_id for each in spans}
+    return all(each.is_root or each.parent_id in known for each in spans)
+
+
+def _facts(spans: Sequence[Span]) -> dict[str, object]:
+    """What `mesh traces --json` tells of a trace."""
+    from mesh.commands.terminal.waterfall import has_failed
+
+    first = spans[0]
+    return {
+        "trace_id": first.trace_id,
+        "start": first.start,
+        "service": first.service,
+        "name": first.name,
+        "status": first.status,
+        "milliseconds": round(first.milliseconds, 3),
+        "calls": sum(each.kind == "server" for each in spans),
+        "failed": sum(map(has_failed, spans)),
+    }

@@ -1,0 +1,295 @@
+"""The modules that one generation of a service sees: its own under its roots, and everybody's.
+
+The order is Python's for a script in its folder: what the interpreter holds (built in or frozen: `sys`, `os`), the
+roots in their order, the standard library and what is installed. So a local `calendar.py` wins, for this service alone.
+A folder without `__init__.py` gives way to an installed package, as in plain Python, but for what it alone holds.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.machinery import ExtensionFileLoader, FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import mesh
+from mesh.hosting.imports.extension_loader import ServiceExtensionLoader
+from mesh.hosting.imports.import_system import ImportSystem
+from mesh.hosting.imports.keyed_spec import KeyedSpec
+from mesh.hosting.imports.module_keys import ModuleKey, ParkedKey, shared_imports
+from mesh.hosting.imports.scope.directory_cache import DirectoryCache
+from mesh.hosting.imports.scope.overlay import OverlayLoader
+from mesh.hosting.imports.scope.project_sources import ProjectSources
+from mesh.hosting.imports.scope.search_path import SearchPath, forget_finders
+from mesh.hosting.imports.source_loader import ServiceLoader
+
+
+class Copies(Protocol):
+    """Modules of shared packages that are executed for the service (see descriptor_pools.py)."""
+
+    def is_package(self, name: str) -> bool:
+        """True for a package in which the service finds copies, beside what it shares."""
+
+    def is_copy(self, name: str) -> bool:
+        """True for a module that is executed for this service."""
+
+
+class ImportScope:
+    """roots: absolute folders, searched in order. private: installed packages that are executed for this service.
+    sources: those of the project; a shared package among them is executed for the service, which is reloaded with it.
+
+    builtins: what the service's modules hold as `__builtins__`. files: of the service's own, by module name; those that
+        were loaded, or failed to be. sys_attributes: what it has set on `sys`. parked: see module_keys.py.
+        module_locks: see module_locks.py.
+    """
+
+    def __init__(
+        self,
+        service_name: str,
+        roots: Sequence[Path],
+        private: Iterable[str] = (),
+        sources: ProjectSources | None = None,
+    ) -> None:
+        self.service_name = service_name
+        self._private = frozenset(private)
+        self._sources = sources
+        self.roots = tuple(Path(os.path.abspath(root)) for root in roots)
+        self.builtins: dict[str, Any] = dict(builtins.__dict__)
+        self.files: dict[str, str] = {}
+        self.parked: dict[str, ParkedKey] = {}
+        self.module_locks: dict[str, Any] = {}
+        #: True while what the service declares is being loaded, as opposed to what its code imports later.
+        self.is_loading = False
+        self.is_open = False
+        #: The name of the first root as a package, for code with relative imports in its top-level modules.
+        self.package = ""
+        #: Of the service's generated code; None where nobody looks after it.
+        self.descriptor_pool: Any = None
+        self.sys_attributes: dict[str, Any] = {}
+        self._copies: Copies | None = None
+        self._keys: dict[str, str] = {}
+        self._own: set[str] = set()
+        #: Of these, the packages that are installed.
+        self._installed: set[str] = set()
+        self._overlays: dict[str, list[str]] = {}
+        self._found: dict[str, ModuleSpec] = {}
+        self._directories = DirectoryCache()
+        self._system: ImportSystem | None = None
+        self._search: list[str] = list(map(str, self.roots))
+        self.set_sys_attribute("path", [*self._search, *SearchPath.shared()])
+        forget_finders(self._search)
+
+    def open(self) -> None:
+        """Make the service's modules importable, by its own code."""
+        self._system = ImportSystem.open(self)
+        self.is_open = True
+        self.hide_shared()
+
+    def close(self) -> None:
+        """Forget the modules. Objects still in use live on, but import nothing more of the service."""
+        self.purge_modules()
+        if self.is_open and self._system is not None:
+            self._system.close(self)
+        self.is_open = False
+
+    def purge_modules(self) -> None:
+        """Take the service's modules out of `sys.modules`."""
+        for name, key in list(self._keys.items()):
+            del self._keys[name]
+            if isinstance(key, ModuleKey):
+                key.entry.remove(key)
+            else:
+                sys.modules.pop(name, None)
+
+    def key(self, name: str) -> str:
+        """What the service's module of that name stands under in `sys.modules`."""
+        key = self._keys.get(name)
+        if key is None:
+            assert self._system is not None
+            key = self._system.entry(name).add(self) if self._system.has_keys else name
+            self._keys[name] = key
+        return key
+
+    def modules(self) -> Iterator[ModuleType]:
+        """The service's own modules that are loaded."""
+        for name, key in list(self._keys.items()):
+            module = sys.modules.get(self.parked.get(name, key))
+            if module is not None:
+                yield module
+
+    def hides(self, name: str) -> bool:
+        """True if the service sees no shared module under that name: it has its own, loaded or not."""
+        return self._has(name, is_first_look=True)
+
+    def owns(self, name: str) -> bool:
+        """True if an import of that name is of the service's own module. Looks into folders that have changed."""
+        return self._has(name, is_first_look=False)
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+        """The spec of the service's own module of that name; None where it is everybody's or is not there."""
+        if not self.owns(name):
+            return None
+        if not self.is_open:
+            raise ModuleNotFoundError(f"No module named {name!r}: its code has been replaced by newer code", name=name)
+        head, _, rest = name.partition(".")
+        if self._is_overlay(name):
+            spec: ModuleSpec | None = ModuleSpec(name, OverlayLoader(self), is_package=True)
+        elif self._is_copy(name):
+            spec = self._with_own_loader(_shared_spec(name))
+        else:
+            folders = self._overlays.get(head) if rest and "." not in rest else None
+            if name == self.package:
+                folders = [str(self.roots[0].parent)]
+            spec = self._locate(name, folders or path)
+        return None if spec is None else KeyedSpec.of(spec, self.key(name), keep_key=target is not None)
+
+    def is_private(self, name: str) -> bool:
+        """True for an installed package, or what is in it, that is executed for this service."""
+        head = name.partition(".")[0]
+        return head in self._private or (self._system is not None and head in self._system.private)
+
+    def note_file(self, name: str, path: str) -> None:
+        """Remember a module's file before it is loaded; called by its loader."""
+        is_installed = self._is_copy(name) or name.partition(".")[0] in self._installed
+        if not is_installed or (self._sources is not None and self._sources.has_file(path)):
+            self.files[name] = path
+
+    def is_in_project(self, spec: ModuleSpec) -> bool:
+        """True for a shared module whose source is edited in the project."""
+        return self._sources is not None and bool(self.roots) and self._sources.has(spec)
+
+    def copy_modules(self, copies: Copies) -> None:
+        """From now on the service has its own copies of some modules in `google`."""
+        self._copies = copies
+        if self._system is not None:
+            self._system.hide(["google"], self)
+
+    def enter_package(self) -> None:
+        """From now on the first root is a package beside what is found in it, as for `python -m folder.module`."""
+        self.package = self.roots[0].name
+        self._own.add(self.package)
+
+    def set_sys_attribute(self, name: str, value: Any) -> None:
+        """What the service's code finds as that attribute of `sys`."""
+        self.sys_attributes[name] = SearchPath(value, self._search_again) if name == "path" else value
+        if name == "path":
+            self._search_again()
+
+    def end_reload(self, name: str) -> None:
+        """Put a module under its key that `importlib.reload` has put under its plain name."""
+        key = self.key(name)
+        if key not in sys.modules:
+            sys.modules[key] = sys.modules.pop(name)
+
+    def _is_overlay(self, name: str) -> bool:
+        return name in self._overlays or (self._copies is not None and self._copies.is_package(name))
+
+    def _is_copy(self, name: str) -> bool:
+        return self._copies is not None and self._copies.is_copy(name)
+
+    def _has(self, name: str, is_first_look: bool) -> bool:
+        head, _, rest = name.partition(".")
+        if head in self._own or self._is_overlay(name) or self._is_copy(name):
+            return True
+        if head in self._overlays:
+            child = rest.partition(".")[0]
+            return self._holds(self._overlays[head], child) and not _is_shared(f"{head}.{child}")
+        if not self._may_hold(head, is_first_look):
+            return self._has_private(head)
+        spec = self._locate(head, None)
+        if spec is None or spec.origin == mesh.__file__:
+            return False
+        if spec.loader is None and _is_shared(head):
+            self._overlays[head] = list(spec.submodule_search_locations or ())
+            return self._has(name, is_first_look)
+        self._own.add(head)
+        if not is_first_look:
+            # The import that follows looks no second time.
+            self._found[head] = spec
+        return True
+
+    def _has_private(self, head: str) -> bool:
+        if not self.is_private(head) or not _is_shared(head):
+            return False
+        self._own.add(head)
+        self._installed.add(head)
+        return True
+
+    def _may_hold(self, head: str, is_first_look: bool) -> bool:
+        """Most imports are of what is shared: a look into the folders' listings is enough for those."""
+        if not self._search or head in sys.builtin_module_names or FrozenImporter.find_spec(head) is not None:
+            return False
+        # While code is loaded the first look at each folder is good enough for what everybody has already.
+        first = is_first_look or (self.is_loading and head in sys.modules)
+        return any(self._directories.candidates(folder, head, first) for folder in self._search)
+
+    def _holds(self, folders: Iterable[str], module: str) -> bool:
+        return any(self._directories.candidates(folder, module) for folder in folders)
+
+    def _locate(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+        """The spec of a module of the service's own, as PathFinder finds it, with a loader of ours."""
+        spec = self._found.pop(name, None)
+        if spec is not None:
+            return spec
+        if name in self._installed:
+            return self._with_own_loader(_shared_spec(name))
+        folders = self._search if path is None else path
+        file = self._directories.source(folders, name.rpartition(".")[2], self.is_loading)
+        if file is not None:
+            return spec_from_file_location(name, file, loader=ServiceLoader(name, file, self))
+        return self._with_own_loader(PathFinder.find_spec(name, folders))
+
+    def _with_own_loader(self, found: ModuleSpec | None) -> ModuleSpec | None:
+        """A copy of the spec, which may be that of a module that others have loaded."""
+        if found is None:
+            return None
+        spec = KeyedSpec.of(found, found.name)
+        if isinstance(spec.loader, SourceFileLoader):
+            spec.loader = ServiceLoader(spec.name, spec.loader.path, self)
+        elif isinstance(spec.loader, ExtensionFileLoader):
+            spec.loader = ServiceExtensionLoader(spec.name, spec.loader.path, self)
+        return spec
+
+    def _search_again(self) -> None:
+        """The folders of the service's own: its roots, and what its code has put into `sys.path`."""
+        shared, roots = set(SearchPath.shared()), set(map(str, self.roots))
+        self._search = [
+            os.path.abspath(e) for e in self.sys_attributes["path"] if e and (e in roots or e not in shared)
+        ]
+        if self.is_open:
+            self.hide_shared()
+
+    def hide_shared(self) -> None:
+        """Of the names that the folders hold, those that everybody has loaded are found by the others alone."""
+        assert self._system is not None
+        names = {name for folder in self._search for name in self._directories.names(folder)}
+        self._system.hide({*names, *self._private, *self._system.private}, self)
+
+
+def _is_shared(name: str) -> bool:
+    """True if everybody else finds a module of that name."""
+    try:
+        return _shared_spec(name) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
+
+
+def is_shared_package(name: str) -> bool:
+    """True if everybody else finds a package of that name."""
+    try:
+        spec = _shared_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return False
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+def _shared_spec(name: str) -> ModuleSpec | None:
+    from importlib.util import find_spec
+
+    with shared_imports():
+        return find_spec(name)

@@ -1,0 +1,1 @@
+"""What a service does to processes: forks, child processes, exits and signals."""

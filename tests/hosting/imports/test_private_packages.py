@@ -1,0 +1,109 @@
+"""Installed packages that hold set-up for the process, executed for each service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.hosting.load_errors import ServiceImportError
+
+if TYPE_CHECKING:
+    from tests.hosting.conftest import Neighbours, Write
+
+#: `settled` is set up once; `plugin` uses it and `helper` uses `plugin`; `plain` uses none of them.
+INSTALLED = {
+    "settled/__init__.py": "from settled.state import STATE\ndef set_up(who):\n    STATE.append(who)\n",
+    "settled/state.py": "STATE = []\n",
+    "plugin/__init__.py": "from settled import STATE\n",
+    "helper.py": "import plugin\ndef state():\n    return plugin.STATE\n",
+    "plain.py": "seen = []\n",
+}
+APP = """
+    import helper, plain, settled
+    settled.set_up("{0}")
+    plain.seen.append("{0}")
+    found = helper.state()
+    seen = plain.seen
+"""
+
+
+@pytest.fixture
+def installed(write: Write, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of packages that every service finds."""
+    folder = write("installed", INSTALLED)
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def test_each_service_sets_it_up_for_itself_and_so_does_each_generation(
+    neighbours: Neighbours, write: Write, installed: Path
+) -> None:
+    """What uses it, at whatever distance, is executed with it; what does not is shared."""
+    for who in ("alice", "bob", "bob"):
+        service = neighbours.add(who, root=write(who, {"app.py": APP.format(who)}), private=["settled"])
+        assert neighbours.load(service, "app:found") == [who]
+        assert neighbours.load(service, "app:settled").__name__ == "settled"
+        assert neighbours.generation(service).files() == {neighbours.folder / who / "app.py"}
+    assert neighbours.load(service, "app:seen") == ["alice", "bob", "bob"]
+    assert not {"settled", "settled.state", "plugin", "helper"} & set(sys.modules)
+
+
+def test_a_package_that_is_declared_shared_is_set_up_for_all(
+    neighbours: Neighbours, write: Write, installed: Path
+) -> None:
+    for who in ("alice", "bob"):
+        root = write(who, {"app.py": APP.format(who)})
+        service = neighbours.add(who, root=root, private=["settled"], shared=["settled"])
+        found = neighbours.load(service, "app:found")
+    assert found == ["alice", "bob"]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("settled", "plugin", "helper", "plain")]:
+        del sys.modules[name]
+
+
+def test_a_late_import_of_what_uses_it_says_what_to_declare(
+    neighbours: Neighbours, write: Write, installed: Path
+) -> None:
+    (installed / "late.py").write_text("import settled\n")
+    root = write("one", {"app.py": "import settled\ndef make():\n    import late\n"})
+    service = neighbours.add("one", root=root, private=["settled"])
+    make = neighbours.load(service, "app:make")
+    with pytest.raises(ImportError, match=r"late uses settled, .* add late to `private` of one") as caught:
+        neighbours.within(service, make)
+    assert caught.value.name == "late"
+    again = neighbours.add("one", root=root, private=["settled"])
+    assert neighbours.within(again, neighbours.load(again, "app:make")) is None
+
+
+def test_an_error_in_it_is_told_with_its_place(neighbours: Neighbours, write: Write, installed: Path) -> None:
+    (installed / "settled" / "state.py").write_text("STATE = [][0]\n")
+    service = neighbours.add("one", root=write("one", {"app.py": APP}), private=["settled"])
+    with pytest.raises(ServiceImportError, match=r"one/app.py:2: IndexError at import: list index out of range"):
+        neighbours.load(service, "app:found")
+
+
+def test_two_django_projects_each_have_their_settings_and_models(neighbours: Neighbours, write: Write) -> None:
+    app = """
+        import django
+        from django.conf import settings
+        settings.configure(INSTALLED_APPS=["people"], DATABASES={"default": {
+            "ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}, WHO="{0}", USE_TZ=True)
+        django.setup()
+        from django.db import connection
+        from people.models import Person
+
+        def find():
+            with connection.schema_editor() as editor:
+                editor.create_model(Person)
+            Person.objects.create({0}="x")
+            return settings.WHO, [field.name for field in Person._meta.fields], Person.objects.count()
+    """
+    models = "from django.db import models\nclass Person(models.Model):\n    {0} = models.CharField(max_length=9)"
+    for who in ("alice", "bob", "bob"):
+        files = {"app.py": app.replace("{0}", who), "people/models.py": models.replace("{0}", who)}
+        service = neighbours.add(who, root=write(who, {**files, "people/__init__.py": ""}))
+        found = neighbours.within(service, neighbours.load(service, "app:find"))
+        assert found == (who, ["id", who], 1)
+    assert "django" not in sys.modules

@@ -25,6 +25,7 @@ class ServiceContext:
     exchanges: where its last safe request is kept, or None.
     state: any objects the service stores; it survives reloads.
     generation: counts the starts and reloads of its code.
+    main: what runs the program in `run` (mesh.serving.mains); None for a service without one.
     import_scope: the modules that its code sees (mesh.hosting.imports); None for the process's own.
     """
 
@@ -39,6 +40,7 @@ class ServiceContext:
     stop_hooks: list[Callable[[], object]] = field(default_factory=list)
     reset_hooks: list[Callable[[], object]] = field(default_factory=list)
     generation: int = 0
+    main: Any = field(default=None, repr=False, compare=False)
     import_scope: Any = field(default=None, repr=False, compare=False)
 
     def on_stop(self, hook: Callable[[], object]) -> None:

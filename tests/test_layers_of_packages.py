@@ -30,6 +30,7 @@ LAYERS = {
     "descriptors": 0,
     "errors": 0,
     "context": 0,
+    "python_command": 0,
     "references": 0,
     "suggestions": 0,
     "sockets": 0,

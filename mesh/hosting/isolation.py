@@ -16,6 +16,8 @@ from mesh.hosting.imports.scope.private_packages import PRIVATE
 from mesh.hosting.imports.scope.project_sources import ProjectSources
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.loops import new_event_loop
+from mesh.hosting.mains.servers import Servers
+from mesh.hosting.mains.waits import Waits
 from mesh.hosting.patches import Patch
 from mesh.hosting.process_state.descriptor_pools import DescriptorPools
 from mesh.hosting.process_state.environ import Environ
@@ -63,6 +65,9 @@ class Isolation:
             self.forks.tell(name, "mesh", text)
 
         self.signals = Signals(self.forks, notice, stop, alone)
+        waits = Waits(self.import_hooks, self.new_event_loop)
+        #: By the ident of their threads, the programs that run.
+        self.mains = waits.mains
         self._patches: Sequence[Patch] = (
             self.environ,
             Threads(self.import_hooks),
@@ -76,6 +81,8 @@ class Isolation:
             ChildProcesses(self.import_hooks, self.forks),
             self._pools,
             PrometheusRegistry(self.import_hooks),
+            waits,
+            Servers(self.import_hooks),
             *(() if alone else (InterpreterSettings(notice), SharedModules(notice))),
         )
 

@@ -110,4 +110,6 @@ def _carry(thread: threading.Thread) -> None:
         context.run(thread.run)
 
     service = context[current_service_var]
+    if service is not None and service.main is not None:
+        service.main.thread.threads.add(thread)
     thread.run = show_service(run, service.name) if service else run  # type: ignore[method-assign]  # for this one thread

@@ -87,7 +87,7 @@ class GrpcListener:
             initargs=(context,),
         )
         self._queue = CallQueue(settings, pool)
-        self._options = settings.options
+        self._declared_options = self._options = settings.options
         self._dispatcher = MethodDispatcher()
         self._address: Address | None = None
         #: Holds the port until a server takes it over.
@@ -105,13 +105,18 @@ class GrpcListener:
         if self._held is not None:
             self._held.close()
 
-    async def serve(self, handlers: Handlers, service: ServiceContext) -> bool:
+    async def serve(
+        self, handlers: Handlers, service: ServiceContext, options: Mapping[str, int | str] | None = None
+    ) -> bool:
         """Serve these methods instead of the previous ones; return whether connections were kept.
 
-        If plain methods became async ones, or the reverse, another kind of server takes over the port.
+        If plain methods became async ones, or the reverse, or if the code gives the server other options, another
+        server takes over the port. options: those of the code; the declared ones take precedence.
         """
         self._kind = kind_of_server(handlers)
-        is_kept = self._server is None or self._address is None or isinstance(self._server, self._kind)
+        before, self._options = self._options, {**(options or {}), **self._declared_options}
+        is_same = isinstance(self._server, self._kind) and self._options == before
+        is_kept = self._server is None or self._address is None or is_same
         if not is_kept and self._server is not None:
             await self._server.stop(0)
         self._dispatcher.serve(

@@ -7,13 +7,16 @@ import socket
 
 from mesh.topology.model import Address
 
+# The original: a program that binds a port of its service itself is refused (mesh/hosting/mains).
+_bind = socket.socket.bind
+
 
 def bind(address: Address) -> socket.socket:
     """Return a bound socket that does not listen yet; raises OSError if the address is taken or unavailable."""
     bound = _socket(address)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((address.host, address.port))
+        _bind(bound, (address.host, address.port))
         bound.setblocking(False)
     except OSError:
         bound.close()

@@ -102,6 +102,8 @@ class Service:
     root: its own import root and working folder, if any.
     env: environment variables that this service alone sees.
     protos: folders of .proto files for this service alone.
+    run: the command that starts its Python program (mesh/python_command.py): its main runs in a thread of the service,
+        and the servers that it makes are served by the listeners.
     command: a child process instead of Python code, as typed in a shell.
     ready: when a command counts as ready: `"port"`, an HTTP path such as `"/health"`, or `"done"`: when it has ended
         with status 0, as a migration does.
@@ -117,6 +119,7 @@ class Service:
     root: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     protos: tuple[Path, ...] = ()
+    run: str | None = None
     command: str | None = None
     ready: str = "port"
     isolation: Isolation = "thread"

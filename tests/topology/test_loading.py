@@ -279,7 +279,7 @@ command = "x"
         'mesh.toml:11: services.user-service.isolation: expected "thread" or "process", not "processes"; '
         "did you mean 'process'?",
         "mesh.toml:12: services.user-service.comand: there is no such key; known are root, http, grpc, depends_on, "
-        "env, protos, command, ready, isolation, watch, private, shared; did you mean 'command'?",
+        "env, protos, run, command, ready, isolation, watch, private, shared; did you mean 'command'?",
         "mesh.toml:15: services.user-service.grpc.port: expected a whole number from 0 to 65535 (0 for any free port), "
         'not "abc"',
         'mesh.toml:17: services.user-service.grpc.aliases: expected a list, each item "host:port", not ["users"]',
@@ -316,7 +316,7 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
             "hosts, origins, "
             'not "x"',
         ),
-        ("root = '.'", "1: services.a: nothing to run: expected http, grpc or command"),
+        ("root = '.'", "1: services.a: nothing to run: expected http, grpc, run or command"),
         ("grpc = 50051", '2: services.a.grpc: expected servicers, such as ["module:UserServicer"]'),
         (
             "http = 5001",
@@ -345,6 +345,35 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         (
             "command = 'x'\nhttp = {port = 1, origins = ['*']}",
             "3: services.a.http.origins: not allowed with command, which decides that itself; remove it",
+        ),
+        (
+            "run = 'server.py'\nhttp = {port = 1, app = 'a:a'}",
+            "3: services.a.http.app: not allowed with run, whose program brings its own app; remove one of them",
+        ),
+        (
+            "run = 'server.py'\ngrpc = {port = 1, servicers = ['a:A']}",
+            "3: services.a.grpc.servicers: not allowed with run, whose program adds its own; remove one of them",
+        ),
+        ("run = 'server.py'\ncommand = 'x'", "3: services.a.command: not allowed with run; remove one of them"),
+        (
+            "run = 'server.py'\nready = '/health'",
+            "3: services.a.ready: not allowed with run, which is ready when its servers are; remove it",
+        ),
+        (
+            "run = 'server.py'\nhttp = {ports = [1, 2]}",
+            "3: services.a.http.ports: expected one port: the program in run opens one HTTP server",
+        ),
+        (
+            "run = 'npm run dev'",
+            "2: services.a.run: 'npm run dev' is no Python program that mesh can run in a thread; expected "
+            '"server.py", "-m app.server" or "python server.py", with arguments if need be; for any other program use '
+            "command, which runs it in a process of its own",
+        ),
+        (
+            "run = 'cd app && python server.py'",
+            "2: services.a.run: 'cd app && python server.py' is for a shell; expected "
+            '"server.py", "-m app.server" or "python server.py", with arguments if need be; for any other program use '
+            "command, which runs it in a process of its own",
         ),
         ("command = 'x'\ndepends_on = ['a']", "3: services.a.depends_on: goes round in a circle: a -> a"),
     ],

@@ -18,7 +18,9 @@ from mesh.hosting.imports.scope.private_packages import PRIVATE, NeedsPrivate
 from mesh.hosting.imports.scope.project_sources import ProjectSources
 from mesh.hosting.imports.source_loader import ServiceLoader
 from mesh.hosting.load_errors import ServiceImportError, translate_errors
+from mesh.hosting.mains.program import execute
 from mesh.hosting.process_state.descriptor_pools import DescriptorPool, RestartLoad
+from mesh.python_command import PythonCommand
 from mesh.references import Reference
 from mesh.service import ServiceContext
 from mesh.suggestions import did_you_mean
@@ -71,6 +73,31 @@ class ServiceCode:
             self._pool.may_restart_load = False
             self.scope.is_loading = False
             self._is_loaded = True
+
+    def run_main(self, command: PythonCommand) -> None:
+        """Run the service's program as its `__main__`, in the calling thread, to its end.
+
+        Where its protos clash with another service's, it begins a second time, unless `main_loaded` came before.
+        """
+        self._pool.may_restart_load = self.scope.is_loading = True
+        try:
+            while True:
+                try:
+                    execute(command, self.scope)
+                    return
+                except RestartLoad:
+                    self.scope.purge_modules()
+                    self._pool.use_private_pool()
+                except NeedsPrivate:
+                    self.scope.purge_modules()
+                    self.scope.hide_shared()
+        finally:
+            self.main_loaded()
+
+    def main_loaded(self) -> None:
+        """Note that the program serves: from now on its code is not loaded a second time."""
+        self._pool.may_restart_load = self.scope.is_loading = False
+        self._is_loaded = True
 
     def files(self) -> frozenset[Path]:
         """Every source file loaded from the roots so far, one that failed included."""

@@ -140,15 +140,19 @@ class Signals(Patch):
 
         Exceptions of the handler are passed on, except its `sys.exit`.
         """
-        table = self._tables.pop(id(service), None)
-        if table is None:
-            return
-        table.timer.set(0)
-        found = (each.function for n in (signal.SIGTERM, signal.SIGINT) if (each := table.handlers.get(n)))
-        handler = next((each for each in found if callable(each)), None)
-        if handler is not None and handler is not signal.default_int_handler:
+        handler = self.take_stop_handler(service)
+        if handler is not None:
             with contextlib.suppress(SystemExit):
                 handler(signal.SIGTERM, None)
+
+    def take_stop_handler(self, service: ServiceContext) -> Callable[[int, None], object] | None:
+        """Return the service's handler for SIGTERM, else SIGINT, and forget its handlers and its timer."""
+        table = self._tables.pop(id(service), None)
+        if table is None:
+            return None
+        table.timer.set(0)
+        found = (each.function for n in (signal.SIGTERM, signal.SIGINT) if (each := table.handlers.get(n)))
+        return next((each for each in found if callable(each) and each is not signal.default_int_handler), None)
 
     def arrived(self, number: int) -> None:
         """Pass on a signal from outside to each service that has a handler for it."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from mesh.contract import Handlers, collect_handlers
 from mesh.errors import UsageError
 from mesh.hosting.adapt import asgi_app
 from mesh.hosting.isolation import Isolation
+from mesh.hosting.load_errors import ServiceImportError
 from mesh.runtime.generation.http_app import assemble
 from mesh.runtime.generation.lifespan import Lifespan
+from mesh.runtime.generation.program import RunningProgram, program_environment
 from mesh.service import ServiceContext, current_service_var
 from mesh.serving.http.dispatcher import closed
-from mesh.topology.model import Service
+from mesh.topology.model import Kind, Service
 
 #: How often, at twenty checks a second, a generation must be without calls before it is ended.
 QUIET_POLLS = 6
@@ -34,6 +37,7 @@ class Generation:
     """Loaded and ended in the service's thread. Exceptions of the service's code leave `load` unchanged.
 
     context: the service as this generation's code sees it. roots: where its modules are searched.
+    ports: by kind, the ports of its listeners.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Generation:
         isolation: Isolation,
         pool: Executor,
         roots: Sequence[Path],
+        ports: Mapping[Kind, Sequence[int]],
     ) -> None:
         self.context = context
         self.app: ASGIApp = closed(f"{service.name} has no HTTP application")
@@ -51,11 +56,17 @@ class Generation:
         self._isolation = isolation
         self._pool = pool
         self._lifespan: Lifespan | None = None
-        self._code = isolation.add_service(context, service.env, roots, service.private, service.shared)
+        env = service.env if service.run is None else {**program_environment(ports), **service.env}
+        self._code = isolation.add_service(context, env, roots, service.private, service.shared)
+        self.program: RunningProgram | None = None
+        if service.run is not None:
+            self.program = context.main = RunningProgram(service, context, isolation, self._code, ports)
 
     def load(self) -> None:
         """Import the servicers and the application, and assemble what each listener serves."""
         current_service_var.set(self.context)
+        if self.program is not None:
+            return
         grpc, http = self._service.grpc, self._service.http
         try:
             app, *servicers = self._objects([http.app if http else None, *(grpc.servicers if grpc else ())])
@@ -84,12 +95,41 @@ class Generation:
             ) from error
 
     async def start(self) -> None:
-        """Run the application's start-up; raises StartError if it fails."""
+        """Run the application's start-up, or the program; raises StartError if it fails."""
+        if self.program is not None:
+            await self._start_program(self.program)
         if self._lifespan is not None:
             try:
                 await self._lifespan.startup()
             except Exception as error:
                 raise StartError(str(error)) from error.__cause__ or error
+
+    @property
+    def grpc_options(self) -> Mapping[str, int | str]:
+        """Return the options of the server that the program has made."""
+        server = self.program.servers.get("grpc") if self.program is not None else None
+        return server.options if server is not None else {}
+
+    async def _start_program(self, program: RunningProgram) -> None:
+        """Start the program, and take over what its servers hold."""
+        try:
+            await program.ready()
+        except ServiceImportError as error:
+            if isinstance(error.__cause__, ImportError | SyntaxError):
+                raise
+            raise StartError(str(error)) from error
+        finally:
+            self._isolation.service_loaded(self.context)
+        if (server := program.servers.get("grpc")) is not None:
+            self.handlers = server.handlers()
+        if (http := self._service.http) is None:
+            return
+        found = program.servers.get("http")
+        if found is None:
+            http = replace(http, contracts=tuple(each for each in http.contracts if each != self._service.name))
+        elif found.runs_lifespan:
+            self._lifespan = Lifespan(found.app)
+        self.app = assemble(http, found and found.app, self._lifespan, self.handlers, self._pool)
 
     def files(self) -> frozenset[Path]:
         """Return the service's own source files that were loaded, or that failed to load."""
@@ -120,7 +160,10 @@ class Generation:
         hooks: list[Callable[[], object]] = list(reversed(self.context.stop_hooks))
         if self._lifespan is not None:
             hooks.insert(0, self._lifespan.shutdown)
-        hooks.insert(0, lambda: self._isolation.signals.run_stop_handler(self.context))
+        if self.program is None:
+            hooks.insert(0, lambda: self._isolation.signals.run_stop_handler(self.context))
+        elif (unfinished := await self.program.stop(seconds)) is not None:
+            complain(unfinished)
         self.context.stop_hooks.clear()
         current_service_var.set(self.context)
         for hook in hooks:

@@ -23,14 +23,23 @@ from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.runtime.generation.draining import Draining
 from mesh.runtime.generation.generation import Generation, StartError
+from mesh.runtime.generation.program import RunningProgram
 from mesh.runtime.generation.start_errors import reason_of, trace_of
 from mesh.runtime.instances.mailbox import Mailbox
-from mesh.runtime.messages import Ended, Failed, Message, Ready, Reloaded, ReloadFailed
+from mesh.runtime.messages import Done, Ended, Failed, Message, Ready, Reloaded, ReloadFailed
 from mesh.service import ServiceContext, current_service_var
 from mesh.serving.listeners import GrpcListener, HttpListener
 from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
 
 Post = Callable[[Message], None]
+
+
+class ProgramEnded(Exception):
+    """Raised in the instance's loop if the service's program ended without being asked to."""
+
+    def __init__(self, program: RunningProgram) -> None:
+        super().__init__(program)
+        self.program = program
 
 
 class ThreadInstance:
@@ -75,6 +84,9 @@ class ThreadInstance:
         self._grace = 0.0
         self._stop_by = 0.0
         self._loading = False
+        #: Of the newest generation.
+        self._program: RunningProgram | None = None
+        self._started = 0.0
 
     # From the main thread, before the start.
 
@@ -95,7 +107,9 @@ class ThreadInstance:
     # From any thread.
 
     def current_stack(self) -> str:
-        """Return the stack of the thread that runs the instance's loop."""
+        """Return the stack of the service's program, else that of the thread that runs the instance's loop."""
+        if self._program is not None:
+            return self._program.stack()
         return stack_of(self._thread.ident if self._thread is not None else None)
 
     def loop_and_thread(self) -> tuple[asyncio.AbstractEventLoop, int] | None:
@@ -119,6 +133,7 @@ class ThreadInstance:
 
     def start(self) -> None:
         """Begins the instance's life; Ready or Failed follows on the queue."""
+        self._started = time.perf_counter()
 
         def run() -> None:
             self._run()
@@ -150,13 +165,16 @@ class ThreadInstance:
     def _run(self) -> None:
         current_service_var.set(self.context)
         root = self.service.root
-        outcome = Ended(self.service.name)
+        outcome: Message = Ended(self.service.name)
         try:
             if root is not None and (refusal := own_folder(root)):
                 self._say(refusal)
             with asyncio.Runner(loop_factory=self._isolation.new_event_loop) as runner:
                 try:
                     runner.run(self._live())
+                except ProgramEnded as ended:
+                    outcome = self._end_of_program(ended.program)
+                    runner.run(self._end())
                 except BaseException as error:
                     # A task of the service called sys.exit(), say: its callers must not be left hanging.
                     outcome = Ended(self.service.name, f"ended unexpectedly: {reason_of(error)}", trace_of(error))
@@ -166,6 +184,15 @@ class ThreadInstance:
             outcome = Ended(self.service.name, f"ended unexpectedly: {reason_of(error)}", trace_of(error))
         self._pool.shutdown(wait=False)
         self._post(outcome)
+
+    def _end_of_program(self, program: RunningProgram) -> Message:
+        """Return the message about a program that was not asked to end."""
+        if program.thread.error is not None:
+            error = program.thread.error
+            return Ended(self.service.name, f"ended unexpectedly: {reason_of(error)}", trace_of(error))
+        if (reason := program.reason()) is not None:
+            return Ended(self.service.name, reason)
+        return Done(self.service.name, (time.perf_counter() - self._started) * 1000)
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -177,12 +204,27 @@ class ThreadInstance:
             await self._grpc.open()
         await self._http.open()
         self._tell(outcome)
+        if self._generation is not None and self._generation.program is not None:
+            self._generation.program.serving()
         self._prepare_channels()
         if (root := self.service.root) is not None and declares_requirements(root):
             self._pool.submit(self._compare_requirements, root)
-        while (why := await self._mailbox.get()) is not None:
+        while (why := await self._next_request()) is not None:
             self._tell(await self._load_generation(why))
         await self._end()
+
+    async def _next_request(self) -> str | None:
+        """Return the next request of the mailbox; raises ProgramEnded if the service's program ends before."""
+        program = self._generation.program if self._generation is not None else None
+        if program is None:
+            return await self._mailbox.get()
+        request, end = asyncio.ensure_future(self._mailbox.get()), asyncio.ensure_future(program.ended.wait())
+        await asyncio.wait({request, end}, return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        if request.done():
+            return request.result()
+        request.cancel()
+        raise ProgramEnded(program)
 
     def _prepare_channels(self) -> None:
         """Open the channels that calls will need while descriptors are available."""
@@ -204,7 +246,9 @@ class ThreadInstance:
         """
         started = time.perf_counter()
         context = replace(self.context, stop_hooks=[], reset_hooks=[], generation=self.context.generation + 1)
-        generation = Generation(self.service, context, self._isolation, self._pool, self._roots())
+        ports = {kind: [each.port for each in found] for kind, found in self._bound.items()}
+        generation = Generation(self.service, context, self._isolation, self._pool, self._roots(), ports)
+        self._program = generation.program
         self._loading = True
         try:
             generation.load()
@@ -221,11 +265,13 @@ class ThreadInstance:
         old, self._generation, self.context = self._generation, generation, context
         self._refused_files = None
         self._http.serve(generation.app, context)
-        if not await self._grpc.serve(generation.handlers, context):
-            self._say("its gRPC connections were cut: plain methods became async ones, or the reverse")
+        if not await self._grpc.serve(generation.handlers, context, generation.grpc_options):
+            self._say("its gRPC connections were cut: plain methods became async ones, or its server's options changed")
         milliseconds = (time.perf_counter() - started) * 1000
         if old is None:
             return Ready(self.service.name, milliseconds)
+        if generation.program is not None:
+            generation.program.serving()
         self._draining.add(old, self._say)
         return Reloaded(self.service.name, why, milliseconds)
 

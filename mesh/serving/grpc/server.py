@@ -30,6 +30,10 @@ _OPTIONS: dict[str, int | str] = {
 }
 
 
+# The originals: a service whose program makes servers finds others in their place (mesh/hosting/mains).
+_server, _aio_server = grpc.server, grpc.aio.server
+
+
 def all_options(declared: Mapping[str, int | str]) -> list[tuple[str, int | str]]:
     """Return the options of a server; without a limit on connections, gRPC would use up every descriptor."""
     limited = {"grpc.max_allowed_incoming_connections": max(8, limit() // 8)}
@@ -58,7 +62,7 @@ class SyncServer:
 
     def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None:
         pool: Any = RefusingQueue(queue, dispatcher.spare)  # grpc only submits to it
-        self._server = grpc.server(pool, handlers=[dispatcher], options=all_options(options))
+        self._server = _server(pool, handlers=[dispatcher], options=all_options(options))
         self._calls = dispatcher.calls
 
     async def start(self, held: socket.socket) -> None:
@@ -82,7 +86,7 @@ class AioServer:
     """
 
     def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None:
-        self._server = grpc.aio.server(
+        self._server = _aio_server(
             migration_thread_pool=dispatcher.spare, handlers=[dispatcher], options=all_options(options)
         )
         self._calls = dispatcher.calls

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mesh.errors import UsageError
+from mesh.python_command import PythonCommand
 from mesh.suggestions import nearest
 from mesh.topology.declaration.forms import SERVICE_NAME
 from mesh.topology.declaration.mistakes import Mistake
@@ -88,13 +90,16 @@ def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]
 
 
 def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
-    """Yield the mistakes in what a service runs: it has Python code or a command, not both."""
+    """Yield the mistakes in what a service runs: named Python code, the program in `run`, or a command."""
+    if service.run is not None:
+        yield from _run_mistakes(key, service)
+        return
     servicers = service.grpc.servicers if service.grpc else ()
     if service.ready == "done" and (service.listeners or service.command is None):
         yield Mistake(f"{key}.ready", '"done" is for a command that ends, and has no ports; remove it, or the ports')
     if service.command is None:
         if not service.listeners:
-            yield Mistake(key, "nothing to run: expected http, grpc or command")
+            yield Mistake(key, "nothing to run: expected http, grpc, run or command")
         if service.grpc and not servicers:
             yield Mistake(f"{key}.grpc", 'expected servicers, such as ["module:UserServicer"]')
         return
@@ -107,13 +112,31 @@ def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         yield Mistake(f"{key}.grpc.servicers", "not allowed with command, which brings its own; remove one of them")
 
 
+def _run_mistakes(key: str, service: Service) -> Iterator[Mistake]:
+    """Yield what is declared beside `run` that its program decides itself."""
+    try:
+        PythonCommand.parse(service.run or "")
+    except UsageError as error:
+        yield Mistake(f"{key}.run", str(error))
+    if service.command is not None:
+        yield Mistake(f"{key}.command", "not allowed with run; remove one of them")
+    if service.ready != "port":
+        yield Mistake(f"{key}.ready", "not allowed with run, which is ready when its servers are; remove it")
+    if service.http and service.http.app is not None:
+        yield Mistake(f"{key}.http.app", "not allowed with run, whose program brings its own app; remove one of them")
+    if service.http and len(service.http.ports) > 1:
+        yield Mistake(f"{key}.http.ports", "expected one port: the program in run opens one HTTP server")
+    if service.grpc and service.grpc.servicers:
+        yield Mistake(f"{key}.grpc.servicers", "not allowed with run, whose program adds its own; remove one of them")
+
+
 def _http_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     http = service.http
     if http is None:
         return
     if http.prefix and not http.contracts:
         yield Mistake(f"{key}.http.prefix", "expected contract beside it: the services whose contracts to mount")
-    if http.app is None and not http.contracts and not service.grpc and service.command is None:
+    if http.app is None and not http.contracts and not service.grpc and not (service.command or service.run):
         yield Mistake(f"{key}.http", 'expected app, such as "module:app", or servicers under grpc to serve over HTTP')
 
 

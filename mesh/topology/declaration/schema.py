@@ -61,6 +61,7 @@ SERVICE = Table(
         "depends_on": NAMES,
         "env": ENVIRONMENT,
         "protos": TEXTS,
+        "run": TEXT,
         "command": TEXT,
         "ready": READY,
         "isolation": one_of("thread", "process"),

@@ -174,6 +174,14 @@ class ImportScope:
         self.package = self.roots[0].name
         self._own.add(self.package)
 
+    def own_main(self) -> str:
+        """Return the key of the service's own `__main__`, which from now on hides the process's."""
+        if "__main__" not in self._own:
+            self._own.add("__main__")
+            if self._system is not None:
+                self._system.hide(["__main__"], self)
+        return self.key("__main__")
+
     def set_sys_attribute(self, name: str, value: Any) -> None:
         """What the service's code finds as that attribute of `sys`."""
         self.sys_attributes[name] = SearchPath(value, self._search_again) if name == "path" else value

@@ -1,0 +1,81 @@
+"""Hands the servers that a service's program makes to mesh, which serves what they hold on the service's listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from mesh.errors import MeshError
+from mesh.hosting.import_hooks import ImportHooks
+from mesh.hosting.patches import Patch
+from mesh.hosting.tracebacks import caller
+from mesh.service import current_service_var
+
+
+class Servers(Patch):
+    """Replaces what makes and runs servers, in programs only: elsewhere everything is as ever."""
+
+    def __init__(self, import_hooks: ImportHooks) -> None:
+        super().__init__()
+        self._import_hooks = import_hooks
+
+    def install(self) -> None:
+        for module, patch in (
+            ("grpc", lambda found: self._replace(found, "server", "grpc_server")),
+            ("grpc.aio", lambda found: self._replace(found, "server", "aio_server")),
+            ("uvicorn.config", self._patch_uvicorn_config),
+            ("uvicorn.server", lambda found: self._replace(found.Server, "serve", "serve_uvicorn")),
+            ("werkzeug.serving", lambda found: self._replace(found, "run_simple", "run_werkzeug")),
+        ):
+            self._import_hooks.on_import(module, patch)
+        self._refuse_own_binds()
+
+    def _replace(self, owner: Any, name: str, method: str) -> None:
+        """In a program, call that method of its `main`."""
+        real: Callable[..., Any] = getattr(owner, name)
+
+        @functools.wraps(real)
+        def replacement(*args: Any, **options: Any) -> Any:
+            main = _main()
+            return real(*args, **options) if main is None else getattr(main, method)(*args, **options)
+
+        self.patches.replace(owner, name, replacement)
+
+    def _patch_uvicorn_config(self, config: ModuleType) -> None:
+        """Have a program's uvicorn run in its thread: no processes of its own, and a loop that mesh can interrupt."""
+        initialize, get_factory = config.Config.__init__, config.Config.get_loop_factory
+
+        @functools.wraps(initialize)
+        def own_initialize(made: Any, *args: Any, **options: Any) -> None:
+            initialize(made, *args, **options)
+            if _main() is not None:
+                made.reload, made.workers = False, 1
+
+        def loop_factory(made: Any) -> Any:
+            return get_factory(made) if _main() is None else asyncio.new_event_loop
+
+        self.patches.replace(config.Config, "__init__", own_initialize)
+        self.patches.replace(config.Config, "get_loop_factory", loop_factory)
+
+    def _refuse_own_binds(self) -> None:
+        bind = socket.socket.bind
+
+        def refusing_bind(bound: socket.socket, address: Any, /) -> None:
+            main = _main()
+            if main is not None and isinstance(address, tuple) and main.has_port(address[1]):
+                raise MeshError(
+                    f"{main.name}: {caller()} listens on port {address[1]} with a server that mesh cannot run in a "
+                    f"thread; start it with command = {main.command_line!r} instead of run"
+                )
+            bind(bound, address)
+
+        self.patches.replace(socket.socket, "bind", refusing_bind)
+
+
+def _main() -> Any:
+    service = current_service_var.get()
+    return None if service is None else service.main

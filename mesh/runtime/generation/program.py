@@ -1,0 +1,227 @@
+"""The program of one generation: its thread, and what it has opened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from mesh.errors import UsageError
+from mesh.hosting.imports.service_code import ServiceCode
+from mesh.hosting.isolation import Isolation
+from mesh.hosting.load_errors import ServiceImportError, translate_errors
+from mesh.hosting.mains.main_thread import MainThread
+from mesh.hosting.tracebacks import caller
+from mesh.python_command import PythonCommand
+from mesh.runtime.diagnostics.stacks import stack_of
+from mesh.service import ServiceContext
+from mesh.serving.mains import http_servers
+from mesh.serving.mains.grpc_servers import AioServer, SyncServer
+from mesh.topology.model import Kind, Service
+
+#: Seconds after which a program without servers counts as ready, though it has not waited for anything yet.
+SETTLED = 1.0
+#: Seconds for the program of an earlier generation to end.
+END_WITHIN = 10.0
+
+
+def program_environment(ports: Mapping[Kind, Sequence[int]]) -> dict[str, str]:
+    """Return the variables of a program, as those of a command.
+
+    mesh reloads instead of Werkzeug's reloader: the program finds itself in the process that serves.
+    """
+    own = ports.get("http") or ports.get("grpc")
+    return {"WERKZEUG_RUN_MAIN": "true", **({"PORT": str(own[0])} if own else {})}
+
+
+class RunningProgram:
+    """Started in the service's loop, which it belongs to; its program runs in a thread beside it.
+
+    ports: by kind, the actual ports of the service's listeners.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        context: ServiceContext,
+        isolation: Isolation,
+        code: ServiceCode,
+        ports: Mapping[Kind, Sequence[int]],
+    ) -> None:
+        self.name = service.name
+        self.command_line = service.run or ""
+        self.servers: dict[Kind, Any] = {}
+        self.is_serving = threading.Event()
+        self._service = service
+        self._ports = ports
+        self._isolation = isolation
+        self._code = code
+        self._loop = asyncio.get_running_loop()
+        self._failure: Exception | None = None
+        #: Set once everything that is declared has been opened, or the program has ended.
+        self._settled = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._lock = threading.Lock()
+        self._command = PythonCommand.parse(self.command_line)
+        self.thread = MainThread(
+            context, self._work, partial(isolation.signals.take_stop_handler, context), self._waits, self._ends
+        )
+        self.waiting_servers = self.thread.waiting_servers
+        self.wait_until = self.thread.wait_until
+
+    # In the service's loop.
+
+    async def ready(self) -> None:
+        """Start the program, and return once its servers have opened; raises what prevents that."""
+        self.thread.start()
+        # A program that opens nothing is ready when it waits for something, or has been running for a while.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if self._missing() else SETTLED):
+                await self._settled.wait()
+        if self._failure is not None:
+            raise self._failure
+        if self.thread.error is not None:
+            raise self.thread.error
+        if missing := self._missing():
+            raise UsageError(f"{self.name}: {self._command} ended without listening on {' and '.join(missing)}")
+
+    def serving(self) -> None:
+        """Let the program go on: its servers answer."""
+        self._code.main_loaded()
+        self.is_serving.set()
+
+    def reason(self) -> str | None:
+        """Return why the program ended, or None if its work is done."""
+        if self.thread.error is not None or not self._service.listeners:
+            return None
+        return f"{self._command} ended"
+
+    async def stop(self, seconds: float | None) -> str | None:
+        """Interrupt the program and wait for its end; return where it is if it does not end in time."""
+        if self.thread.ident is None:
+            return None
+        self.thread.interrupt()
+        self.is_serving.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_WITHIN if seconds is None else seconds):
+                await self.ended.wait()
+        for server in self.servers.values():
+            getattr(server, "ended", self.is_serving).set()
+        if self.ended.is_set():
+            return None
+        return f"stopped without waiting any longer for {self._command}\n{stack_of(self.thread.ident)}"
+
+    def stack(self) -> str:
+        """Return where the program is."""
+        missing = self._missing()
+        where = f"{self._command} has not listened on {' and '.join(missing)} yet\n" if missing else ""
+        return where + stack_of(self.thread.ident)
+
+    # In the program's threads.
+
+    def grpc_server(self, *args: Any, **options: Any) -> SyncServer:
+        return SyncServer(self, *args, **options)
+
+    def aio_server(self, *args: Any, **options: Any) -> AioServer:
+        return AioServer(self, *args, **options)
+
+    async def serve_uvicorn(self, server: Any, sockets: Any = None) -> None:
+        await http_servers.serve_uvicorn(self, server, sockets)
+
+    def run_werkzeug(self, *args: Any, **options: Any) -> None:
+        http_servers.run_werkzeug(self, *args, **options)
+
+    def has_port(self, port: int) -> bool:
+        """Return True for a port of the service."""
+        return bool(port) and any(port in self._known_ports(kind) for kind in ("http", "grpc"))
+
+    def refusal(self, does: str) -> UsageError:
+        return self._refused(f"{caller()} {does}; start it with command = {self.command_line!r} instead of run")
+
+    def port_for(self, kind: Kind, port: int) -> int:
+        known, word = self._known_ports(kind), {"http": "HTTP", "grpc": "gRPC"}[kind]
+        if not known:
+            raise self._refused(
+                f"{caller()} listens on {word} port {port}, which is not declared; add {kind} = {port} to "
+                f"services.{self.name}"
+            )
+        if kind == "http" and self._serves_own_rest():
+            raise self._refused(
+                f"{caller()} listens on HTTP port {port}, where mesh serves its contract; remove contract from http"
+            )
+        if port and 0 not in known and port not in known:
+            raise self._refused(
+                f"{caller()} listens on {word} port {port}, mesh.toml says {known[0]}; make them the same"
+            )
+        if kind in self.servers:
+            raise self._refused(f"{caller()} opens a second {word} server; a service in run has one of each kind")
+        return self._ports[kind][0] if self._ports.get(kind) else port
+
+    def opened(self, kind: Kind, server: Any) -> threading.Event:
+        with self._lock:
+            self.servers[kind] = server
+            is_last = not self._missing()
+        if is_last:
+            self._from_thread(self._settled.set)
+            return self.is_serving
+        # The program goes on to open the others: only then can any be served.
+        opened = threading.Event()
+        opened.set()
+        return opened
+
+    def is_main_thread(self) -> bool:
+        return threading.get_ident() == self.thread.ident
+
+    def must_leave(self) -> bool:
+        return self.thread.was_interrupted and not self.is_main_thread()
+
+    def server_left(self) -> None:
+        if self.thread.was_interrupted and self.is_main_thread():
+            self.thread.call_handler(default=lambda: None)
+
+    def _work(self) -> None:
+        self._isolation.mains[self.thread.ident or 0] = self.thread
+        try:
+            with translate_errors(self.name, self._code.roots, "in its program"):
+                self._code.run_main(self._command)
+        except ServiceImportError as error:
+            if error.exit_code != 0 and not (self.thread.was_interrupted and error.exit_code is not None):
+                raise
+
+    def _waits(self) -> None:
+        if not self._service.listeners:
+            self._from_thread(self._settled.set)
+
+    def _ends(self) -> None:
+        self._isolation.mains.pop(self.thread.ident or 0, None)
+        if self.thread.was_interrupted and isinstance(self.thread.error, KeyboardInterrupt):
+            self.thread.error = None
+        self._from_thread(self._settled.set)
+        self._from_thread(self.ended.set)
+
+    def _from_thread(self, function: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the service has ended
+            self._loop.call_soon_threadsafe(function)
+
+    def _missing(self) -> list[str]:
+        kinds = [each for each in self._service.listeners if each.kind not in self.servers]
+        return [
+            f"{each.kind} port {each.ports[0]}" for each in kinds if each.kind != "http" or not self._serves_own_rest()
+        ]
+
+    def _serves_own_rest(self) -> bool:
+        return self._service.http is not None and self.name in self._service.http.contracts
+
+    def _known_ports(self, kind: Kind) -> list[int]:
+        declared = self._service.http if kind == "http" else self._service.grpc
+        return [*declared.ports, *self._ports.get(kind, ())] if declared is not None else []
+
+    def _refused(self, text: str) -> UsageError:
+        """Record the failure: the program may go on, and even end well, as if it had not happened."""
+        error = UsageError(f"{self.name}: {text}")
+        self._failure = self._failure or error
+        self._from_thread(self._settled.set)
+        return error

@@ -1,0 +1,1 @@
+"""Servers of a service's own program: they hold its handlers and applications, and the listeners serve them."""

@@ -34,10 +34,24 @@ def test_a_folder_with_the_name_of_a_namespace_package_does_no_harm(
     root = write("project/service", SERVICE)
     monkeypatch.chdir(here)
     monkeypatch.syspath_prepend(entry and str(here))
-    for name in ("shop", "shop.sub"):
+    for name in ("shop", "shop.sub", "shop.sub.deep", "shop.sub.deep.thing", "shop.sub.other"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     if is_known:
         __import__("shop")
     one = neighbours.add("one", root=root)
     who = neighbours.load(one, "app:who")
     assert neighbours.within(one, who) == ("deep", "other", str(root / "shop"))
+
+
+def test_two_services_with_the_namespace_package_of_a_folder_here_each_import_their_own(
+    neighbours: Neighbours, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = write("project", {"shop/sub/deep/notes.txt": ""})
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend("")
+    for name in ("shop", "shop.sub", "shop.sub.deep"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("one", "two"):
+        files = {"app.py": "from shop.sub.deep.thing import WHO", "shop/sub/deep/thing.py": f"WHO = '{name}'"}
+        root = write(f"project/{name}", files)
+        assert neighbours.load(neighbours.add(name, root=root), "app:WHO") == name

@@ -136,13 +136,12 @@ class ImportScope:
             return None
         if not self.is_open:
             raise ModuleNotFoundError(f"No module named {name!r}: its code has been replaced by newer code", name=name)
-        head, _, rest = name.partition(".")
         if self._is_overlay(name):
             spec: ModuleSpec | None = ModuleSpec(name, OverlayLoader(self), is_package=True)
         elif self._is_copy(name):
             spec = self._with_own_loader(_shared_spec(name))
         else:
-            folders = self._overlays.get(head) if rest and "." not in rest else None
+            folders = self._overlays.get(name.rpartition(".")[0])
             if name == self.package:
                 folders = [str(self.roots[0].parent)]
             spec = self._locate(name, folders or path)
@@ -205,8 +204,7 @@ class ImportScope:
         if head in self._own or self._is_overlay(name) or self._is_copy(name):
             return True
         if head in self._overlays:
-            child = rest.partition(".")[0]
-            return self._holds(self._overlays[head], child) and not _is_shared(f"{head}.{child}")
+            return self._has_in_overlay(head, rest)
         if not self._may_hold(head, is_first_look):
             return self._has_private(head)
         spec = self._locate(head, None)
@@ -220,6 +218,22 @@ class ImportScope:
             # The import that follows looks no second time.
             self._found[head] = spec
         return True
+
+    def _has_in_overlay(self, package: str, rest: str) -> bool:
+        """True for what the service alone holds in a package that everybody has; overlays folders that both have."""
+        child, _, below = rest.partition(".")
+        name = f"{package}.{child}"
+        if not self._holds(self._overlays[package], child):
+            return False
+        if name not in self._overlays and _is_shared(name):
+            # Under its last name: a dotted one needs its parent in `sys.modules`, where it may not be yet.
+            spec = PathFinder.find_spec(child, self._overlays[package])
+            if spec is None or not _is_shared_folder(name):
+                return False
+            if spec.loader is not None:
+                return True
+            self._overlays[name] = list(spec.submodule_search_locations or ())
+        return name not in self._overlays or not below or self._has_in_overlay(name, below)
 
     def _has_private(self, head: str) -> bool:
         if not self.is_private(head) or not _is_shared(head):
@@ -285,6 +299,13 @@ def _is_shared(name: str) -> bool:
         return _shared_spec(name) is not None
     except (ImportError, ValueError, AttributeError):
         return False
+
+
+def _is_shared_folder(name: str) -> bool:
+    """True if what everybody else finds under that name is only a folder, without `__init__.py`."""
+    spec = _shared_spec(name)
+    # Not its loader: a loaded namespace package has one.
+    return spec is not None and spec.origin is None
 
 
 def is_shared_package(name: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -12,8 +15,13 @@ if TYPE_CHECKING:
     import grpc
     import requests
 
+    from mesh.observing.journal import Entry
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.model import Address, Topology
+
+_RUNNING: pytest.StashKey[Mesh | None] = pytest.StashKey()
+#: Entries of a test that are kept for its report, the newest.
+MAX_ENTRIES = 10_000
 
 
 class Mesh:
@@ -24,6 +32,10 @@ class Mesh:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
+        #: What happened in the current test.
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self._run: Path | None = None
+        self._recorded = 0
         self._sessions: dict[str, requests.Session] = {}
         self._channels: dict[str, grpc.Channel] = {}
 
@@ -61,6 +73,43 @@ class Mesh:
         """Restore the content that every service had at the start."""
         self.supervisor.reset()
 
+    @contextmanager
+    def _test(self) -> Iterator[None]:
+        """Note what happens in a test, for its report if it fails."""
+        self._entries.clear()
+        unsubscribe = self.supervisor.journal.subscribe(self._entries.append)
+        try:
+            yield
+        finally:
+            unsubscribe()
+
+    def _report(self) -> str:
+        """Return what the services did in the current test, which has failed, after adding it to the recorded run."""
+        import sqlite3
+
+        from mesh.errors import MeshError
+        from mesh.observing.failure_report import failure_report
+
+        entries = list(self._entries)
+        note = "`mesh trace ID -v` shows a request with its payloads"
+        try:
+            self._record(entries)
+        except (MeshError, OSError, sqlite3.Error) as error:
+            note = f"not recorded: {error}"
+        return failure_report(entries, list(self.supervisor.journal.in_flight.values()), note)
+
+    def _record(self, entries: Sequence[Entry]) -> None:
+        """Write the entries into the run of these tests, which begins with the first that fails."""
+        from mesh.observing.runs import RunFile, new_run
+
+        self._run = self._run or new_run(self.supervisor.topology.folder)
+        file = RunFile(self._run)
+        try:
+            file.write(list(enumerate(entries, self._recorded + 1)))
+        finally:
+            file.close()
+        self._recorded += len(entries)
+
     def close(self) -> None:
         """Close the channels and sessions to the services, and stop them."""
         for session in self._sessions.values():
@@ -86,7 +135,9 @@ def mesh_except() -> Sequence[str]:
 
 
 @pytest.fixture(scope="session")
-def _running_mesh(mesh_topology: Topology, mesh_except: Sequence[str]) -> Iterator[Mesh]:
+def _running_mesh(
+    request: pytest.FixtureRequest, mesh_topology: Topology, mesh_except: Sequence[str]
+) -> Iterator[Mesh]:
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.selection import renumber, select
@@ -97,16 +148,39 @@ def _running_mesh(mesh_topology: Topology, mesh_except: Sequence[str]) -> Iterat
     try:
         if failures := running.supervisor.failures():
             pytest.fail("\n\n".join(failures), pytrace=False)
+        request.config.stash[_RUNNING] = running
         yield running
     finally:
+        request.config.stash[_RUNNING] = None
         running.close()
 
 
 @pytest.fixture
-def mesh(_running_mesh: Mesh) -> Mesh:
+def mesh(_running_mesh: Mesh) -> Iterator[Mesh]:
     """Provide the running topology, its content as it was at the start."""
     _running_mesh.reset()
-    return _running_mesh
+    with _running_mesh._test():
+        yield _running_mesh
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Route the output of services, inside of pytest's own capturing, which sets the streams for each test."""
+    running = item.config.stash.get(_RUNNING, None)
+    with running.supervisor.rerouted_output() if running is not None else nullcontext():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the services did to the report of a test that failed."""
+    report = yield
+    running = getattr(item, "funcargs", {}).get("mesh")
+    if report.failed and isinstance(running, Mesh):
+        report.sections.append(("mesh: what the services did", running._report()))
+    return report
 
 
 def _session(base: str) -> requests.Session:

@@ -34,6 +34,7 @@ LAYERS = {
     "references": 0,
     "suggestions": 0,
     "sockets": 0,
+    "state_folder": 0,
     "service": 1,
     "topology.model": 0,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -122,7 +124,141 @@ def test_nothing_is_left_after_a_failure(run: pytest.Pytester) -> None:
     outcome = run.runpytest_subprocess("-q", "-s")
     outcome.assert_outcomes(passed=1, failed=1)
     outcome.stdout.fnmatch_lines(["left: []"])
-    assert not (run.path / ".mesh").exists()
+    assert [each.suffix for each in (run.path / ".mesh" / "runs").iterdir()] == [".db"]
+
+
+SHOP = """
+[services.order]
+http = {port = 5001, app = "order:app"}
+
+[services.user]
+http = {port = 5002, app = "user:app"}
+"""
+ORDER = """
+import logging
+import requests
+from flask import Flask
+
+app = Flask(__name__)
+
+@app.get("/orders")
+def orders():
+    print("looking for the user")
+    answer = requests.get("http://user:5002/users/1?token=abc")
+    if answer.status_code != 200:
+        logging.getLogger("order").warning("no user")
+        return "no user", 502
+    return answer.text
+"""
+USER = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        raise LookupError("user 1 is lost")
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-n", "2"], ["-s"]], ids=["captured", "xdist", "shown"])
+def test_a_failed_test_shows_the_calls_lines_and_tracebacks_of_the_services(
+    run: pytest.Pytester, options: list[str]
+) -> None:
+    run.makefile(".toml", mesh=SHOP)
+    run.makepyfile(
+        order=ORDER,
+        user=USER,
+        test_shop="""
+        def test_a_page_that_is_not_there(mesh):
+            assert mesh.http("order").get("/none").status_code == 404
+
+        def test_the_orders(mesh):
+            assert mesh.http("order").get("/orders").status_code == 200
+        """,
+    )
+    outcome = run.runpytest_subprocess("-q", *options)
+    outcome.assert_outcomes(passed=1, failed=1)
+    outcome.stdout.fnmatch_lines(
+        [
+            "*- mesh: what the services did -*",
+            "trace *",
+            "",
+            "* ms  order  GET /orders  502",
+            "             order    | looking for the user",
+            "* ms  user     GET /users/1  500",
+            "             user       | ERROR Traceback (most recent call last):",
+            '             user       | ERROR   File "*user.py", line 3, in app',
+            "             user       | ERROR LookupError: user 1 is lost",
+            "             order    | WARNING no user",
+        ]
+    )
+    outcome.stdout.no_fnmatch_line("*GET /none*")
+    outcome.stdout.fnmatch_lines_random(["*order  looking for the user"])
+    (trace_id,) = {line.split()[1] for line in outcome.outlines if line.startswith("trace ")}
+    shown = run.run(sys.executable, "-m", "mesh", "trace", trace_id[:8], "-v")
+    shown.stdout.fnmatch_lines(["*GET /orders  502", "*GET /users/1  500", "*[?]token=[*][*][*]"])
+
+
+def test_a_failed_test_names_the_calls_that_are_not_answered(run: pytest.Pytester) -> None:
+    run.makefile(".toml", mesh='[services.slow]\nhttp = {port = 5001, app = "slow:app"}')
+    run.makepyfile(
+        slow="""
+        import asyncio
+        from pathlib import Path
+
+        async def app(scope, receive, send):
+            while scope["type"] == "http" and not Path("go").exists():
+                await asyncio.sleep(0.01)
+        """,
+        test_slow="""
+        import threading
+        import time
+        from pathlib import Path
+
+        def test_it(mesh):
+            def call():
+                assert mesh.http("slow").get("/orders").status_code == 500
+
+            threading.Thread(target=call).start()
+            while not mesh.supervisor.journal.in_flight:
+                time.sleep(0.01)
+            raise ValueError
+
+        def teardown_module():
+            Path("go").touch()
+        """,
+    )
+    outcome = run.runpytest_subprocess("-q")
+    outcome.assert_outcomes(failed=1)
+    outcome.stdout.fnmatch_lines(["*- mesh: what the services did -*", "not answered after * s: slow GET /orders"])
+
+
+def test_what_services_write_is_in_the_captured_output_under_their_names(run: pytest.Pytester) -> None:
+    run.makefile(".toml", mesh='[services.loud]\nhttp = {port = 5001, app = "loud:app"}')
+    run.makepyfile(
+        loud="""
+        import sys
+
+        async def app(scope, receive, send):
+            if scope["type"] == "http":
+                print("to out")
+                print("to err", end="", file=sys.stderr)
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+        """,
+        test_loud="""
+        def test_it(mesh, capsys):
+            mesh.http("loud").get("/")
+            print("from the test")
+            assert capsys.readouterr().out == "loud  to out\\nfrom the test\\n"
+
+        def test_again(mesh):
+            mesh.http("loud").get("/")
+            assert False
+        """,
+    )
+    outcome = run.runpytest_subprocess("-q")
+    outcome.assert_outcomes(passed=1, failed=1)
+    outcome.stdout.fnmatch_lines(
+        ["* Captured stdout call *", "loud  to out", "* Captured stderr call *", "loud  to err"]
+    )
 
 
 def test_ctrl_c_ends_the_run(run: pytest.Pytester) -> None:

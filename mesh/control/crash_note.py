@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 from mesh.control.client import alive, exists
-from mesh.control.state import state_folder
 from mesh.errors import MeshError
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.crash import CRASH_PREFIX, describe_crash
+from mesh.state_folder import state_folder
 
 
 class CrashNote:

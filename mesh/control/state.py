@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.errors import MeshError
+from mesh.state_folder import state_folder, writing
 from mesh.topology.model import Topology
 
 if TYPE_CHECKING:
@@ -48,48 +48,11 @@ def _services(parts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(re.sub(r"\.(http|grpc)$", "", part) for part in parts))
 
 
-def state_folder(project: Path) -> Path:
-    """Return `.mesh/` of the project, private and ignored by git; raises MeshError if it cannot be made so."""
-    folder = project / ".mesh"
-    with _writing(folder):
-        _make_private(folder)
-        _make_private(folder / "run")
-        with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x") as ignore:
-            ignore.write("*\n")
-    return folder
-
-
-def _make_private(folder: Path) -> None:
-    """Create the folder with mode 0700, or remove other users' access from an existing one."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = folder.stat().st_uid
-    if os.geteuid() not in (owner, 0):
-        raise MeshError(
-            f"{folder} belongs to another user (uid {owner}), who could read the token of this mesh in it; "
-            "remove it, or run mesh in a folder of yours"
-        )
-    if folder.stat().st_mode & 0o077:
-        folder.chmod(0o700)
-        if folder.stat().st_mode & 0o077:
-            raise MeshError(
-                f"{folder} is open to other users, and its file system supports no modes; run mesh on one that does"
-            )
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a MeshError that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        raise MeshError(f"{folder} cannot be written: {error.strerror}; run mesh in a folder of yours") from error
-
-
 @contextlib.contextmanager
 def starting(project: Path) -> Iterator[None]:
     """Hold the project's start lock, which the system releases however this mesh ends."""
     folder = state_folder(project)
-    with _writing(folder):
+    with writing(folder):
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -102,7 +65,7 @@ def write(project: Path, running: Running) -> Path:
     """Write the record of a running mesh, readable for its user alone, and complete as soon as it can be found."""
     path = state_folder(project) / "run" / f"{running.pid}.json"
     new = path.with_suffix(".new")
-    with _writing(path.parent):
+    with writing(path.parent):
         new.unlink(missing_ok=True)
         # Exclusively: an existing file of this name, above all a link, is not written through.
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

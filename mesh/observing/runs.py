@@ -14,6 +14,7 @@ from typing import Any
 
 from mesh.observing.journal import Change, Entry, Line
 from mesh.observing.span import Span
+from mesh.state_folder import state_folder
 
 #: Runs that are kept of a project.
 KEPT_RUNS = 10
@@ -40,13 +41,25 @@ def remove_run(file: Path) -> None:
 
 def new_run(project: Path) -> Path:
     """Create an empty file for a run that begins, readable for its user alone, and remove the oldest of too many."""
-    folder = project / ".mesh" / "runs"
+    folder = state_folder(project) / "runs"
     folder.mkdir(mode=0o700, exist_ok=True)
     file = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.db"
     os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
     for old in run_files(project)[KEPT_RUNS:]:
-        remove_run(old)
+        if not _is_in_use(old):
+            remove_run(old)
     return file
+
+
+def _is_in_use(file: Path) -> bool:
+    """Return whether the process that began the run may still be writing it."""
+    try:
+        os.kill(int(file.stem.rpartition("-")[2]), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 class RunFile:

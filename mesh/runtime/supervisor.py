@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from mesh.calling.contracts import contract_of
 from mesh.contract import Contract
@@ -92,6 +92,10 @@ class Supervisor:
     def keep_from_children(self, port: int) -> None:
         """Keep the sockets of mesh's own port, bound before `run()`, out of processes that services fork."""
         self._instances.isolation.forks.ports |= {port}
+
+    def rerouted_output(self) -> AbstractContextManager[None]:
+        """Return what routes the process's streams of now in its block; see `Output.rerouted`."""
+        return self._instances.isolation.output.rerouted()
 
     def run(self) -> int:
         """Start, loop and stop in the calling thread; return the exit status."""

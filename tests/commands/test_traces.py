@@ -198,7 +198,6 @@ def test_a_trace_of_which_the_outermost_call_has_not_ended_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    state.state_folder(tmp_path)
     recorder = Late(new_run(tmp_path), pytest.fail)
     with (
         supervised(tmp_path, {"mesh.toml": CHAINED, "outer.py": CHAIN, "inner.py": ECHO}) as project,

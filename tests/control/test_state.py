@@ -16,7 +16,8 @@ import pytest
 from mesh import Grpc, Http, MeshError, Service, Topology
 from mesh.control import client
 from mesh.control.client import SilentError, alive
-from mesh.control.state import Running, noted, parts_of, starting, state_folder, write
+from mesh.control.state import Running, noted, parts_of, starting, write
+from mesh.state_folder import state_folder
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from mesh.observing.recorder import Recorder
 from mesh.observing.runs import KEPT_RUNS, RunFile, new_run, run_files
 from mesh.observing.span import Span
 
+#: Higher than any pid of Linux and macOS.
+NO_PID = 2**22 + 1
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -136,16 +138,19 @@ def test_a_full_file_gives_up_its_oldest_entries(file: Path) -> None:
     assert file.stat().st_size < 1_500_000
 
 
-def test_the_newest_runs_are_kept_and_are_for_their_user_alone(tmp_path: Path) -> None:
+def test_the_newest_runs_and_those_in_use_are_kept_and_are_for_their_user_alone(tmp_path: Path) -> None:
     folder = tmp_path / ".mesh" / "runs"
     folder.mkdir(parents=True)
     for number in range(KEPT_RUNS + 3):
-        (folder / f"20200101-0000{number:02}-1.db").touch()
-    (folder / "20200101-000000-1.db-wal").touch()
+        (folder / f"20200101-0000{number:02}-{NO_PID}.db").touch()
+    (folder / f"20200101-000000-{NO_PID}.db-wal").touch()
+    in_use = folder / f"20191231-000000-{os.getpid()}.db"
+    in_use.touch()
     file = new_run(tmp_path)
     assert run_files(tmp_path)[0] == file
-    assert len(run_files(tmp_path)) == KEPT_RUNS
-    assert not (folder / "20200101-000000-1.db-wal").exists()
+    assert len(run_files(tmp_path)) == KEPT_RUNS + 1
+    assert run_files(tmp_path)[-1] == in_use
+    assert not (folder / f"20200101-000000-{NO_PID}.db-wal").exists()
     assert file.stat().st_mode & 0o777 == 0o600
 
 

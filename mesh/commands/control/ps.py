@@ -7,7 +7,8 @@ import json
 import click
 
 from mesh.commands.project import project_folder
-from mesh.commands.terminal.streams import escaped, write_lines
+from mesh.commands.terminal.streams import write_lines
+from mesh.observing.escaping import escaped
 
 
 @click.command()

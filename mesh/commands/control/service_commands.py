@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mesh.commands.project import project_folder
-from mesh.commands.terminal.streams import escaped, write_lines
+from mesh.commands.terminal.streams import write_lines
+from mesh.observing.escaping import escaped
 
 if TYPE_CHECKING:
     from mesh.control.state import Running

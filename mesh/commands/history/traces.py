@@ -30,8 +30,8 @@ POLL_SECONDS = 0.05
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trace.")
 def traces(service: str | None, errors: bool, slower: float | None, tail: int, number: int, as_json: bool) -> int:
     """List the requests of the newest run, the oldest first, each with the id that `mesh trace` takes."""
-    from mesh.commands.terminal.waterfall import has_failed, summary
     from mesh.observing.span import Span
+    from mesh.observing.waterfall import has_failed, summary
 
     run = open_run(run_file(number))
     by_trace: dict[str, list[Span]] = {}
@@ -58,8 +58,8 @@ def traces(service: str | None, errors: bool, slower: float | None, tail: int, n
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per call and line.")
 def trace(trace_id: str, verbose: bool, as_json: bool) -> int:
     """Show one request with all calls and log lines that followed from it; the first digits of its id are enough."""
-    from mesh.commands.terminal.waterfall import moment_of, waterfall
     from mesh.observing.events import as_event
+    from mesh.observing.waterfall import moment_of, waterfall
 
     spans, lines = _find(trace_id.lower())
     if as_json:
@@ -113,7 +113,7 @@ def is_whole(spans: Sequence[Span]) -> bool:
 
 def _facts(spans: Sequence[Span]) -> dict[str, object]:
     """What `mesh traces --json` tells of a trace."""
-    from mesh.commands.terminal.waterfall import has_failed
+    from mesh.observing.waterfall import has_failed
 
     first = spans[0]
     return {

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.commands.terminal.streams import escaped
 from mesh.control.api import as_json
+from mesh.observing.escaping import escaped
 from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot

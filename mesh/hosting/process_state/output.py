@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from mesh.hosting.patches import Patch
@@ -37,6 +39,37 @@ class Output(Patch):
     def uninstall(self) -> None:
         super().uninstall()
         self.streams.clear()
+
+    @contextmanager
+    def rerouted(self) -> Iterator[None]:
+        """Route the streams that the process has now, which a test runner has put in the place of others.
+
+        What a service writes is shown there as well, after its name.
+        """
+        before: dict[str, TextIO] = {}
+        for name in ("stdout", "stderr"):
+            if (stream := getattr(sys, name)) is not None:
+                before[name] = stream
+                original = stream.original if isinstance(stream, Routed) else stream
+                self.streams.append(Routed(original, name, self._showing(original)))
+                setattr(sys, name, self.streams[-1])
+        try:
+            yield
+        finally:
+            for name, stream in before.items():
+                routed = getattr(sys, name)
+                if routed in self.streams:
+                    routed.finish()
+                    self.streams.remove(routed)
+                    setattr(sys, name, stream)
+
+    def _showing(self, stream: TextIO) -> LineSink:
+        def show(service: str, name: str, text: str) -> None:
+            self.sink(service, name, text)
+            with contextlib.suppress(OSError, ValueError):  # The test runner has closed it.
+                stream.write(f"{service}  {text}\n")
+
+        return show
 
     def remove_service(self, service: ServiceContext) -> None:
         """Write the last line of each thread, even without a newline."""
@@ -76,9 +109,12 @@ class Routed(io.TextIOBase):
         if current_service_var.get() is None:
             self.original.flush()
 
-    def finish(self, service: ServiceContext) -> None:
-        for key in [key for key in list(self._partial) if key[0] == id(service)]:
-            self._sink(service.name, self._stream, self._partial.pop(key)[1])
+    def finish(self, service: ServiceContext | None = None) -> None:
+        """Write the last lines that have no newline, of one service or of all."""
+        for key in list(self._partial):
+            if service is None or key[0] == id(service):
+                writer, text = self._partial.pop(key)
+                self._sink(writer.name, self._stream, text)
 
     @property
     def buffer(self) -> Any:

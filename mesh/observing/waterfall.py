@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from mesh.commands.terminal.streams import escaped
+from mesh.observing.escaping import escaped
 from mesh.observing.journal import Line
 from mesh.observing.span import Span
 
@@ -42,11 +42,15 @@ def status_of(span: Span) -> str:
 
 
 def waterfall(
-    spans: Sequence[Span], lines: Sequence[Line], payloads: Callable[[Span], list[str]] | None = None
+    spans: Sequence[Span],
+    lines: Sequence[Line],
+    payloads: Callable[[Span], list[str]] | None = None,
+    bar: int = BAR,
 ) -> list[str]:
     """Return the trace: every attempt under the call that made it, with the lines written meanwhile.
 
     A client's record is shown where no service here answered it, and where it followed a failed attempt.
+    bar: the width of the bars that show when a call ran; 0 leaves them out.
     """
     ordered = sorted(spans, key=lambda each: each.start)
     start = ordered[0].start
@@ -62,19 +66,21 @@ def waterfall(
     clock = time.strftime("%H:%M:%S", time.localtime(start))
     shown = [f"trace {ordered[0].trace_id}  {clock}  {total * 1000:.1f} ms", ""]
     stack = [(each, 0) for each in reversed(roots)]
+    margin = " " * (bar + 2 if bar else 0)
     while stack:
         entry, depth = stack.pop()
         indent = "  " * depth
         if isinstance(entry, Line):
-            shown += [f"{'':{BAR}}  {'':>11}  {entry.service:<{width}}  {indent}| {text}" for text in _texts(entry)]
+            shown += [f"{margin}{'':>11}  {entry.service:<{width}}  {indent}| {text}" for text in _texts(entry)]
             continue
         inner = children.pop(entry.span_id, [])
         is_answered_client = entry.kind == "client" and any(isinstance(each, Span) for each in inner)
         if not is_answered_client or entry.way:
             what = escaped(entry.way or name_of(entry))
-            row = f"{_bar(entry, start, total)}  {entry.milliseconds:8.1f} ms  {entry.service:<{width}}  {indent}{what}"
+            when = f"{_bar(entry, start, total, bar)}  " if bar else ""
+            row = f"{when}{entry.milliseconds:8.1f} ms  {entry.service:<{width}}  {indent}{what}"
             shown.append(f"{row}  {status_of(entry)}")
-            shown += [f"{'':{BAR}}  {'':>11}  {'':<{width}}  {indent}  {text}" for text in (payloads or _none)(entry)]
+            shown += [f"{margin}{'':>11}  {'':<{width}}  {indent}  {text}" for text in (payloads or _none)(entry)]
         deeper = depth if entry.kind == "client" else depth + 1
         stack += [(each, deeper) for each in reversed(inner)]
     return [each.rstrip() for each in shown]
@@ -94,10 +100,10 @@ def _texts(line: Line) -> list[str]:
     return [escaped(f"{level}{text}") for text in line.text.split("\n")]
 
 
-def _bar(span: Span, start: float, total: float) -> str:
+def _bar(span: Span, start: float, total: float, width: int) -> str:
     """Columns in which the call ran, at least one of them."""
     if total <= 0:
-        return "█" * BAR
-    begin = min(BAR - 1, round((span.start - start) / total * BAR))
-    end = min(BAR, max(begin + 1, round((span.start - start + span.milliseconds / 1000) / total * BAR)))
-    return f"{' ' * begin}{'█' * (end - begin)}{' ' * (BAR - end)}"
+        return "█" * width
+    begin = min(width - 1, round((span.start - start) / total * width))
+    end = min(width, max(begin + 1, round((span.start - start + span.milliseconds / 1000) / total * width)))
+    return f"{' ' * begin}{'█' * (end - begin)}{' ' * (width - end)}"

@@ -1,4 +1,4 @@
-"""What remains of a mesh that did not end as it should: `.mesh/run/PID.crash`, which the next start reads."""
+"""The note of a mesh that did not end as it should: `.mesh/run/PID.crash`, which the next start reads."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What happened: one bounded journal, and its readers."""
+"""Records what happened: one bounded journal, and its readers."""

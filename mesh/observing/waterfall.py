@@ -14,7 +14,7 @@ BAR = 20
 
 
 def has_failed(span: Span) -> bool:
-    """True for an HTTP status from 400 up, any gRPC code but OK, and a call without an answer."""
+    """Return True for an HTTP status from 400 up, any gRPC code but OK, and a call without an answer."""
     if span.status.isdecimal():
         return span.status >= "400"
     return span.status != "OK"

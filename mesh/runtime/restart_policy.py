@@ -1,4 +1,4 @@
-"""When to restart a service that ended unexpectedly: after growing pauses, a limited number of times. Pure."""
+"""Decides when to restart a service that ended unexpectedly: after growing pauses, a limited number of times. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the store's hand-written HTTP services share."""
+"""Helpers that the store's hand-written HTTP services share."""
 
 from __future__ import annotations
 

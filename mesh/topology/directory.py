@@ -17,7 +17,7 @@ KINDS: tuple[Kind, ...] = ("http", "grpc")
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What a caller needs to know about the services it may call.
+    """The facts that a caller needs about the services it may call.
 
     addresses: of each listener, by service and kind. services: full names of the protobuf services behind each
     service's gRPC listener, where they are declared. descriptors: files with a serialized FileDescriptorSet in which

@@ -19,7 +19,7 @@ TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often to repeat a call that is safe to repeat and reached no server: a read, or one with an idempotency key.
+    """Repeats a call that is safe to repeat and reached no server: a read, or one with an idempotency key.
 
     attempts: at most, the first included. The pause before the second is a random part of `initial_seconds`, before
     each further one of twice as much, up to `max_seconds`. No attempt begins after the deadline of the call.

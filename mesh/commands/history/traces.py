@@ -112,7 +112,7 @@ def is_whole(spans: Sequence[Span]) -> bool:
 
 
 def _facts(spans: Sequence[Span]) -> dict[str, object]:
-    """What `mesh traces --json` tells of a trace."""
+    """Return what `mesh traces --json` prints of a trace."""
     from mesh.observing.waterfall import has_failed
 
     first = spans[0]

@@ -21,7 +21,7 @@ _RED, _YELLOW, _DIM, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[1m
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How lines look. colour: whether escape sequences may be written. width: columns for the name of a service."""
+    """The style of lines. colour: whether to write escape sequences. width: columns for the name of a service."""
 
     colour: bool
     width: int

@@ -125,7 +125,7 @@ class CallState:
 
 
 class SyncContext(CallState, grpc.ServicerContext):  # type: ignore[misc]  # its stubs say less than grpc allows
-    """For a servicer of plain functions."""
+    """The context of a servicer of plain functions."""
 
     def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
         self.initial = tuple((key, value) for key, value in initial_metadata)
@@ -147,7 +147,7 @@ class SyncContext(CallState, grpc.ServicerContext):  # type: ignore[misc]  # its
 
 
 class AioContext(CallState, grpc.aio.ServicerContext[Any, Any]):  # type: ignore[misc]  # likewise
-    """For a servicer of coroutines. read, write: set by the backend if the method streams."""
+    """The context of a servicer of coroutines. read, write: set by the backend if the method streams."""
 
     reader: Callable[[], Awaitable[Any]]
     writer: Callable[[Any], Awaitable[None]]

@@ -11,7 +11,7 @@ from mesh.observing.outgoing import Outgoing
 
 
 class _Request:
-    """What a connection is told about a request before its headers end."""
+    """The parts of a request that a connection is given before its headers end."""
 
     __slots__ = ("call", "given", "is_chunked", "method", "sent_headers", "target")
 

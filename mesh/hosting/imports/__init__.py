@@ -1,4 +1,4 @@
-"""What `import` finds in a process that several services share.
+"""Finds modules for each service of a process that several services share.
 
 A service's module stands in `sys.modules` under its real name, with a key that is found while that service runs
 (module_keys.py). An ImportScope knows which names are the service's own, one for each generation of its code; the

@@ -27,13 +27,13 @@ _lock = RLock()
 
 
 def identity(path: str) -> Identity:
-    """What tells a file from another one in its place."""
+    """Return what tells a file from another one in its place."""
     status = os.stat(path)
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def is_extension(file: Path) -> bool:
-    """Whether Python here would import it as a library."""
+    """Return whether this Python would import the file as an extension module."""
     return file.name.endswith(tuple(EXTENSION_SUFFIXES))
 
 

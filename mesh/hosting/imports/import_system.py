@@ -71,7 +71,7 @@ class ImportSystem:
 
     @classmethod
     def present(cls) -> ImportSystem | None:
-        """The one that is installed, while any scope is open."""
+        """Return the system that is installed, or None while no scope is open."""
         return next((each for each in sys.meta_path if isinstance(each, cls)), None)
 
     def close(self, scope: ImportScope) -> None:
@@ -88,7 +88,7 @@ class ImportSystem:
                 self._unhide()
 
     def entry(self, name: str) -> NameEntry:
-        """What services have under that name."""
+        """Return the services' modules of that name."""
         entry = self._entries.get(name)
         if entry is None:
             entry = self._entries[name] = NameEntry(name)
@@ -141,7 +141,7 @@ class ImportSystem:
         return spec
 
     def _find_shared(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> Any:
-        """As the import system finds it without us."""
+        """Return the spec that the other finders give."""
         for finder in list(sys.meta_path):
             if finder is not self and hasattr(finder, "find_spec"):
                 spec = finder.find_spec(name, path, target)
@@ -197,6 +197,6 @@ class SharedLoader(Loader):
 
 
 def _shared_path(name: str, path: Sequence[str] | None) -> Sequence[str] | None:
-    """Where the shared parent looks for its modules: a service's own view of it looks in further folders."""
+    """Return where the shared parent looks for its modules: a service's view of it looks in further folders."""
     parent = sys.modules.get(name.rpartition(".")[0]) if path is not None else None
     return path if parent is None else getattr(parent, "__path__", path)

@@ -1,4 +1,4 @@
-"""What the interpreter's own modules hold once, and each service sees apart: `sys.path`, builtins, `atexit`.
+"""Gives each service its own `sys.path`, builtins and `atexit`, which the interpreter holds once.
 
 A module's class may be replaced, as Python documents it for `__class__` of modules; its functions are wrapped.
 """
@@ -56,7 +56,7 @@ class _AnyModule(type):
 
 
 class _Sys(ModuleType, metaclass=_AnyModule):
-    """What `type(sys)` is meanwhile: the import system makes its modules by it, and others ask for modules by it."""
+    """The type of `sys` meanwhile: the import system makes modules with it, and `isinstance` asks for it."""
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         return ModuleType(*args, **options)
@@ -108,7 +108,7 @@ def _reload_of(reload: Callable[[ModuleType], ModuleType]) -> Callable[[ModuleTy
 def _register_of(register: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(register)
     def register_own(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        """What the service's own code registers runs when the service stops, the last registered first."""
+        """Run what the service's own code registers when the service stops, the last registered first."""
         service = current_service_var.get()
         if service is None or not _is_called_by(service.import_scope):
             register(function, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""A module's spec that has the import system use a key of `sys.modules`, and is as ever for all others."""
+"""A module's spec that makes the import system use a key of `sys.modules`, and looks unchanged to all others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.machinery import ModuleSpec
 
 
 class KeyedSpec(ModuleSpec):
-    """Its `name` is the key while the import system executes the module, and a plain str before and after."""
+    """A spec whose `name` is the key while the import system executes the module, and a plain str otherwise."""
 
     _key: str
     _plain: str
@@ -24,7 +24,7 @@ class KeyedSpec(ModuleSpec):
 
     @property
     def name(self) -> str:
-        """What the import system stores the module under, and takes for its `__name__`."""
+        """The name under which the import system stores the module, and which becomes its `__name__`."""
         return self._key if self._keeps_key or self.__dict__.get("_initializing") else self._plain
 
     @name.setter

@@ -35,7 +35,7 @@ _importing_shared: ContextVar[str] = ContextVar("importing_shared", default="")
 
 
 class Scope(Protocol):
-    """What the keys ask of an ImportScope. parked: its keys that are out of the way, by name."""
+    """The part of an ImportScope that keys use. parked: its keys that are out of the way, by name."""
 
     service_name: str
     parked: dict[str, ParkedKey]
@@ -58,7 +58,7 @@ def executing_scope() -> Any:
 
 @contextmanager
 def shared_imports(purpose: str = "look") -> Iterator[None]:
-    """Import what everybody sees, whichever service is running. purpose: "look", or "execute" for a module's code."""
+    """Import shared modules, whichever service is running. purpose: "look", or "execute" for a module's code."""
     token = _importing_shared.set(purpose)
     try:
         yield
@@ -67,7 +67,7 @@ def shared_imports(purpose: str = "look") -> Iterator[None]:
 
 
 class SharedKey(str):
-    """A module's name as everybody sees it but the services that have another module of that name."""
+    """A module's name as seen by everybody except services that have another module of that name."""
 
     __slots__ = ()
     __hash__ = str.__hash__
@@ -127,7 +127,7 @@ class ModuleKey(str):
 
 
 class ParkedKey(str):
-    """A module's name under another hash: a look-up by name does not come by."""
+    """A module's name under another hash, which a look-up by name does not meet."""
 
     __slots__ = ("key",)
     __hash__ = object.__hash__
@@ -161,7 +161,7 @@ class ParkedKey(str):
 
 
 class Gate(str):
-    """Stays under a name of which keys are parked, whatever is deleted by that name: it is equal to nothing."""
+    """A key that stays under a name whose keys are parked, whatever is deleted by that name; equal to nothing."""
 
     __slots__ = ()
     __hash__ = str.__hash__
@@ -179,7 +179,7 @@ class Gate(str):
 
 
 class NameEntry:
-    """All that services have under one name.
+    """The keys that services have under one name.
 
     active: the keys under the name's own hash, the first of them the next to be parked.
     """
@@ -192,7 +192,7 @@ class NameEntry:
         self._is_shared: bool | None = None
 
     def add(self, scope: Scope) -> ModuleKey:
-        """A key for the scope's module, which the import system puts into `sys.modules`."""
+        """Return a key for the scope's module, which the import system puts into `sys.modules`."""
         key = ModuleKey(self.name)
         key.entry, key.scope = self, scope
         with _lock:
@@ -202,7 +202,7 @@ class NameEntry:
         return key
 
     def park_surplus(self) -> None:
-        """Put all but the newest few out of the way."""
+        """Park all but the newest few."""
         for surplus in self.active[:-MAX_ACTIVE]:
             surplus.park()
 
@@ -226,7 +226,7 @@ class NameEntry:
             sys.modules[self._gate] = None  # type: ignore[assignment]  # as for a name that is not to be found
 
     def is_found_by_all(self, key: ModuleKey) -> bool:
-        """True if code that runs for no service can only mean this module.
+        """Return whether code that runs for no service can only mean this module.
 
         That is foreign code: a C library's thread, a finalizer. It finds the newest module of a name that one service
         alone has.
@@ -240,7 +240,7 @@ class NameEntry:
 
 
 def is_supported() -> bool:
-    """True if what this interpreter finds by a name depends on the service that is running.
+    """Return whether what this interpreter finds by a name depends on the running service.
 
     Any other would show a service its neighbours' modules.
     """

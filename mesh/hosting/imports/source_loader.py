@@ -1,4 +1,4 @@
-"""How a service's source file is executed: with the service's builtins, and never from stale bytecode."""
+"""Executes a service's source file with the service's builtins, and never from stale bytecode."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ServiceLoader(SourceFileLoader):
         super().exec_module(module)
 
     def get_code(self, fullname: str) -> CodeType | None:
-        """As ever; what an earlier generation ran from the very same file is not read again, nor is its bytecode."""
+        """Return the module's code; what an earlier generation ran from the same file is not read again."""
         system, same = ImportSystem.present(), identity(self.path)
         codes = system.codes if system is not None else {}
         kept = codes.get(self.path)

@@ -35,7 +35,7 @@ class Servers(Patch):
         self._refuse_own_binds()
 
     def _replace(self, owner: Any, name: str, method: str) -> None:
-        """In a program, call that method of its `main`."""
+        """Call that method of the program's `main`, if this is a program."""
         real: Callable[..., Any] = getattr(owner, name)
 
         @functools.wraps(real)

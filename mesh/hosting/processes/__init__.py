@@ -1,1 +1,1 @@
-"""What a service does to processes: forks, child processes, exits and signals."""
+"""Handles what a service does to processes: forks, child processes, exits and signals."""

@@ -33,7 +33,7 @@ MAX_DUMP_LINES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What such a process gets on its standard input: the topology with the actual ports, and its own part."""
+    """The input of such a process, on its standard input: the topology with the actual ports, and its own part."""
 
     declared: Topology
     service: str
@@ -46,7 +46,7 @@ class Assignment:
 
 
 class ProcessInstance(CommandInstance):
-    """Its process writes journal entries as JSON events; its other output is the service's.
+    """An instance whose process writes journal entries as JSON events; its other output is the service's.
 
     It reloads changed files itself and keeps its ports, like an instance in this process. Its HTTP sockets are bound
     and held here: while one process replaces another, callers wait instead of being refused. gRPC accepts no socket

@@ -15,7 +15,7 @@ SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """Every service of a server is as healthy as the server itself, whose name is the empty one.
+    """The health service; each service is as healthy as the server itself, whose name is the empty one.
 
     grpcio-health-checking has one too, but without List, and its watchers keep a server from ending.
     """

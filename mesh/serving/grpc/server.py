@@ -80,7 +80,7 @@ class SyncServer:
 
 
 class AioServer:
-    """For servicers with coroutine functions, in the loop that runs them; their plain methods run in threads.
+    """A server for servicers with coroutine functions, in the loop that runs them; their plain methods run in threads.
 
     LayeredAio runs those in threads of the queue; the server's own pool is for the standard services.
     """

@@ -18,7 +18,7 @@ _END = object()
 
 
 class _Details(NamedTuple):
-    """What an interceptor is told of a call, as grpc.HandlerCallDetails."""
+    """The details of a call that an interceptor is given, as grpc.HandlerCallDetails."""
 
     method: str
     invocation_metadata: Any

@@ -78,7 +78,7 @@ class _Server:
 
 
 class SyncServer(_Server):
-    """What `grpc.server()` returns to a program."""
+    """The result of `grpc.server()` in a program."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class SyncServer(_Server):
 
 
 class AioServer(_Server):
-    """What `grpc.aio.server()` returns to a program."""
+    """The result of `grpc.aio.server()` in a program."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a Python file offers to serve, read from its text: nothing is imported."""
+"""Reads from the text of a Python file what it offers to serve: nothing is imported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HINT = re.compile("|".join(["Servicer", "scope", "environ", *sorted(_APPS), *_F
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one module offers: attributes that are or make an app, names of servicers, ports it would bind itself.
+    """The offer of one module: attributes that are or make an app, names of servicers, ports it would bind itself.
 
     tops: the first parts of its absolute imports; they show its import root.
     """

@@ -1,4 +1,4 @@
-"""What `mesh init` has learned about the services, and the mesh.toml written from it."""
+"""The services as `mesh init` has found them, and the mesh.toml written from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which modules a folder can hold, by the names of its files: a cheap answer for most of those that are looked for."""
+"""Caches the names of folders' files: a cheap answer for most modules that are looked for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _UNKNOWN: Names = frozenset({"?"})
 
 
 class DirectoryCache:
-    """Of each folder its names; read again when the folder has changed."""
+    """The names in each folder; read again when the folder has changed."""
 
     def __init__(self) -> None:
         self._read: dict[str, tuple[int, dict[str, Names]]] = {}
 
     def candidates(self, folder: str, module: str, first: bool = False) -> Names:
-        """The names of files and folders by which it may hold the module: `module`, `module.…`.
+        """Return the names in the folder that may be the module: `module`, `module.…`.
 
-        Some name or other where it is no folder. first: whether the folder as it was at the first look will do: each
-        further one hands the GIL to other threads.
+        A placeholder if it cannot be listed, such as an archive. first: whether the listing of the first look will do:
+        each further look hands the GIL to other threads.
         """
         known = self._read.get(folder)
         if not (first and known):
@@ -37,12 +37,12 @@ class DirectoryCache:
         return known[1].get(module, _NONE)
 
     def names(self, folder: str) -> Iterable[str]:
-        """Of the modules that it may hold; none where it is no folder."""
+        """Return the names of the modules that the folder may hold; none if it is not a folder."""
         self.candidates(folder, "")
         return self._read[folder][1] if folder in self._read else ()
 
     def source(self, folders: Iterable[str], module: str, first: bool = False) -> str | None:
-        """The path of the source file that the module is, where that is beyond doubt."""
+        """Return the path of the module's source file; None unless that is certain."""
         for folder in folders:
             names = self.candidates(folder, module, first)
             if names:

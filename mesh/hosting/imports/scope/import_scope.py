@@ -1,4 +1,4 @@
-"""The modules that one generation of a service sees: its own under its roots, and everybody's.
+"""The modules that one generation of a service sees: its own, under its roots, and the shared ones.
 
 The order is Python's for a script in its folder: what the interpreter holds (built in or frozen: `sys`, `os`), the
 roots in their order, the standard library and what is installed. So a local `calendar.py` wins, for this service alone.
@@ -33,10 +33,10 @@ class Copies(Protocol):
     """Modules of shared packages that are executed for the service (see descriptor_pools.py)."""
 
     def is_package(self, name: str) -> bool:
-        """True for a package in which the service finds copies, beside what it shares."""
+        """Return True for a package in which the service finds copies, beside what it shares."""
 
     def is_copy(self, name: str) -> bool:
-        """True for a module that is executed for this service."""
+        """Return True for a module that is executed for this service."""
 
 
 class ImportScope:
@@ -107,7 +107,7 @@ class ImportScope:
                 sys.modules.pop(name, None)
 
     def key(self, name: str) -> str:
-        """What the service's module of that name stands under in `sys.modules`."""
+        """Return the key of the service's module of that name in `sys.modules`."""
         key = self._keys.get(name)
         if key is None:
             assert self._system is not None
@@ -116,22 +116,22 @@ class ImportScope:
         return key
 
     def modules(self) -> Iterator[ModuleType]:
-        """The service's own modules that are loaded."""
+        """Yield the service's own modules that are loaded."""
         for name, key in list(self._keys.items()):
             module = sys.modules.get(self.parked.get(name, key))
             if module is not None:
                 yield module
 
     def hides(self, name: str) -> bool:
-        """True if the service sees no shared module under that name: it has its own, loaded or not."""
+        """Return whether the service has its own module of that name, loaded or not, and so sees no shared one."""
         return self._has(name, is_first_look=True)
 
     def owns(self, name: str) -> bool:
-        """True if an import of that name is of the service's own module. Looks into folders that have changed."""
+        """Return whether an import of that name is of the service's own module. Looks into changed folders."""
         return self._has(name, is_first_look=False)
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
-        """The spec of the service's own module of that name; None where it is everybody's or is not there."""
+        """Return the spec of the service's own module of that name; None if it is shared or missing."""
         if not self.owns(name):
             return None
         if not self.is_open:
@@ -148,7 +148,7 @@ class ImportScope:
         return None if spec is None else KeyedSpec.of(spec, self.key(name), keep_key=target is not None)
 
     def is_private(self, name: str) -> bool:
-        """True for an installed package, or what is in it, that is executed for this service."""
+        """Return True for an installed package, or what is in it, that is executed for this service."""
         head = name.partition(".")[0]
         return head in self._private or (self._system is not None and head in self._system.private)
 
@@ -159,17 +159,17 @@ class ImportScope:
             self.files[name] = path
 
     def is_in_project(self, spec: ModuleSpec) -> bool:
-        """True for a shared module whose source is edited in the project."""
+        """Return True for a shared module whose source is edited in the project."""
         return self._sources is not None and bool(self.roots) and self._sources.has(spec)
 
     def copy_modules(self, copies: Copies) -> None:
-        """From now on the service has its own copies of some modules in `google`."""
+        """Give the service its own copies of some modules in `google` from now on."""
         self._copies = copies
         if self._system is not None:
             self._system.hide(["google"], self)
 
     def enter_package(self) -> None:
-        """From now on the first root is a package beside what is found in it, as for `python -m folder.module`."""
+        """Make the first root a package beside what is found in it, as for `python -m folder.module`."""
         self.package = self.roots[0].name
         self._own.add(self.package)
 
@@ -182,7 +182,7 @@ class ImportScope:
         return self.key("__main__")
 
     def set_sys_attribute(self, name: str, value: Any) -> None:
-        """What the service's code finds as that attribute of `sys`."""
+        """Set what the service's code finds as that attribute of `sys`."""
         self.sys_attributes[name] = SearchPath(value, self._search_again) if name == "path" else value
         if name == "path":
             self._search_again()
@@ -220,7 +220,7 @@ class ImportScope:
         return True
 
     def _has_in_overlay(self, package: str, rest: str) -> bool:
-        """True for what the service alone holds in a package that everybody has; overlays folders that both have."""
+        """Return True for what the service alone holds in a shared package; overlay folders that both have."""
         child, _, below = rest.partition(".")
         name = f"{package}.{child}"
         if not self._holds(self._overlays[package], child):
@@ -243,7 +243,7 @@ class ImportScope:
         return True
 
     def _may_hold(self, head: str, is_first_look: bool) -> bool:
-        """Most imports are of what is shared: a look into the folders' listings is enough for those."""
+        """Return False for most imports, those of shared modules, from the folders' listings alone."""
         if not self._search or head in sys.builtin_module_names or FrozenImporter.find_spec(head) is not None:
             return False
         # While code is loaded the first look at each folder is good enough for what everybody has already.
@@ -254,7 +254,7 @@ class ImportScope:
         return any(self._directories.candidates(folder, module) for folder in folders)
 
     def _locate(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-        """The spec of a module of the service's own, as PathFinder finds it, with a loader of ours."""
+        """Return the spec of a module of the service, as PathFinder finds it, with mesh's loader."""
         spec = self._found.pop(name, None)
         if spec is not None:
             return spec
@@ -267,7 +267,7 @@ class ImportScope:
         return self._with_own_loader(PathFinder.find_spec(name, folders))
 
     def _with_own_loader(self, found: ModuleSpec | None) -> ModuleSpec | None:
-        """A copy of the spec, which may be that of a module that others have loaded."""
+        """Return a copy of the spec, which may be that of a module that others have loaded."""
         if found is None:
             return None
         spec = KeyedSpec.of(found, found.name)
@@ -278,7 +278,7 @@ class ImportScope:
         return spec
 
     def _search_again(self) -> None:
-        """The folders of the service's own: its roots, and what its code has put into `sys.path`."""
+        """Collect the service's folders: its roots, and what its code has put into `sys.path`."""
         shared, roots = set(SearchPath.shared()), set(map(str, self.roots))
         self._search = [
             os.path.abspath(e) for e in self.sys_attributes["path"] if e and (e in roots or e not in shared)
@@ -287,14 +287,14 @@ class ImportScope:
             self.hide_shared()
 
     def hide_shared(self) -> None:
-        """Of the names that the folders hold, those that everybody has loaded are found by the others alone."""
+        """Hide shared modules from the service if its folders hold their names."""
         assert self._system is not None
         names = {name for folder in self._search for name in self._directories.names(folder)}
         self._system.hide({*names, *self._private, *self._system.private}, self)
 
 
 def _is_shared(name: str) -> bool:
-    """True if everybody else finds a module of that name."""
+    """Return whether everybody else finds a module of that name."""
     try:
         return _shared_spec(name) is not None
     except (ImportError, ValueError, AttributeError):
@@ -302,14 +302,14 @@ def _is_shared(name: str) -> bool:
 
 
 def _is_shared_folder(name: str) -> bool:
-    """True if what everybody else finds under that name is only a folder, without `__init__.py`."""
+    """Return whether everybody else finds only a folder of that name, without `__init__.py`."""
     spec = _shared_spec(name)
     # Not its loader: a loaded namespace package has one.
     return spec is not None and spec.origin is None
 
 
 def is_shared_package(name: str) -> bool:
-    """True if everybody else finds a package of that name."""
+    """Return whether everybody else finds a package of that name."""
     try:
         spec = _shared_spec(name)
     except (ImportError, ValueError, AttributeError):

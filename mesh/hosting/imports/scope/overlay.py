@@ -1,4 +1,4 @@
-"""A shared package as one service sees it that has further modules in it, or copies of some."""
+"""A shared package as seen by a service that has further modules in it, or copies of some."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OverlayLoader(Loader):
         return Overlay(shared, self._scope)
 
     def exec_module(self, module: ModuleType) -> None:
-        """It has been executed, for all."""
+        """Do nothing: the shared package has been executed."""
 
 
 class Overlay(ModuleType):

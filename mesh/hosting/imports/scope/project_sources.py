@@ -1,4 +1,4 @@
-"""Which of the modules that everybody finds have their source in the project: libraries that are installed editable."""
+"""Finds the shared modules whose source is in the project: libraries that are installed editable."""
 
 from __future__ import annotations
 

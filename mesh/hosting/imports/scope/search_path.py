@@ -1,4 +1,4 @@
-"""`sys.path` as each service sees it: its roots first, and what it puts there its neighbours do not search."""
+"""`sys.path` as each service sees it: its roots first, and what it puts there is searched for it alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ for _name in ("__setitem__", "__delitem__", "__iadd__", "__imul__"):
 
 
 def forget_finders(folders: Sequence[str]) -> None:
-    """Have the import system list these folders again.
+    """Make the import system list these folders again.
 
     It keeps their listings by a clock of milliseconds; a file may be newer than that.
     """
@@ -56,7 +56,7 @@ def forget_finders(folders: Sequence[str]) -> None:
 
 
 def _folder_finder(folder: str) -> Any:
-    """What the import system would come to, without its asking first whether the folder is an archive."""
+    """Return the finder that the import system would use, without asking first if the folder is an archive."""
     for hook in sys.path_hooks:
         if hook is not zipimport.zipimporter:
             try:

@@ -153,10 +153,9 @@ class ParkedKey(str):
                 del key.scope.parked[key.entry.name]
                 del sys.modules[self]
                 key.entry.active.append(key)
-            if not (isinstance(asked, ModuleKey) and asked.park()):
-                module = sys.modules.get(asked)
-                sys.modules.pop(asked, None)
-                sys.modules[asked] = module  # type: ignore[assignment]  # a gate holds None
+            # Another thread may have parked it while this one waited for the lock.
+            if asked in sys.modules and not (isinstance(asked, ModuleKey) and asked.park()):
+                sys.modules[asked] = sys.modules.pop(asked)
             key.entry.park_surplus()
 
 

@@ -9,10 +9,14 @@ from typing import Any
 import grpc
 import pytest
 import requests
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mesh.calling.reflected import Reflected
+from mesh.observing.span import Span
 from tests.support.alone import PATIENCE, alone, as_soon_as
-from tests.support.editing import Edited, toml
+from tests.support.editing import Edited, is_kept, toml
 from tests.support.ports import free_row
+from tests.support.supervised import supervised
 
 GRPC = """
     import sys
@@ -108,7 +112,7 @@ UVICORN = """
     import uvicorn
     from fastapi import FastAPI, Request
 
-    users = {}
+    users = {"a": "Ann"} if "by-name" in sys.argv else {}
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
@@ -158,7 +162,8 @@ FLASK = """
 
     @app.get("/say")
     def say():
-        answer = make_response(f"SAYS {users['a']} {local.word} {sys.argv[1:]} {__name__}")
+        where = getattr(local, "word", "elsewhere")
+        answer = make_response(f"SAYS {users['a']} {where} {sys.argv[1:]} {__name__}")
         answer.headers["X-Word"] = "one"
         return answer
 
@@ -166,7 +171,7 @@ FLASK = """
         users, local = {"a": "Ann"}, threading.local()
         local.word = "here"
         print("started")
-        app.run(debug=True, use_reloader=False, threaded=False, port=PORT)
+        app.run(debug=True, use_reloader=False, threaded='--fast' not in sys.argv, port=PORT)
         print("ended")
 """
 
@@ -195,7 +200,9 @@ KINDS: dict[str, tuple[str, str, str, Callable[[int], object]]] = {
     "grpc.aio": (AIO, "grpc", "python server.py --fast", ask_grpc),
     "uvicorn.run": (UVICORN, "http", "server.py --fast", ask_http),
     "uvicorn.Server": (UVICORN_SERVER, "http", "-m server --fast", ask_http),
-    "flask": (FLASK, "http", "python3 -u server.py --fast", ask_http),
+    "uvicorn by name": (UVICORN, "http", "server.py by-name", ask_http),
+    "flask in one thread": (FLASK, "http", "python3 -u server.py --fast", ask_http),
+    "flask": (FLASK, "http", "server.py", ask_http),
 }
 
 
@@ -221,3 +228,176 @@ def test_a_program_answers_as_it_does_alone_is_edited_and_stops(name: str, tmp_p
     assert run.output[:1] + run.output[-1:] == ["started", "ended"]
     assert "one" in str(first)
     assert "two" in str(second)
+
+
+WORKER = """
+    import signal, sys, threading, time
+    if sys.argv[1] == "handler":
+        ended = threading.Event()
+        signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
+    print("started SAYS")
+    try:
+        match sys.argv[1]:
+            case "sleep":
+                while True:
+                    time.sleep(1000)
+            case "handler":
+                ended.wait()
+            case "thread":
+                thread = threading.Thread(target=threading.Event().wait, daemon=True)
+                thread.start()
+                thread.join()
+            case "busy":
+                while True:
+                    pass
+            case "asyncio":
+                import asyncio
+                asyncio.run(asyncio.sleep(1000))
+            case "loop":
+                import asyncio
+                asyncio.get_event_loop().run_until_complete(asyncio.sleep(1000))
+    finally:
+        print("ended SAYS")
+"""
+
+
+@pytest.mark.parametrize("waits", ["sleep", "handler", "thread", "busy", "asyncio", "loop"])
+def test_a_worker_is_told_to_end_where_it_waits(waits: str, tmp_path: Path) -> None:
+    before, after = (WORKER.replace("SAYS", word) for word in ("one", "two"))
+    files = {"work.py": before, "mesh.toml": toml(work=f'run = "work.py {waits}"')}
+    with Edited(tmp_path, files) as edited:
+        edited.until(lambda: edited.supervisor.snapshot["work"].state == "ready")
+        edited.reload("work", {"work.py": after})
+        edited.until(lambda: "ended one" in edited.lines("work"))
+    said = [line for line in edited.lines("work") if line.startswith(("started", "ended"))]
+    assert sorted(said) == ["ended one", "ended two", "started one", "started two"]
+    assert [line for line in edited.lines("work") if "Traceback" in line or "without waiting" in line] == []
+
+
+def test_a_worker_that_ends_is_done_and_one_that_fails_is_tried_again(tmp_path: Path) -> None:
+    files = {
+        "done.py": "print('did it')\nraise SystemExit",
+        "fails.py": "import sys\nprint('tries')\nsys.exit('no database')",
+        "mesh.toml": toml(done='run = "done.py"', fails='run = "fails.py"'),
+    }
+    with Edited(tmp_path, files) as edited:
+        edited.until(lambda: edited.supervisor.snapshot["done"].state == "done")
+        edited.until(lambda: "retrying in" in (edited.supervisor.snapshot["fails"].reason or ""))
+        reason = edited.supervisor.snapshot["fails"].reason
+    assert reason is not None
+    assert "fails.py:3: called sys.exit('no database') in its program; retrying in 1.0 s" in reason
+
+
+def failure_of(folder: Path, code: str, declared: str) -> str:
+    """Return why the service of this code and table fails."""
+    with Edited(folder, {"server.py": code, "mesh.toml": toml(talk=f'run = "server.py"\n{declared}')}) as edited:
+        edited.until(lambda: edited.supervisor.snapshot["talk"].state == "failed")
+        return (edited.supervisor.snapshot["talk"].reason or "").replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "declared", "reason"),
+    [
+        (
+            "import grpc\ns = grpc.server(None)\ns.add_insecure_port('[::]:1234')\ns.start()",
+            "grpc = PORT",
+            "talk: server.py:3 listens on gRPC port 1234, mesh.toml says PORT; make them the same",
+        ),
+        (
+            "import uvicorn\nuvicorn.run(print, port=1234)",
+            "grpc = PORT",
+            "talk: server.py:2 listens on HTTP port 1234, which is not declared; add http = 1234 to services.talk",
+        ),
+        (
+            "import flask\nflask.Flask('a').run(port=PORT, ssl_context='adhoc')",
+            "http = PORT",
+            "talk: server.py:2 serves HTTPS, which mesh's listener does not speak; start it with command = "
+            "'python server.py' instead of run",
+        ),
+        (
+            "import http.server as h\nh.HTTPServer(('', PORT), h.SimpleHTTPRequestHandler).serve_forever()",
+            "http = PORT",
+            "talk: server.py:2 listens on port PORT with a server that mesh cannot run in a thread; start it with "
+            "command = 'python server.py' instead of run",
+        ),
+        ("print()", "http = PORT", "talk: server.py ended without listening on http port PORT"),
+        (
+            "import nothing",
+            "http = PORT",
+            "talk: DIR/server.py:1: ModuleNotFoundError in its program: No module named 'nothing'",
+        ),
+    ],
+    ids=["another port", "undeclared", "https", "other server", "no server", "import"],
+)
+def test_what_a_program_cannot_do_here_is_told_with_the_way_out(
+    code: str, declared: str, reason: str, tmp_path: Path
+) -> None:
+    port = str(free_row(1))
+    found = failure_of(tmp_path, code.replace("PORT", port), declared.replace("PORT", port))
+    assert found.partition("; retrying")[0] == reason.replace("PORT", port).replace("DIR", tmp_path.name)
+
+
+def test_a_program_that_fails_after_an_edit_leaves_the_old_one_serving(tmp_path: Path) -> None:
+    port = free_row(1)
+    code = UVICORN.replace("PORT", str(port)).replace("SAYS", "one")
+    with Edited(tmp_path, {"server.py": code, "mesh.toml": toml(talk=f'run = "server.py"\nhttp = {port}')}) as edited:
+        edited.until(lambda: edited.supervisor.snapshot["talk"].state == "ready")
+        with edited.awaiting(lambda entry: is_kept(entry, "talk")):
+            edited.save({"server.py": code.replace('["a"] = "Ann"', '["b"] = users["a"]')})
+        assert "one Ann" in str(ask_http(port))
+        edited.reload("talk", {"server.py": code.replace("Ann", "Bob")})
+        assert "one Bob" in str(ask_http(port))
+
+
+PROTO = """
+    syntax = "proto3";
+    package talk;
+    import "google/api/annotations.proto";
+    service Talk { rpc Say(Word) returns (Word) { option (google.api.http) = { get: "/say" }; } }
+    message Word { string text = 1; }
+"""
+SERVICER = """
+    from concurrent.futures import ThreadPoolExecutor
+    import grpc, os
+    import talk_pb2, talk_pb2_grpc
+
+    class Talk(talk_pb2_grpc.TalkServicer):
+        def Say(self, request, context):
+            return talk_pb2.Word(text=f"{users[request.text]} {os.environ['WORD']}")
+
+    if __name__ == "__main__":
+        users = {"a": "Ann"}
+        server = grpc.server(ThreadPoolExecutor())
+        talk_pb2_grpc.add_TalkServicer_to_server(Talk(), server)
+        server.add_insecure_port("0.0.0.0:50051")
+        server.start()
+        with grpc.insecure_channel("localhost:50051") as channel:
+            print(talk_pb2_grpc.TalkStub(channel).Say(talk_pb2.Word(text="a"), timeout=30).text)
+        server.wait_for_termination()
+"""
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_program_gets_reflection_health_rest_and_other_ports(isolation: str, tmp_path: Path) -> None:
+    table = (
+        f'run = "server.py"\nprotos = ["proto"]\nisolation = "{isolation}"\nenv = {{ WORD = "w" }}\n'
+        'grpc = 50051\nhttp = { port = 8080, contract = "talk" }'
+    )
+    files = {"proto/talk.proto": PROTO, "server.py": SERVICER, "mesh.toml": toml(talk=table)}
+    with supervised(tmp_path, files) as project:
+        assert project.get("talk", "/say?text=a").json() == {"text": "Ann w"}
+        address = project.supervisor.snapshot["talk"].grpc
+        assert address is not None
+        assert address.port != 50051
+        with grpc.insecure_channel(str(address), [("grpc.enable_http_proxy", 0)]) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            health = stub.Check(health_pb2.HealthCheckRequest(service="talk.Talk"), timeout=PATIENCE)
+            assert health.status == health_pb2.HealthCheckResponse.SERVING
+        with Reflected(address) as reflected:
+            assert list(reflected.call("Say", b'{"text": "a"}', 30)) == [{"text": "Ann w"}]
+        project.line("talk", "Ann w")
+    spans = [each for each in project.entries if isinstance(each, Span) and each.kind == "server"]
+    assert {(each.protocol, each.name, each.status) for each in spans} >= {
+        ("grpc", "Say", "OK"),
+        ("http", "GET /say", "200"),
+    }

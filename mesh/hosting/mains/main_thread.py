@@ -54,6 +54,8 @@ class MainThread:
         self._on_end = on_end
         self._lock = threading.Lock()
         self._is_pending = False
+        #: By a handler that was called in another thread.
+        self._raised: BaseException | None = None
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
         self._thread = threading.Thread(target=self._run, name=f"{service.name} main", daemon=True)
@@ -79,17 +81,26 @@ class MainThread:
                 loop.call_soon_threadsafe(self.check)
         threading.Thread(target=self._interrupt_code, name="interrupt", daemon=True).start()
 
-    def check(self) -> None:
-        """Deliver an interruption that is pending; called in the program's thread wherever it waits."""
+    def check(self, holds_lock: bool = False) -> None:
+        """Deliver an interruption that is pending; called in the program's thread wherever it waits.
+
+        holds_lock: True if the thread holds a lock that a handler may need: in a process it would not, while it waits.
+        The handler is then called in a thread of its own, and what it raises is raised here later.
+        """
         if self._on_wait is not None:
             on_wait, self._on_wait = self._on_wait, None
             on_wait()
-        if threading.get_ident() != self.ident or not self._take_pending():
+        if threading.get_ident() != self.ident:
             return
-        if self.waiting_servers:
-            self.waiting_servers[-1]()
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
+        if not self._take_pending():
+            return
+        if holds_lock:
+            threading.Thread(target=self._deliver_apart, name="signal handler", daemon=True).start()
         else:
-            self.call_handler()
+            self._deliver()
 
     def call_handler(self, default: Callable[[], object] | None = None) -> None:
         """Do what the interpreter does at the signal; default: instead of raising KeyboardInterrupt."""
@@ -101,6 +112,18 @@ class MainThread:
         else:
             default()
 
+    def _deliver(self) -> None:
+        if self.waiting_servers:
+            self.waiting_servers[-1]()
+        else:
+            self.call_handler()
+
+    def _deliver_apart(self) -> None:
+        try:
+            self._deliver()
+        except BaseException as error:
+            self._raised = error
+
     def sleep(self, seconds: float) -> None:
         """Sleep, interruptibly; as in a process, the sleep goes on after a handler that returns."""
         until = time.monotonic() + seconds
@@ -111,11 +134,13 @@ class MainThread:
             if (left := until - time.monotonic()) > 0:
                 self._wake.acquire(timeout=min(left, threading.TIMEOUT_MAX))
 
-    def wait_until(self, is_done: Callable[[float], bool], seconds: float | None = None) -> bool:
+    def wait_until(
+        self, is_done: Callable[[float], bool], seconds: float | None = None, holds_lock: bool = False
+    ) -> bool:
         """Wait in slices, interruptibly: `is_done(slice)` waits at most that long; return False after `seconds`."""
         until = None if seconds is None else time.monotonic() + seconds
         while True:
-            self.check()
+            self.check(holds_lock)
             step = SLICE if until is None else max(0.0, min(SLICE, until - time.monotonic()))
             if is_done(step):
                 return True

@@ -39,7 +39,7 @@ class Waits(Patch):
             main = mains.get(threading.get_ident())
             if main is None:
                 return wait(condition, timeout)
-            return main.wait_until(lambda step: wait(condition, step), timeout)
+            return main.wait_until(lambda step: wait(condition, step), timeout, holds_lock=True)
 
         def interruptible_join(thread: threading.Thread, timeout: float | None = None) -> None:
             main = mains.get(threading.get_ident())

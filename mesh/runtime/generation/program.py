@@ -20,7 +20,7 @@ from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.service import ServiceContext
 from mesh.serving.mains import http_servers
 from mesh.serving.mains.grpc_servers import AioServer, SyncServer
-from mesh.topology.model import Kind, Service
+from mesh.topology.model import LOOPBACK, Address, Kind, Service
 
 #: Seconds after which a program without servers counts as ready, though it has not waited for anything yet.
 SETTLED = 1.0
@@ -52,7 +52,7 @@ class RunningProgram:
         ports: Mapping[Kind, Sequence[int]],
     ) -> None:
         self.name = service.name
-        self.command_line = service.run or ""
+        self.command_line = _as_typed(service.run or "")
         self.servers: dict[Kind, Any] = {}
         self.is_serving = threading.Event()
         self._service = service
@@ -65,7 +65,7 @@ class RunningProgram:
         self._settled = asyncio.Event()
         self.ended = asyncio.Event()
         self._lock = threading.Lock()
-        self._command = PythonCommand.parse(self.command_line)
+        self._command = PythonCommand.parse(service.run or "")
         self.thread = MainThread(
             context, self._work, partial(isolation.signals.take_stop_handler, context), self._waits, self._ends
         )
@@ -143,6 +143,7 @@ class RunningProgram:
 
     def port_for(self, kind: Kind, port: int) -> int:
         known, word = self._known_ports(kind), {"http": "HTTP", "grpc": "gRPC"}[kind]
+        declared = known[: len(known) - len(self._ports.get(kind, ()))]
         if not known:
             raise self._refused(
                 f"{caller()} listens on {word} port {port}, which is not declared; add {kind} = {port} to "
@@ -152,9 +153,9 @@ class RunningProgram:
             raise self._refused(
                 f"{caller()} listens on HTTP port {port}, where mesh serves its contract; remove contract from http"
             )
-        if port and 0 not in known and port not in known:
+        if port and declared != [0] and port not in known:
             raise self._refused(
-                f"{caller()} listens on {word} port {port}, mesh.toml says {known[0]}; make them the same"
+                f"{caller()} listens on {word} port {port}, mesh.toml says {declared[0]}; make them the same"
             )
         if kind in self.servers:
             raise self._refused(f"{caller()} opens a second {word} server; a service in run has one of each kind")
@@ -216,8 +217,13 @@ class RunningProgram:
         return self._service.http is not None and self.name in self._service.http.contracts
 
     def _known_ports(self, kind: Kind) -> list[int]:
-        declared = self._service.http if kind == "http" else self._service.grpc
-        return [*declared.ports, *self._ports.get(kind, ())] if declared is not None else []
+        """Return the declared port, also where it has been moved to another, and then the actual one."""
+        listener = self._service.http if kind == "http" else self._service.grpc
+        if listener is None:
+            return []
+        moved = [Address.parse(alias) for alias in listener.aliases]
+        ports = [each.port for each in moved if each.host in (self.name, LOOPBACK)]
+        return [*(dict.fromkeys(ports) or listener.ports), *self._ports.get(kind, ())]
 
     def _refused(self, text: str) -> UsageError:
         """Record the failure: the program may go on, and even end well, as if it had not happened."""
@@ -225,3 +231,8 @@ class RunningProgram:
         self._failure = self._failure or error
         self._from_thread(self._settled.set)
         return error
+
+
+def _as_typed(run: str) -> str:
+    """Return the command line as a shell takes it."""
+    return run if run.startswith("python") else f"python {run}"

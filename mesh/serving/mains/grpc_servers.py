@@ -34,7 +34,7 @@ class _Server:
         if compression is not None:
             self.options["grpc.default_compression_algorithm"] = int(compression)
         if maximum_concurrent_rpcs is not None:
-            raise program.refusal("sets maximum_concurrent_rpcs, which mesh does not know,")
+            raise program.refusal("sets maximum_concurrent_rpcs, which mesh does not know")
         self._program = program
         self._interceptors = tuple(interceptors or ())
         self._adders: list[Callable[[Any], None]] = []
@@ -53,13 +53,13 @@ class _Server:
         text = address.decode() if isinstance(address, bytes) else address
         _, colon, port = text.rpartition(":")
         if not colon or not port.isdecimal():
-            raise self._program.refusal(f"listens on {text}, which is no host:port,")
+            raise self._program.refusal(f"listens on {text}, which is no host:port")
         found = self._program.port_for("grpc", int(port))
         self._has_port = True
         return found
 
     def add_secure_port(self, address: str, server_credentials: Any) -> int:
-        raise self._program.refusal(f"opens {address} with TLS, which mesh's gRPC listener does not speak,")
+        raise self._program.refusal(f"opens {address} with TLS, which mesh's gRPC listener does not speak")
 
     def handlers(self) -> Handlers:
         """Return the methods, within their interceptors."""

@@ -37,7 +37,7 @@ async def serve_uvicorn(program: Program, server: Any, sockets: Any = None) -> N
         if value is not None:
             raise program.refusal(f"lets uvicorn listen {what}")
     if config.is_ssl:
-        raise program.refusal("lets uvicorn serve HTTPS, which mesh's listener does not speak,")
+        raise program.refusal("lets uvicorn serve HTTPS, which mesh's listener does not speak")
     program.port_for("http", config.port)
     if not config.loaded:
         config.load()
@@ -101,7 +101,7 @@ def run_werkzeug(
 ) -> None:
     """Do what `werkzeug.serving.run_simple` does; mesh reloads instead of its reloader."""
     if ssl_context is not None:
-        raise program.refusal("serves HTTPS, which mesh's listener does not speak,")
+        raise program.refusal("serves HTTPS, which mesh's listener does not speak")
     if request_handler is not None:
         raise program.refusal("gives Werkzeug's server a request handler of its own")
     program.port_for("http", port)

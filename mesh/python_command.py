@@ -15,18 +15,21 @@ _IGNORED_OPTIONS = frozenset({"-u", "-B", "-OO", "-O"})
 #: What only a shell understands.
 _SHELL = re.compile(r"[;&|<>`]|\$[\w({]")
 
+#: Installed programs whose servers mesh serves.
+PROGRAMS = ("uvicorn", "flask")
+
 #: What such a command looks like, for error messages.
-EXPECTED = '"server.py", "-m app.server" or "python server.py", with arguments if need be'
+EXPECTED = '"server.py", "-m app.server", "uvicorn app:app" or "flask run", with arguments if need be'
 
 
 @dataclass(frozen=True, slots=True)
 class PythonCommand:
-    """A script or a module, and its arguments.
+    """A script, a module or an installed program, and its arguments.
 
-    target: the script's path, relative to the service's root, or the module's dotted name.
+    target: the script's path, relative to the service's root, the module's dotted name, or the program's name.
     """
 
-    kind: Literal["script", "module"]
+    kind: Literal["script", "module", "program"]
     target: str
     arguments: tuple[str, ...] = ()
 
@@ -51,6 +54,8 @@ class PythonCommand:
                 return cls("module", module, tuple(arguments))
             case [script, *arguments] if script.endswith(".py") and not script.startswith("-"):
                 return cls("script", script, tuple(arguments))
+            case [program, *arguments] if program in PROGRAMS:
+                return cls("program", program, tuple(arguments))
         raise UsageError(f"{text!r} is no Python program that mesh can run in a thread; {_WAY_OUT}")
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mesh.hosting.clients.host_names import HostNames
+from mesh.hosting.mains.servers import refuse_own_server
 from mesh.hosting.processes.signals import Signals
 
 
@@ -76,6 +77,10 @@ def _own_loop(base: Any) -> Any:
             if options.get("ssl") and found_host != host and not options.get("server_hostname"):
                 options["server_hostname"] = host
             return await super().create_connection(protocol, found_host, found_port, **options)
+
+        async def create_server(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+            refuse_own_server(port)
+            return await super().create_server(factory, host, port, **options)
 
         def set_default_executor(self, executor: ThreadPoolExecutor) -> None:
             self.mesh_executor = executor

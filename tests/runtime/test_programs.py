@@ -112,7 +112,7 @@ UVICORN = """
     import uvicorn
     from fastapi import FastAPI, Request
 
-    users = {"a": "Ann"} if "by-name" in sys.argv else {}
+    users = {} if __name__ == "__main__" else {"a": "Ann"}
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
@@ -174,6 +174,43 @@ FLASK = """
         app.run(debug=True, use_reloader=False, threaded='--fast' not in sys.argv, port=PORT)
         print("ended")
 """
+FLASK_RUN = """
+    import atexit, sys
+    from flask import Flask, make_response
+
+    app = Flask(__name__)
+    print("started")
+    atexit.register(print, "ended")
+
+    @app.get("/say")
+    def say():
+        answer = make_response(f"SAYS {sys.argv[1:]} {__name__}")
+        answer.headers["X-Word"] = "one"
+        return answer
+"""
+DJANGO = """
+    import sys
+    from django.conf import settings
+    from django.core.management import execute_from_command_line
+    from django.http import HttpResponse
+    from django.urls import path
+
+    settings.configure(DEBUG=True, ROOT_URLCONF=__name__, SECRET_KEY="x", ALLOWED_HOSTS=["*"])
+    users = {}
+
+    def say(request):
+        return HttpResponse(f"SAYS {users['a']} {__name__}", headers={"X-Word": "one"})
+
+    urlpatterns = [path("say", say)]
+
+    if __name__ == "__main__":
+        users["a"] = "Ann"
+        print("started")
+        try:
+            execute_from_command_line(sys.argv)
+        finally:
+            print("ended")
+"""
 
 
 def ask_grpc(port: int) -> object:
@@ -202,14 +239,36 @@ KINDS: dict[str, tuple[str, str, str, Callable[[int], object]]] = {
     "uvicorn.Server": (UVICORN_SERVER, "http", "-m server --fast", ask_http),
     "uvicorn by name": (UVICORN, "http", "server.py by-name", ask_http),
     "flask in one thread": (FLASK, "http", "python3 -u server.py --fast", ask_http),
+    "uvicorn command": (
+        UVICORN,
+        "http",
+        "uvicorn server:app --port PORT --header X-Word:one",
+        ask_http,
+    ),
+    "flask run": (FLASK_RUN, "http", "flask --app server run --port PORT", ask_http),
+    "runserver": (DJANGO, "http", "server.py runserver PORT --nothreading", ask_http),
     "flask": (FLASK, "http", "server.py", ask_http),
 }
+
+
+def as_python_arguments(command: str) -> list[str]:
+    """Return the command as arguments of an interpreter; a reloader's further processes would outlive a test."""
+    match command.split():
+        case ["python" | "python3", *words]:
+            return words
+        case ["uvicorn" | "flask" as program, *words]:
+            return ["-m", program, *words]
+        case [script, "runserver", *words]:
+            return [script, "runserver", "--noreload", *words]
+        case words:
+            return words
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_program_answers_as_it_does_alone_is_edited_and_stops(name: str, tmp_path: Path) -> None:
     code, kind, command, ask = KINDS[name]
     port = free_row(1)
+    command = command.replace("PORT", str(port))
     before, after = (code.replace("PORT", str(port)).replace("SAYS", word) for word in ("one", "two"))
     with Edited(
         tmp_path, {"server.py": before, "mesh.toml": toml(talk=f'run = "{command}"\n{kind} = {port}')}
@@ -222,8 +281,7 @@ def test_a_program_answers_as_it_does_alone_is_edited_and_stops(name: str, tmp_p
         edited.until(lambda: edited.lines("talk").count("ended") == 1)
     assert (edited.lines("talk").count("started"), edited.lines("talk").count("ended")) == (2, 2)
     assert [line for line in edited.lines("talk") if "Traceback" in line] == []
-    words = command.partition("-u ")[2].split() or command.removeprefix("python ").split()
-    with alone(tmp_path, *words) as run:
+    with alone(tmp_path, *as_python_arguments(command)) as run:
         assert second == as_soon_as(lambda: ask(port))
     assert run.output[:1] + run.output[-1:] == ["started", "ended"]
     assert "one" in str(first)
@@ -320,6 +378,12 @@ def failure_of(folder: Path, code: str, declared: str) -> str:
             "talk: server.py:2 listens on port PORT with a server that mesh cannot run in a thread; start it with "
             "command = 'python server.py' instead of run",
         ),
+        (
+            "from aiohttp import web\nweb.run_app(web.Application(), port=PORT)",
+            "http = PORT",
+            "talk: server.py:2 listens on port PORT with a server that mesh cannot run in a thread; start it with "
+            "command = 'python server.py' instead of run",
+        ),
         ("print()", "http = PORT", "talk: server.py ended without listening on http port PORT"),
         (
             "import nothing",
@@ -327,7 +391,7 @@ def failure_of(folder: Path, code: str, declared: str) -> str:
             "talk: DIR/server.py:1: ModuleNotFoundError in its program: No module named 'nothing'",
         ),
     ],
-    ids=["another port", "undeclared", "https", "other server", "no server", "import"],
+    ids=["another port", "undeclared", "https", "other server", "aiohttp", "no server", "import"],
 )
 def test_what_a_program_cannot_do_here_is_told_with_the_way_out(
     code: str, declared: str, reason: str, tmp_path: Path

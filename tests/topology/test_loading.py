@@ -366,14 +366,14 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         (
             "run = 'npm run dev'",
             "2: services.a.run: 'npm run dev' is no Python program that mesh can run in a thread; expected "
-            '"server.py", "-m app.server" or "python server.py", with arguments if need be; for any other program use '
-            "command, which runs it in a process of its own",
+            '"server.py", "-m app.server", "uvicorn app:app" or "flask run", with arguments if need be; for any other '
+            "program use command, which runs it in a process of its own",
         ),
         (
             "run = 'cd app && python server.py'",
             "2: services.a.run: 'cd app && python server.py' is for a shell; expected "
-            '"server.py", "-m app.server" or "python server.py", with arguments if need be; for any other program use '
-            "command, which runs it in a process of its own",
+            '"server.py", "-m app.server", "uvicorn app:app" or "flask run", with arguments if need be; for any other '
+            "program use command, which runs it in a process of its own",
         ),
         ("command = 'x'\ndepends_on = ['a']", "3: services.a.depends_on: goes round in a circle: a -> a"),
     ],

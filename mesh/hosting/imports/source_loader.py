@@ -31,6 +31,8 @@ class ServiceLoader(SourceFileLoader):
         self.scope.note_file(name, self.path)
         module.__dict__["__builtins__"] = self.scope.builtins
         super().exec_module(module)
+        if (patch := self.scope.on_execution.get(name)) is not None:
+            patch(module)
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Return the module's code; what an earlier generation ran from the same file is not read again."""

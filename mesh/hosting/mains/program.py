@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.imports.source_loader import ServiceLoader
 from mesh.hosting.load_errors import ServiceImportError
+from mesh.hosting.mains.django_server import DJANGO
 from mesh.python_command import PythonCommand
 
 
@@ -20,6 +24,11 @@ def execute(command: PythonCommand, scope: ImportScope) -> None:
     Raises ServiceImportError if there is no such file or module.
     """
     module, name = ModuleType("__main__"), command.target
+    scope.on_execution = DJANGO
+    if command.kind == "program":
+        sys.modules[scope.own_main()] = module
+        scope.set_sys_attribute("argv", [name, *command.arguments])
+        sys.exit(_program(name, scope)())
     if command.kind == "script":
         path = scope.roots[0] / command.target
         if not path.is_file():
@@ -33,6 +42,16 @@ def execute(command: PythonCommand, scope: ImportScope) -> None:
     sys.modules[scope.own_main()] = module
     scope.set_sys_attribute("argv", [name, *command.arguments])
     loader.exec_module(module)
+
+
+def _program(name: str, scope: ImportScope) -> Callable[[], Any]:
+    """Return the function that an installed program of this name calls."""
+    for entry in importlib.metadata.entry_points(group="console_scripts", name=name):
+        found: Callable[[], Any] = entry.load()
+        return found
+    raise ServiceImportError(
+        f"{scope.service_name}: there is no program {name!r} in mesh's environment; install it there"
+    )
 
 
 def _lead(scope: ImportScope, folder: Path) -> None:

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from mesh.errors import MeshError
 from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.patches import Patch
-from mesh.hosting.tracebacks import caller
 from mesh.service import current_service_var
 
 
@@ -65,15 +63,18 @@ class Servers(Patch):
         bind = socket.socket.bind
 
         def refusing_bind(bound: socket.socket, address: Any, /) -> None:
-            main = _main()
-            if main is not None and isinstance(address, tuple) and main.has_port(address[1]):
-                raise MeshError(
-                    f"{main.name}: {caller()} listens on port {address[1]} with a server that mesh cannot run in a "
-                    f"thread; start it with command = {main.command_line!r} instead of run"
-                )
+            if isinstance(address, tuple) and len(address) > 1:
+                refuse_own_server(address[1])
             bind(bound, address)
 
         self.patches.replace(socket.socket, "bind", refusing_bind)
+
+
+def refuse_own_server(port: object) -> None:
+    """Raise UsageError if a program opens a port of its service with a server that mesh does not know."""
+    main = _main()
+    if main is not None:
+        main.refuse_own_server(port)
 
 
 def _main() -> Any:

@@ -18,6 +18,7 @@ from mesh.errors import UsageError
 from mesh.hosting.adapt import asgi_app
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError
+from mesh.python_command import PythonCommand
 from mesh.runtime.generation.http_app import assemble
 from mesh.runtime.generation.lifespan import Lifespan
 from mesh.runtime.generation.program import RunningProgram, program_environment
@@ -56,7 +57,9 @@ class Generation:
         self._isolation = isolation
         self._pool = pool
         self._lifespan: Lifespan | None = None
-        env = service.env if service.run is None else {**program_environment(ports), **service.env}
+        env = service.env
+        if service.run is not None:
+            env = {**program_environment(PythonCommand.parse(service.run), ports), **env}
         self._code = isolation.add_service(context, env, roots, service.private, service.shared)
         self.program: RunningProgram | None = None
         if service.run is not None:

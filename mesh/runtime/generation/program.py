@@ -15,7 +15,7 @@ from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError, translate_errors
 from mesh.hosting.mains.main_thread import MainThread
 from mesh.hosting.tracebacks import caller
-from mesh.python_command import PythonCommand
+from mesh.python_command import PROGRAMS, PythonCommand
 from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.service import ServiceContext
 from mesh.serving.mains import http_servers
@@ -28,13 +28,15 @@ SETTLED = 1.0
 END_WITHIN = 10.0
 
 
-def program_environment(ports: Mapping[Kind, Sequence[int]]) -> dict[str, str]:
+def program_environment(command: PythonCommand, ports: Mapping[Kind, Sequence[int]]) -> dict[str, str]:
     """Return the variables of a program, as those of a command.
 
-    mesh reloads instead of Werkzeug's reloader: the program finds itself in the process that serves.
+    mesh reloads instead of Werkzeug's or Django's reloader: the program finds itself in the process that serves. In it,
+    `flask run` would take an application that cannot be imported for one that answers with the error.
     """
     own = ports.get("http") or ports.get("grpc")
-    return {"WERKZEUG_RUN_MAIN": "true", **({"PORT": str(own[0])} if own else {})}
+    port = {"PORT": str(own[0])} if own else {}
+    return port if command.target == "flask" else {"WERKZEUG_RUN_MAIN": "true", "RUN_MAIN": "true", **port}
 
 
 class RunningProgram:
@@ -134,12 +136,23 @@ class RunningProgram:
     def run_werkzeug(self, *args: Any, **options: Any) -> None:
         http_servers.run_werkzeug(self, *args, **options)
 
+    def run_django(self, port: int, handler: Any, threading: bool, on_bind: Callable[[int], None] | None) -> None:
+        self.port_for("http", int(port))
+        if on_bind is not None:
+            on_bind(int(port))
+        http_servers.serve_wsgi(self, handler, in_this_thread=not threading)
+
     def has_port(self, port: int) -> bool:
         """Return True for a port of the service."""
         return bool(port) and any(port in self._known_ports(kind) for kind in ("http", "grpc"))
 
     def refusal(self, does: str) -> UsageError:
         return self._refused(f"{caller()} {does}; start it with command = {self.command_line!r} instead of run")
+
+    def refuse_own_server(self, port: object) -> None:
+        """Raise UsageError if a server that mesh does not know is about to take a port of the service."""
+        if isinstance(port, int) and self.has_port(port):
+            raise self.refusal(f"listens on port {port} with a server that mesh cannot run in a thread")
 
     def port_for(self, kind: Kind, port: int) -> int:
         known, word = self._known_ports(kind), {"http": "HTTP", "grpc": "gRPC"}[kind]
@@ -235,4 +248,4 @@ class RunningProgram:
 
 def _as_typed(run: str) -> str:
     """Return the command line as a shell takes it."""
-    return run if run.startswith("python") else f"python {run}"
+    return run if run.startswith(("python", *PROGRAMS)) else f"python {run}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ExtensionFileLoader, FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -71,6 +71,8 @@ class ImportScope:
         #: Of the service's generated code; None where nobody looks after it.
         self.descriptor_pool: Any = None
         self.sys_attributes: dict[str, Any] = {}
+        #: By name, what patches a module once it has been executed for the service.
+        self.on_execution: Mapping[str, Callable[[ModuleType], None]] = {}
         self._copies: Copies | None = None
         self._keys: dict[str, str] = {}
         self._own: set[str] = set()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from mesh.context import Call, current_call
 from mesh.contract.status import HandlerFailure
 from mesh.errors import Code, StatusError
-from mesh.hosting.tracebacks import own_traceback
+from mesh.hosting.tracebacks import cause_of, own_traceback
 from mesh.observing.journal import InFlight, Journal, Line
 from mesh.observing.outgoing import current_task
 from mesh.observing.span import Span
@@ -67,6 +67,7 @@ def record(journal: Journal, span: Span) -> None:
         return
     span.milliseconds = (time.perf_counter() - call.started) * 1000
     call.is_answered = True
+    span.cause = call.cause
     if journal.is_recording:
         journal.append(span)
 
@@ -94,6 +95,8 @@ def status_of(error: BaseException, service: ServiceContext, call: Call) -> Stat
 
 def _log_failure(error: BaseException, service: ServiceContext, call: Call) -> None:
     trace = own_traceback(error)
+    if (answered := service.journal.in_flight.get(call.span_id)) is not None:
+        answered.cause = cause_of(error)
     line = Line(service.name, f"request {call.request_id} failed\n{trace}", "stderr", level="ERROR")
     line.trace_id, line.span_id = call.trace_id, call.span_id
     service.journal.append(line)

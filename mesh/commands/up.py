@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -213,8 +214,9 @@ def warn_port_shadowed(supervisor: Supervisor) -> None:
 
 
 def style_of(supervisor: Supervisor) -> Style:
-    """Return the style: colour if the terminal wants it, and a name column as wide as the longest name."""
-    from mesh.commands.terminal.lines import Style
+    """Return the style for standard output: colour if it is a terminal that wants it, and columns that fit into it."""
+    from mesh.commands.terminal.lines import style_for
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Style(colour, max(len(service.name) for service in supervisor.topology))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return style_for([service.name for service in supervisor.topology], colour, columns)

@@ -26,6 +26,13 @@ def own_traceback(error: BaseException) -> str:
     return "".join(told.format()).rstrip()
 
 
+def cause_of(error: BaseException) -> str:
+    """Return a line: the exception, and the last frame of the service's own code that it came through."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
+    what = traceback.format_exception_only(error)[-1].strip().replace("\n", " ")
+    return f"{what} at {Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}" if own else what
+
+
 def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
     """Trim the frames, of the causes as well, which may form a cycle."""
     if id(told) in seen:

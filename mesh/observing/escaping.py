@@ -7,6 +7,9 @@ import re
 #: Characters that move the cursor, ring, colour, start a line, or change the direction of text (bidi).
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+#: What sets a colour of the text, and nothing else.
+COLOUR = re.compile(r"(\x1b\[[0-9;:]*m)")
+
 
 def escaped(text: str) -> str:
     """Return the text as one line without control of the terminal: control characters become `\x1b`, `\u202e`."""

@@ -134,6 +134,7 @@ class InFlight:
     task: the asyncio.Task that answers it; None in a thread without a loop.
     started: on the clock of `time.perf_counter()`. is_answered: the caller has its answer, and the call is recorded;
     what still runs, such as a background task, came after it.
+    cause: what its handler failed of, see Span.
     workers: idents of the pools' threads that currently work for it, the latest last.
     waiting: the work it last handed to a pool, until a thread takes it.
     """
@@ -144,5 +145,6 @@ class InFlight:
     task: Any = None
     started: float = field(default_factory=time.perf_counter, compare=False)
     is_answered: bool = False
+    cause: str = ""
     workers: list[int] = field(default_factory=list)
     waiting: Waiting | None = None

@@ -28,6 +28,7 @@ class Span:
     attempt: counts the attempts of one call from 1. attempt_of: the id of the first one, None for that itself.
     way: what had been tried before, for an attempt over a second transport.
     generation: of the service's code. worker: the name of the task, or of the thread without an event loop.
+    cause: the exception that a handler did not expect, and the place in the service's code, or empty.
     is_root: the call was not made for a call that is being answered in this process.
     """
 
@@ -59,6 +60,7 @@ class Span:
     response_type: str = ""
     request: bytes = b""
     response: bytes = b""
+    cause: str = ""
 
     @property
     def name(self) -> str:

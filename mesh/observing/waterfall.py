@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from mesh.observing.escaping import escaped
+from mesh.observing.escaping import COLOUR, escaped
 from mesh.observing.journal import Line
 from mesh.observing.span import Span
 
@@ -25,7 +25,7 @@ def summary(spans: Sequence[Span]) -> str:
     first = spans[0]
     clock = time.strftime("%H:%M:%S", time.localtime(first.start))
     failed = sum(map(has_failed, spans))
-    tail = f"  {len(spans)} records{f', {failed} failed' if failed else ''}"
+    tail = f"  {len(spans)} record{'' if len(spans) == 1 else 's'}{f', {failed} failed' if failed else ''}"
     return (
         f"{clock}  {first.trace_id[:12]}  {escaped(first.service):<16} {escaped(name_of(first)):<36} "
         f"{status_of(first):<5} {first.milliseconds:8.1f} ms{tail}"
@@ -79,7 +79,7 @@ def waterfall(
             what = escaped(entry.way or name_of(entry))
             when = f"{_bar(entry, start, total, bar)}  " if bar else ""
             row = f"{when}{entry.milliseconds:8.1f} ms  {entry.service:<{width}}  {indent}{what}"
-            shown.append(f"{row}  {status_of(entry)}")
+            shown.append(f"{row}  {status_of(entry)}{f'  ({escaped(entry.cause)})' if entry.cause else ''}")
             shown += [f"{margin}{'':>11}  {'':<{width}}  {indent}  {text}" for text in (payloads or _none)(entry)]
         deeper = depth if entry.kind == "client" else depth + 1
         stack += [(each, deeper) for each in reversed(inner)]
@@ -97,7 +97,7 @@ def moment_of(entry: Span | Line) -> float:
 
 def _texts(line: Line) -> list[str]:
     level = f"{line.level} " if line.level else ""
-    return [escaped(f"{level}{text}") for text in line.text.split("\n")]
+    return [escaped(COLOUR.sub("", f"{level}{text}")) for text in line.text.split("\n")]
 
 
 def _bar(span: Span, start: float, total: float, width: int) -> str:

@@ -75,7 +75,7 @@ def test_a_failure_at_the_terminal_is_named_once_above_the_banner(shell: Shell) 
     toml = [f'[services.{name}]\nhttp = {{port = 0, app = "{name}:app"}}' for name in names]
     shell.write({"mesh.toml": "\n".join(toml), **{f"{name}.py": text for name, text in names.items()}})
     mesh = shell.start("up", "--no-reload")
-    banner = mesh.line("  2 services  2 ports  1 failed  ready in ")
+    banner = mesh.line("  2 services  2 ports  1 of 2 ready, 1 failed, in ")
     mesh.line("  broken  failed  http://127.0.0.1:")
     assert mesh.end(SIGINT) == 1
     above = mesh.out[: mesh.out.index(banner)]

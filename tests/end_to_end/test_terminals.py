@@ -45,9 +45,10 @@ def test_plain_output_is_the_banner_and_a_tree_for_each_call(shell: Shell) -> No
     requests.post(f"http://127.0.0.1:{base + 1}/api/orders", json=ORDER, timeout=30)
     mesh.line("GetProduct")
     assert mesh.end(SIGINT) == 130
-    first, blank, *services = mesh.out[:6]
-    pattern = r"mesh \d+\.\d+\.\d+  store  4 services  7 ports  ready in \d+ ms        http://127\.0\.0\.1:\d+\n"
+    first, url, blank, *services = mesh.out[:7]
+    pattern = r"mesh \d+\.\d+\.\d+  store  4 services  7 ports  ready in \d+ ms\n"
     assert re.fullmatch(pattern, first)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+\n", url)
     assert (blank, services) == (
         "\n",
         [

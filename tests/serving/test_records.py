@@ -120,3 +120,26 @@ def test_a_call_is_recorded_once_and_before_its_caller_has_the_last_byte(path: s
         project.line("waiting", "after the answer")
     assert [each for each in project.entries if isinstance(each, Span)] == [span]
     assert span.error is None
+
+
+FAILING = """
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+def find(users, name):
+    return users[name]
+
+def user(request):
+    find({}, "ada")
+
+app = Starlette(routes=[Route("/user", user)])
+"""
+
+
+def test_the_record_of_a_failed_call_names_the_exception_and_its_last_own_frame(tmp_path: Path) -> None:
+    declared = '[services.failing]\nhttp = { port = 5001, app = "failing:app" }\n'
+    with supervised(tmp_path, {"mesh.toml": declared, "failing.py": FAILING}) as project:
+        assert project.get("failing", "/user").status_code == 500
+        span = project.wait_for(lambda each: isinstance(each, Span))
+    assert (span.status, span.error) == ("500", "KeyError")
+    assert span.cause == "KeyError: 'ada' at failing.py:6 in find"

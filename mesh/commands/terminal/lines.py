@@ -5,29 +5,66 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mesh.control.api import as_json
-from mesh.observing.escaping import escaped
+from mesh.observing.escaping import COLOUR, escaped
 from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot
 
 #: CR LF does not end a line here: a client could send it to forge another line of the log.
 _LINE_END = re.compile(r"(?<!\r)\n")
+#: For the names of services in turn; red and yellow are for errors and warnings.
+_NAMES = [f"\x1b[{number}m" for number in (36, 32, 35, 34, 96, 92, 95, 94)]
 _RED, _YELLOW, _DIM, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
+
+
+#: A call that takes longer is marked.
+SLOW_MILLISECONDS = 500
+#: Columns that a name and a call get at least, and those of a line beside both.
+_LEAST_NAME, _LEAST_WHAT, _BESIDE = 12, 20, 30
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The style of lines. colour: whether to write escape sequences. width: columns for the name of a service."""
+    """The style of lines.
+
+    colour: whether to write escape sequences. width: columns for the name of a service; a longer one is cut in
+    its middle. names: of the services, each of which gets a colour. what: columns for what was called.
+    """
 
     colour: bool
     width: int
+    names: tuple[str, ...] = ()
+    what: int = 38
 
     def paint(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self.colour else text
+
+    def name(self, service: str) -> str:
+        """Return the column with the service's name."""
+        half = self.width // 2
+        shown = service if len(service) <= self.width else f"{service[: half - 1]}…{service[-half:]}"
+        padded = f"{shown:<{self.width}}"
+        return self.paint(padded, _NAMES[self.names.index(service) % len(_NAMES)]) if service in self.names else padded
+
+    def text(self, text: str) -> str:
+        """Return a line of a service, with its own colours where there may be any."""
+        if not self.colour:
+            return escaped(COLOUR.sub("", text))
+        parts = [each if index % 2 else escaped(each) for index, each in enumerate(COLOUR.split(text))]
+        return "".join(parts) + (_PLAIN if len(parts) > 1 else "")
+
+
+def style_for(names: Sequence[str], colour: bool, columns: int | None) -> Style:
+    """Return the style for these services. columns: the width of the terminal; None for a file or a pipe."""
+    longest = max(map(len, names), default=0)
+    if columns is None:
+        return Style(colour, longest, tuple(names))
+    width = min(longest, max(_LEAST_NAME, columns // 5))
+    return Style(colour, width, tuple(names), max(_LEAST_WHAT, min(38, columns - width - _BESIDE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +86,19 @@ def banner(header: Header, style: Style) -> list[str]:
     ports = sum(len(each.http) + (each.grpc is not None) for each in services)
     counted = f"{count(len(services), 'service')}  {count(ports, 'port')}"
     failed = sum(each.state == "failed" for each in services)
-    counted += f"  {failed} failed" if failed else ""
+    ready = f"{len(services) - failed} of {len(services)} ready, {failed} failed," if failed else "ready"
     name = escaped(header.snapshot.topology)
-    first = f"mesh {header.version}  {name}  {counted}  ready in {header.milliseconds:.0f} ms"
     return [
-        f"{style.paint(first, _BOLD)}        {header.url}",
+        style.paint(f"mesh {header.version}  {name}  {counted}  {ready} in {header.milliseconds:.0f} ms", _BOLD),
+        header.url,
         "",
-        *(f"  {each.name:<{style.width}}  {where(each, style)}".rstrip() for each in services),
+        *(f"  {_whole_name(each.name, style)}  {where(each, style)}".rstrip() for each in services),
         "",
     ]
+
+
+def _whole_name(name: str, style: Style) -> str:
+    return style.name(name) if len(name) <= style.width else replace(style, width=len(name)).name(name)
 
 
 def where(state: ServiceState, style: Style) -> str:
@@ -85,32 +126,40 @@ def tree(spans: Sequence[Span], style: Style) -> list[str]:
         inner = children.pop(span.span_id, [])
         is_client = span.kind == "client"
         if not is_client or span.way or not (inner or span.span_id in followed):
-            lines.append(_call(span, depth, style))
+            lines += _call(span, depth, style)
         stack += [(child, depth if is_client else depth + 1) for child in reversed(inner)]
     return lines
 
 
 def line_of(line: Line, style: Style) -> list[str]:
     """Return each line of a service's output under the service's name."""
-    name = f"{line.service:<{style.width}}"
-    prefix = f"{style.paint(_clock(line.at), _DIM)} {style.paint(name, _RED) if line.stream == 'stderr' else name}"
-    return [f"{prefix}  {escaped(text)}".rstrip() for text in _LINE_END.split(line.text.removesuffix("\n"))]
+    prefix = f"{style.paint(_clock(line.at), _DIM)} {style.name(line.service)}"
+    is_error = line.level in ("ERROR", "CRITICAL")
+    texts = map(style.text, _LINE_END.split(line.text.removesuffix("\n")))
+    return [f"{prefix}  {style.paint(text, _RED) if is_error else text}".rstrip() for text in texts]
 
 
 def failure(change: Change, style: Style) -> list[str]:
     """Return why a service failed, with its name given once."""
     reason = (change.reason or "").removeprefix(f"{change.service}: ")
-    return line_of(Line(change.service, escaped(f"failed: {reason}"), "stderr", change.at), style)
+    return line_of(Line(change.service, escaped(f"failed: {reason}"), "mesh", change.at, level="ERROR"), style)
 
 
-def _call(span: Span, depth: int, style: Style) -> str:
-    name = f"{span.service:<{style.width}}"
+def _call(span: Span, depth: int, style: Style) -> list[str]:
+    """Return the line of a call, and under it what its handler failed of."""
     what = f"grpc {span.name}" if span.protocol == "grpc" else span.name
     what = f"-> {span.peer or span.declared} {what}" if span.kind == "client" else what
     shown = f"{'  ' * depth}{escaped(span.way or what)}"
     status = f"{span.status or span.error or '':<5}"
     began = style.paint(_clock(span.start), _DIM)
-    return f"{began} {name}  {shown:<38}  {_painted(status, style)} {span.milliseconds:7.1f} ms"
+    took = f"{span.milliseconds:7.1f} ms"
+    if span.milliseconds >= SLOW_MILLISECONDS and not span.response_type.startswith("text/event-stream"):
+        took = style.paint(f"{took}  slow", _YELLOW)
+    lines = [f"{began} {style.name(span.service)}  {shown:<{style.what}}  {_painted(status, style)} {took}"]
+    if span.cause:
+        cause = style.paint(escaped(span.cause), _RED)
+        lines.append(f"{began} {style.name(span.service)}  {'  ' * depth}  {cause}")
+    return lines
 
 
 def _painted(status: str, style: Style) -> str:

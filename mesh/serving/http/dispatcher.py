@@ -126,8 +126,10 @@ def _noting(span: Span, journal: Journal, scope: Scope, receive: Receive, send: 
         elif message["type"] == "http.response.start":
             span.response_type = _header(message.get("headers", ()), b"content-type")
             length = _length(scope, message)
-        # A client that counts does not wait for an end that adds nothing.
-        if is_last or (length is not None and span.response_size >= length):
+        # A client that counts does not wait for an end that adds nothing. What failed is recorded once its handler has
+        # ended: frameworks answer first, and then raise the exception that belongs to the record.
+        is_complete = is_last or (length is not None and span.response_size >= length)
+        if is_complete and span.status < "500":
             span.route = _route(scope)
             record(journal, span)
         await send(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.commands.terminal.lines import Header, Style, banner, failure, line_of, tree
+from mesh.commands.terminal.lines import Header, Style, banner, failure, line_of, style_for, tree
 from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot
@@ -25,7 +25,7 @@ def span(service: str, span_id: str, parent_id: str | None = None, **changes: ob
     [
         ("plain ✓", "plain ✓"),
         ("a\tb", "a\tb"),
-        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x1b[31mred\x1b[0m", "red"),
         ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
         ("c1 \x9b31m", r"c1 \x9b31m"),
         ("del \x7f", r"del \x7f"),
@@ -83,13 +83,14 @@ def test_a_failed_service_comes_with_its_state_and_counts_in_the_banner() -> Non
     )
     header = Header("1.2", Snapshot("store", "running", services), 147.6, "http://127.0.0.1:4999")
     assert banner(header, PLAIN) == [
-        "mesh 1.2  store  2 services  4 ports  1 failed  ready in 148 ms        http://127.0.0.1:4999",
+        "mesh 1.2  store  2 services  4 ports  1 of 2 ready, 1 failed, in 148 ms",
+        "http://127.0.0.1:4999",
         "",
         "  user          http://127.0.0.1:5001  grpc 127.0.0.1:50051",
         "  order         failed  http://127.0.0.1:5003  :5004",
         "",
     ]
-    assert "\x1b[31mfailed\x1b[0m" in banner(header, COLOURED)[3]
+    assert "\x1b[31mfailed\x1b[0m" in banner(header, COLOURED)[4]
 
 
 def test_a_failure_does_not_say_the_name_twice() -> None:
@@ -126,3 +127,54 @@ def test_a_call_of_a_client_is_a_line_where_nobody_here_answered_it() -> None:
         "web             user.grpc UNAVAILABLE -> http         200       1.3 ms",
         "user            GET /                                 200       1.3 ms",
     ]
+
+
+def test_a_slow_call_is_marked_and_a_failed_one_has_its_cause_below() -> None:
+    spans = [
+        span("web", "a", status="500", milliseconds=1500.0),
+        span("user", "b", "a", start=1.0, status="500", cause="KeyError: '1' at user.py:7 in find"),
+        span("user", "c", "a", start=2.0, milliseconds=1500.0, response_type="text/event-stream"),
+    ]
+    assert [line[9:].rstrip() for line in tree(spans, PLAIN)] == [
+        "web           GET /                                   500    1500.0 ms  slow",
+        "user            GET /                                 500       1.3 ms",
+        "user              KeyError: '1' at user.py:7 in find",
+        "user            GET /                                 200    1500.0 ms",
+    ]
+
+
+def test_only_what_is_logged_as_an_error_is_red() -> None:
+    for line, is_red in (
+        (Line("user", "usage: 1", "stderr"), False),
+        (Line("user", "careful", "stderr", level="WARNING"), False),
+        (Line("user", "broken", "stdout", level="ERROR"), True),
+    ):
+        assert ("\x1b[31m" in line_of(line, COLOURED)[0]) is is_red
+
+
+def test_each_service_has_a_colour_that_is_neither_that_of_errors_nor_of_warnings() -> None:
+    style = style_for(["gateway", "user", "order"], True, 80)
+    shown = [line_of(Line(name, "x"), style)[0].split(" ", 1)[1] for name in style.names]
+    assert shown == [
+        "\x1b[36mgateway\x1b[0m  x",
+        "\x1b[32muser   \x1b[0m  x",
+        "\x1b[35morder  \x1b[0m  x",
+    ]
+
+
+def test_colours_of_a_service_pass_to_a_terminal_and_end_with_the_line() -> None:
+    line = Line("user", "\x1b[1;32mok\x1b[0m \x1b[35mbright\x1b[2J")
+    assert line_of(line, COLOURED)[0].endswith("\x1b[1;32mok\x1b[0m \x1b[35mbright\\x1b[2J\x1b[0m")
+    assert line_of(line, PLAIN)[0].endswith(r"  ok bright\x1b[2J")
+
+
+def test_one_long_name_among_twenty_leaves_room_for_the_calls_in_80_columns() -> None:
+    names = [f"service-{number}" for number in range(19)] + ["a" * 25 + "-" + "b" * 24]
+    style = style_for(names, False, 80)
+    for line in tree([span(name, name) for name in names[-1:]], style):
+        assert line[9:].rstrip() == "aaaaaaa…bbbbbbbb  GET /                               200       1.3 ms"
+        assert len(line) <= 80
+    services = tuple(ServiceState(name, "ready", (Address("127.0.0.1", 5001),)) for name in names)
+    shown = banner(Header("1", Snapshot("t", "running", services), 1, "http://127.0.0.1:1"), style)
+    assert shown[3] == "  service-0         http://127.0.0.1:5001"
+    assert shown[22] == f"  {names[-1]}  http://127.0.0.1:5001"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -465,3 +466,40 @@ def test_a_program_gets_reflection_health_rest_and_other_ports(isolation: str, t
         ("grpc", "Say", "OK"),
         ("http", "GET /say", "200"),
     }
+
+
+@pytest.mark.parametrize("name", ["grpc.server", "grpc.aio"])
+def test_a_stream_ends_on_the_program_that_it_began_with(name: str, tmp_path: Path) -> None:
+    port = free_row(1)
+    before, after = (KINDS[name][0].replace("PORT", str(port)).replace('b"!"', f'b"{word}"') for word in ("1", "2"))
+    sent: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    with Edited(tmp_path, {"server.py": before, "mesh.toml": toml(talk=f'run = "server.py"\ngrpc = {port}')}) as edited:
+        edited.until(lambda: edited.supervisor.snapshot["talk"].state == "ready")
+        with grpc.insecure_channel(f"localhost:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
+            count: Any = channel.stream_stream("/talk.Talk/Count")
+            sent.put(b"a")
+            answers = count(iter(sent.get, None), timeout=PATIENCE)
+            assert next(answers) == b"a1"
+            edited.reload("talk", {"server.py": after})
+            assert list(count(iter([b"b"]), timeout=PATIENCE)) == [b"b2"]
+            sent.put(b"c")
+            assert next(answers) == b"c1"
+            assert "ended" not in edited.lines("talk")
+            sent.put(None)
+            assert list(answers) == []
+            edited.until(lambda: "ended" in edited.lines("talk"))
+
+
+def test_two_programs_have_protos_of_one_name(tmp_path: Path) -> None:
+    files = {"mesh.toml": "[mesh]\n"}
+    for name, text, port in (("one", "text", free_row(1)), ("two", "word", free_row(1))):
+        code = SERVICER.replace("text=", f"{text}=").replace(".text", f".{text}")
+        files[f"{name}/server.py"] = code.replace("50051", str(port))
+        files[f"{name}/proto/talk.proto"] = PROTO.replace("string text", f"string {text}")
+        files["mesh.toml"] += (
+            f'[services.{name}]\nrun = "server.py"\nroot = "{name}"\nprotos = ["{name}/proto"]\ngrpc = {port}\n'
+            f'http = {{ port = 0, contract = "{name}" }}\nenv = {{ WORD = "{name}" }}\n'
+        )
+    with supervised(tmp_path, files) as project:
+        assert project.get("one", "/say?text=a").json() == {"text": "Ann one"}
+        assert project.get("two", "/say?word=a").json() == {"word": "Ann two"}

@@ -134,6 +134,7 @@ def run(
         signals.of(supervisor)
         warn_public_host(supervisor.options.host)
         warn_port_shadowed(supervisor)
+        warn_own_main(declared)
         recorder = None
         if supervisor.options.record:
             recorder = Recorder(new_run(declared.folder), supervisor.warn)
@@ -211,6 +212,14 @@ def warn_port_shadowed(supervisor: Supervisor) -> None:
             if address.host == "127.0.0.1" and answers_for_localhost(address.port):
                 text = f"{service.name}: localhost:{address.port} leads to another program over IPv6; use {address}"
                 write_lines(f"mesh: {text}", err=True)
+
+
+def warn_own_main(declared: Topology) -> None:
+    """Warn of each module that does more when it is run than its service does."""
+    from mesh.topology.own_main import remarks
+
+    for sentence in remarks(declared):
+        write_lines(f"mesh: {sentence}", err=True)
 
 
 def style_of(supervisor: Supervisor) -> Style:

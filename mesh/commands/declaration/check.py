@@ -14,7 +14,8 @@ from mesh.commands.terminal.streams import write_lines
 def check(target: str | None) -> int:
     """Read the topology that `mesh up` would run, and report every mistake in it at once.
 
-    HTTP rules of .proto files that cannot be served are listed, but are not mistakes of the declaration.
+    HTTP rules of .proto files that cannot be served, and modules that do more when they are run than their service
+    does, are listed, but are not mistakes of the declaration.
     """
     from mesh.calling.contracts import refused_rules
     from mesh.commands.terminal.lines import count
@@ -22,6 +23,7 @@ def check(target: str | None) -> int:
     from mesh.store.topology import store
     from mesh.topology.directory import Directory
     from mesh.topology.loading import load
+    from mesh.topology.own_main import remarks
 
     topology = load(target, Path.cwd(), store)
     cache = topology.folder / ".mesh" / "protos"
@@ -30,6 +32,8 @@ def check(target: str | None) -> int:
     described = {name: tuple(each.descriptors for each in found) for name, found in stubs.items()}
     for sentence in refused_rules(topology, Directory.of(topology, {}, described)):
         click.echo(f"{sentence}; the rule is not served")
+    for sentence in remarks(topology):
+        click.echo(sentence)
     counted = f"{count(len(topology.services), 'service')}, {count(len(topology.listener_names()), 'listener')}"
     where = topology.source or "the store, since nothing is declared here"
     write_lines(f"{topology.name}: {counted}, no mistake ({where})")

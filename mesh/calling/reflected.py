@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -30,7 +31,9 @@ class Reflected:
     def __exit__(self, *exc_info: object) -> None:
         self._channel.close()
 
-    def call(self, name: str, request: bytes, timeout: float) -> Iterator[Any]:
+    def call(
+        self, name: str, request: bytes, timeout: float, metadata: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[Any]:
         """Yield the answers of one call, each as the JSON value of its message.
 
         name: `GetUser`, `UserService.GetUser`, or in full with a dot or a slash. request: JSON, a list of messages for
@@ -40,12 +43,18 @@ class Reflected:
         try:
             method = self._method(name)
             requests = _requests(method, request)
-            for answer in self._answers(method, requests, timeout):
+            for answer in self._answers(method, requests, timeout, metadata):
                 yield json_format.MessageToDict(answer, always_print_fields_with_no_presence=True)
         except grpc.RpcError as error:
             raise _translated(error) from None
 
-    def _answers(self, method: Method, requests: list[Any], timeout: float) -> Iterator[Any]:
+    def _answers(
+        self,
+        method: Method,
+        requests: list[Any],
+        timeout: float,
+        metadata: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[Any]:
         sends = "stream" if method.client_streaming else "unary"
         answers = "stream" if method.server_streaming else "unary"
         call = getattr(self._channel, f"{sends}_{answers}")(
@@ -53,7 +62,8 @@ class Reflected:
             request_serializer=method.request_class.SerializeToString,
             response_deserializer=method.response_class.FromString,
         )
-        answer = call(iter(requests) if method.client_streaming else requests[0], timeout=timeout)
+        given = iter(requests) if method.client_streaming else requests[0]
+        answer = call(given, timeout=timeout, metadata=tuple(metadata.items()))
         yield from answer if method.server_streaming else [answer]
 
     def contract(self) -> Contract:

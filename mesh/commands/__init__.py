@@ -19,6 +19,7 @@ from mesh.commands.declaration.init import init
 from mesh.commands.declaration.schema import schema
 from mesh.commands.history.clean import clean
 from mesh.commands.history.logs import logs
+from mesh.commands.history.replay import replay
 from mesh.commands.history.traces import trace, traces
 from mesh.commands.terminal import streams
 from mesh.commands.up import up
@@ -46,6 +47,7 @@ for command in (
     logs,
     traces,
     trace,
+    replay,
     parity,
     child,
 ):

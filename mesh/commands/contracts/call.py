@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mesh.commands.project import current_folder, project_folder
+from mesh.commands.terminal.streams import write_lines
 
 if TYPE_CHECKING:
     from mesh.topology.model import Address
@@ -25,18 +26,23 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Give up after this long.",
 )
-def call(service: str, method: str, request: str, timeout: float) -> int:
+@click.option("--trace", "with_trace", is_flag=True, help="Show the calls and log lines that followed, on stderr.")
+def call(service: str, method: str, request: str, timeout: float, with_trace: bool) -> int:
     """Call METHOD of SERVICE (a name of the topology, or host:port) with REQUEST as JSON; `-` reads it from stdin."""
     from mesh.calling.reflected import Reflected
+    from mesh.commands.history.traces import find, shown
     from mesh.compat.grpcio import is_not_http2, is_unconnected
+    from mesh.context import headers_of
     from mesh.contract.rest.transcoding import write_json
     from mesh.errors import Code, MeshError, StatusError
 
     text = sys.stdin.read() if request == "-" else request
     address = address_of(service)
+    traceparent = headers_of(None)
+    trace_id = traceparent["traceparent"].split("-")[1]
     try:
         with Reflected(address, timeout) as reflected:
-            for answer in reflected.call(method, text.encode(), timeout):
+            for answer in reflected.call(method, text.encode(), timeout, traceparent):
                 click.echo(write_json(answer))
     except StatusError as error:
         if error.code is Code.DEADLINE_EXCEEDED:
@@ -48,6 +54,11 @@ def call(service: str, method: str, request: str, timeout: float) -> int:
         if error.code is Code.UNAVAILABLE and is_unconnected(error.message):
             raise MeshError(f"{service}: nothing listens at {address}; start it with `mesh up`") from error
         raise
+    finally:
+        if with_trace:
+            write_lines(shown(*find(trace_id)), err=True)
+        elif sys.stderr.isatty():
+            write_lines(f"trace {trace_id}", err=True)
     return 0
 
 

@@ -59,24 +59,31 @@ def traces(service: str | None, errors: bool, slower: float | None, tail: int, n
 def trace(trace_id: str, verbose: bool, as_json: bool) -> int:
     """Show one request with all calls and log lines that followed from it; the first digits of its id are enough."""
     from mesh.observing.events import as_event
-    from mesh.observing.waterfall import moment_of, waterfall
+    from mesh.observing.waterfall import moment_of
 
-    spans, lines = _find(trace_id.lower())
+    spans, lines = find(trace_id.lower())
     if as_json:
         entries: list[Span | Line] = [*spans, *lines]
         for entry in sorted(entries, key=moment_of):
             click.echo(as_event(entry, payloads=verbose))
         return 0
+    write_lines(shown(spans, lines, verbose))
+    return 0
+
+
+def shown(spans: Sequence[Span], lines: Sequence[Line], verbose: bool = False) -> str:
+    """Return the trace as text. verbose: with the payloads."""
+    from mesh.observing.waterfall import waterfall
+
     payloads: Callable[[Span], list[str]] | None = None
     if verbose:
         from mesh.commands.terminal.payloads import Payloads
 
         payloads = Payloads().shown
-    write_lines("\n".join(waterfall(spans, lines, payloads)))
-    return 0
+    return "\n".join(waterfall(spans, lines, payloads))
 
 
-def _find(trace_id: str) -> tuple[list[Span], list[Line]]:
+def find(trace_id: str) -> tuple[list[Span], list[Line]]:
     """Return the calls and lines of the trace, from the newest run that has it; UsageError where none or many do."""
     from mesh.commands.project import project_folder
     from mesh.errors import UsageError

@@ -46,9 +46,11 @@ test-lowest: install
 smoke:
 	$(MAKE) test-all test-lowest TESTS="$(SMOKE)"
 
-# 12,000 random messages over gRPC and HTTP and every phase of schemathesis, of which `make test` tries a little.
+# 12,000 random messages over gRPC and HTTP, every phase of schemathesis, and 1,000 edits of generated module graphs; of
+# each `make test` tries a little.
 test-thorough: install
-	MESH_MESSAGES=12000 MESH_EXAMPLES=50 $(BIN)/pytest tests/contract/test_both_ways.py tests/contract/test_generated_requests.py
+	MESH_MESSAGES=12000 MESH_EXAMPLES=50 MESH_EDITS=1000 $(BIN)/pytest tests/contract/test_both_ways.py \
+		tests/contract/test_generated_requests.py tests/runtime/reload/test_generated_graphs.py
 
 lint: install
 	$(BIN)/ruff check .

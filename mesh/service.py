@@ -14,6 +14,17 @@ from mesh.observing.journal import Journal
 from mesh.topology.directory import Directory
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Hook:
+    """What a service wants to be called. module: the one of its modules that it belongs to; empty for none."""
+
+    function: Callable[[], object]
+    module: str = ""
+
+    def __call__(self) -> object:
+        return self.function()
+
+
 @dataclass(slots=True)
 class ServiceContext:
     """One running service, as its own code sees it.
@@ -37,19 +48,27 @@ class ServiceContext:
     connections: object | None = None
     exchanges: Exchanges | None = None
     state: dict[str, Any] = field(default_factory=dict)
-    stop_hooks: list[Callable[[], object]] = field(default_factory=list)
-    reset_hooks: list[Callable[[], object]] = field(default_factory=list)
+    stop_hooks: list[Hook] = field(default_factory=list)
+    reset_hooks: list[Hook] = field(default_factory=list)
     generation: int = 0
     main: Any = field(default=None, repr=False, compare=False)
     import_scope: Any = field(default=None, repr=False, compare=False)
 
     def on_stop(self, hook: Callable[[], object]) -> None:
         """Call `hook` once when the service stops, the last one given first."""
-        self.stop_hooks.append(hook)
+        self.stop_hooks.append(self._hook(hook))
 
     def on_reset(self, hook: Callable[[], object]) -> None:
         """Call `hook` when the service's content is to be as it was at the start: before each test."""
-        self.reset_hooks.append(hook)
+        self.reset_hooks.append(self._hook(hook))
+
+    def note_set_up(self) -> None:
+        """Record that the running code changed something that each generation of the service begins with anew."""
+        if self.import_scope is not None:
+            self.import_scope.note_set_up()
+
+    def _hook(self, function: Callable[[], object]) -> Hook:
+        return Hook(function, "" if self.import_scope is None else self.import_scope.acting_module())
 
 
 current_service_var: ContextVar[ServiceContext | None] = ContextVar("current_service_var", default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -126,6 +126,11 @@ class Isolation:
             {*PRIVATE, *private} - {*shared},
             self._sources,
         )
+
+    def carry(self, earlier: ServiceContext, service: ServiceContext, modules: Collection[str]) -> None:
+        """Between `add_service` and the load, give the service these modules of an earlier generation unchanged."""
+        for patch in self._patches:
+            patch.carry(earlier, service, modules)
 
     def service_loaded(self, service: ServiceContext) -> None:
         """After the generation's code was loaded, or could not be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
@@ -58,6 +59,9 @@ class Patch:
 
     def service_loaded(self, service: ServiceContext) -> None:
         """After the generation's code was loaded, or could not be."""
+
+    def carry(self, earlier: ServiceContext, service: ServiceContext, modules: Collection[str]) -> None:
+        """Before the generation's code is loaded: it has these modules of an earlier one, as they are."""
 
     def remove_service(self, service: ServiceContext) -> None:
         """Clean up after the generation has ended."""

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from types import FunctionType, ModuleType
 from typing import Any
 
-from mesh.compat.concurrent import max_workers
+from mesh.compat.concurrent import is_pool_worker, max_workers
 from mesh.context import current_call
 from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.patches import Patch
@@ -35,8 +35,12 @@ class Threads(Patch):
         start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 
         def carrying_start(thread: threading.Thread) -> None:
-            if current_service_var.get() is not None and thread.ident is None:
+            service = current_service_var.get()
+            if service is not None and thread.ident is None:
                 _carry(thread)
+                # The tasks of a pool run in contexts of their own.
+                if not is_pool_worker(thread):
+                    service.note_set_up()
             start(thread)
 
         def carrying_submit(

@@ -79,9 +79,10 @@ class Loop:
         match message:
             case Ready(name):
                 self._arrive(name)
-            case Reloaded(name, why, milliseconds, how):
+            case Reloaded(name, why, milliseconds, how, executed, modules):
                 self._arrive(name)
-                self._status.log(name, f"{how} in {milliseconds:.0f} ms  ({why})")
+                what = f"{why}; {executed} of {modules} module{'s' * (modules != 1)}" if modules else why
+                self._status.log(name, f"{how} in {milliseconds:.0f} ms  ({what})")
                 self._instances.replay(name)
             case ReloadFailed(name, reason, trace):
                 self._status.mark_stale(name, reason, trace)
@@ -228,19 +229,19 @@ class Loop:
         except MeshError as error:
             self._status.log("mesh", str(error))
             files = frozenset(file for file in files if file.suffix != ".proto")
-        for name, why in self._instances.affected_services(files).items():
+        for name, (why, executes_all) in self._instances.affected_services(files).items():
             if name in new:
                 continue
             self._restart_policy.forget(name)
             if self._status.snapshot[name].state in ("ready", "starting"):
                 if not self._is_put_off(name, why, files):
-                    self._load_again(name, why)
+                    self._load_again(name, why, executes_all)
             elif self._status.snapshot[name].state in ("failed", "done"):
                 self._start_again(name)
 
-    def _load_again(self, name: str, why: str) -> None:
+    def _load_again(self, name: str, why: str, executes_all: bool = True) -> None:
         self._own_writes.began(name)
-        self._instances.by_name[name].reload(why)
+        self._instances.by_name[name].reload(why, executes_all)
 
     def _is_put_off(self, name: str, why: str, files: frozenset[Path]) -> bool:
         """Return True for a service that would reload endlessly, because each load writes a file it depends on."""

@@ -35,12 +35,18 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """A new generation serves instead of the old one. why: what changed. how: in a word."""
+    """A new generation serves instead of the old one. why: what changed. how: in a word.
+
+    executed, modules: how many of the service's own modules were executed for it, and how many it has; 0 if all were to
+        be executed, or it is not known.
+    """
 
     service: str
     why: str
     milliseconds: float
     how: str = "live"
+    executed: int = 0
+    modules: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,8 +132,11 @@ class ServiceInstances:
             return []
         return [each.name for each in self.topology if each.http and name in each.http.contracts]
 
-    def affected_services(self, files: frozenset[Path]) -> dict[str, str]:
-        """Return the services that must reload after these files changed, each with the names of its files."""
+    def affected_services(self, files: frozenset[Path]) -> dict[str, tuple[str, bool]]:
+        """Return the services that must reload after these files changed.
+
+        Each with the names of its files, and whether files other than its modules are among them.
+        """
         edit = ChangeSet(files)
         found = {}
         for service in self.topology:
@@ -145,8 +148,10 @@ class ServiceInstances:
             mounted = edit.within(
                 (*(p for name in absent for p in self.selection.declared[name].protos), *self.topology.protos)
             )
-            if why := why or (", ".join(sorted({file.name for file in mounted})) if absent else ""):
-                found[service.name] = why
+            if why or (mounted and absent):
+                why = why or ", ".join(sorted({file.name for file in mounted}))
+                is_code = edit.is_code_of(service, self.by_name[service.name])
+                found[service.name] = (why, bool(mounted) or not is_code)
         return found
 
     def replay(self, name: str) -> None:

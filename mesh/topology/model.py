@@ -110,6 +110,8 @@ class Service:
     watch: patterns of further files below `root` whose change reloads the service.
     private: installed packages that are executed separately for this service, beside those that mesh knows; shared:
         exceptions from these.
+    keep: modules of its own, by name, that a reload executes only if their code, or code that they import, has changed;
+    fresh: those that every reload executes.
     """
 
     name: str
@@ -126,6 +128,8 @@ class Service:
     watch: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
 
     @property
     def listeners(self) -> tuple[Http | Grpc, ...]:

@@ -175,7 +175,7 @@ def sequence(live: Live, service: str) -> None:
 
     file.write_text("WORD = 'written'")
     live.becomes(service, "written")
-    live.mesh.wait_for(lambda: live.reloads(service) and live.told[-1].endswith("(word.py)"))
+    live.mesh.wait_for(lambda: live.reloads(service) and "(word.py; " in live.told[-1])
     replace("WORD = 'renamed'")
     live.becomes(service, "renamed")
     file.write_text("WORD = (")

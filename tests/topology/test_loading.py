@@ -279,7 +279,7 @@ command = "x"
         'mesh.toml:11: services.user-service.isolation: expected "thread" or "process", not "processes"; '
         "did you mean 'process'?",
         "mesh.toml:12: services.user-service.comand: there is no such key; known are root, http, grpc, depends_on, "
-        "env, protos, run, command, ready, isolation, watch, private, shared; did you mean 'command'?",
+        "env, protos, run, command, ready, isolation, watch, private, shared, keep, fresh; did you mean 'command'?",
         "mesh.toml:15: services.user-service.grpc.port: expected a whole number from 0 to 65535 (0 for any free port), "
         'not "abc"',
         'mesh.toml:17: services.user-service.grpc.aliases: expected a list, each item "host:port", not ["users"]',

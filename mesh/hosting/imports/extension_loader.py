@@ -49,16 +49,21 @@ class ServiceExtensionLoader(ExtensionFileLoader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         self._scope.note_file(self.name, self.path)
+        module, now = self._shared_module(spec)
+        self._scope.records.add_library(self.name, module, self.path, now)
+        return module
+
+    def _shared_module(self, spec: ModuleSpec) -> tuple[ModuleType, Identity]:
         with _lock:
             now, real = identity(self.path), os.path.realpath(self.path)
             before = _loaded.get(real)
             if before is not None and before[0] == now and before[1] is not None:
-                return before[1]
+                return before[1], now
             _loaded[real] = (now, None)
             # The first from where it lies: libraries that it needs may lie beside it.
             module = super().create_module(spec) if before is None else self._created_from_a_copy(spec, now)
             _loaded[real] = (now, module)
-            return module
+            return module, now
 
     def _created_from_a_copy(self, spec: ModuleSpec, now: Identity) -> ModuleType:
         with tempfile.TemporaryDirectory(prefix="mesh-") as folder:

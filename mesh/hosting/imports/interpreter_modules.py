@@ -78,6 +78,7 @@ class _Builtins(ModuleType):
         if scope is None:
             super().__setattr__(name, value)
         else:
+            scope.has_own_builtins = True
             scope.builtins[name] = value
 
     def __delattr__(self, name: str) -> None:
@@ -85,6 +86,7 @@ class _Builtins(ModuleType):
         if scope is None:
             super().__delattr__(name)
         else:
+            scope.has_own_builtins = True
             scope.builtins.pop(name, None)
 
 
@@ -126,7 +128,7 @@ def _unregister_of(unregister: Callable[..., Any]) -> Callable[..., Any]:
         if service is None or not _is_called_by(service.import_scope):
             unregister(function)
         else:
-            kept = [hook for hook in service.stop_hooks if getattr(hook, "func", None) != function]
+            kept = [hook for hook in service.stop_hooks if getattr(hook.function, "func", None) != function]
             service.stop_hooks[:] = kept
 
     return unregister_own

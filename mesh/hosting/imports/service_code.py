@@ -7,12 +7,13 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mesh.hosting.imports.carried_modules import Choice
 from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.imports.scope.private_packages import PRIVATE, NeedsPrivate
 from mesh.hosting.imports.scope.project_sources import ProjectSources
@@ -50,6 +51,8 @@ class ServiceCode:
         self.roots = self.scope.roots
         self._pool = pool or DescriptorPool(service.name, set())
         self._is_loaded = False
+        #: The modules that references have named.
+        self._declared: set[str] = set()
         self.scope.open()
         self._pool.open(self.scope)
 
@@ -103,6 +106,29 @@ class ServiceCode:
         """Every source file loaded from the roots so far, one that failed included."""
         return frozenset(map(Path, list(self.scope.files.values())))
 
+    def carry(self, earlier: ServiceCode, choose: Callable[[Choice], set[str]]) -> set[str]:
+        """Take over what an earlier generation has executed and this one need not execute again; before the load.
+
+        choose: completes the choice, and returns the names of the modules that are executed. Returns those of the
+        modules that are not.
+        """
+        if self._pool.is_private or earlier._pool.is_private or not earlier.scope.can_be_carried(self.scope):
+            return set()
+        choice = Choice(
+            declared=earlier._declared,
+            appeared=self.scope.appeared(earlier.scope),
+            packages=earlier.scope.installed_packages(),
+        )
+        names = earlier.scope.records.modules.keys() - choose(choice)
+        self.scope.carry(earlier.scope, names)
+        self._pool.carry(earlier._pool)
+        return names
+
+    def executed(self) -> tuple[int, int]:
+        """How many modules were executed for this generation so far, and how many it has."""
+        records = self.scope.records
+        return len(records.modules) - len(records.carried), len(records.modules)
+
     def close(self) -> None:
         """Forget the modules; objects still in use live on, but import nothing more of the service."""
         self.scope.close()
@@ -113,9 +139,13 @@ class ServiceCode:
             try:
                 return [self._load(reference) for reference in references]
             except RestartLoad:
+                if self.scope.records.carried:
+                    raise  # The caller loads everything, into another generation.
                 self.scope.purge_modules()
                 self._pool.use_private_pool()
             except NeedsPrivate:
+                if self.scope.records.carried:
+                    raise
                 self.scope.purge_modules()
                 self.scope.hide_shared()
             except ServiceImportError as error:
@@ -129,6 +159,7 @@ class ServiceCode:
         wanted = Reference.parse(reference)
         with translate_errors(self.service_name, self.roots, "at import"):
             module = self._module(wanted)
+        self._declared.add(module.__name__)
         found: Any = module
         for name in wanted.attribute.split("."):
             if not hasattr(found, name):

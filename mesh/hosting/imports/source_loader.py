@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from mesh.hosting.imports.extension_loader import identity
 from mesh.hosting.imports.import_system import ImportSystem
+from mesh.hosting.imports.static_imports import static_imports
 
 if TYPE_CHECKING:
+    from mesh.hosting.imports.carried_modules import ExecutedModule
     from mesh.hosting.imports.scope.import_scope import ImportScope
 
 #: Seconds. Bytecode remembers its source's time in whole seconds: what is younger could change again unseen.
@@ -24,17 +26,29 @@ class ServiceLoader(SourceFileLoader):
     def __init__(self, fullname: str, path: str, scope: ImportScope) -> None:
         super().__init__(fullname, path)
         self.scope = scope
+        #: While the module is executed, until its code is known.
+        self._record: ExecutedModule | None = None
 
     def exec_module(self, module: ModuleType) -> None:
         # importlib.reload gives it the key.
         name = module.__name__ = str.__str__("".join(module.__name__))
         self.scope.note_file(name, self.path)
         module.__dict__["__builtins__"] = self.scope.builtins
-        super().exec_module(module)
-        if (patch := self.scope.on_execution.get(name)) is not None:
-            patch(module)
+        self.scope.add_carried_submodules(module)
+        with self.scope.records.executing(module, self.path) as self._record:
+            super().exec_module(module)
+            if (patch := self.scope.on_execution.get(name)) is not None:
+                patch(module)
 
     def get_code(self, fullname: str) -> CodeType | None:
+        """Return the module's code; while it is executed, record what it imports."""
+        code = self._code(fullname)
+        if code is not None and self._record is not None:
+            self._record.imports = static_imports(code, fullname, self.is_package(fullname))
+            self._record = None
+        return code
+
+    def _code(self, fullname: str) -> CodeType | None:
         """Return the module's code; what an earlier generation ran from the same file is not read again."""
         system, same = ImportSystem.present(), identity(self.path)
         codes = system.codes if system is not None else {}

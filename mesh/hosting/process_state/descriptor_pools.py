@@ -50,6 +50,15 @@ class DescriptorPool:
         if self._service_name in self._private:
             self.use_private_pool()
 
+    @property
+    def is_private(self) -> bool:
+        """True once the generation has a pool of its own."""
+        return self.pool is not None
+
+    def carry(self, earlier: DescriptorPool) -> None:
+        """Have generated modules of an earlier generation."""
+        self._is_used = earlier._is_used
+
     def add(self, serialized: bytes) -> Any:
         """Return the FileDescriptor of a generated module; from a private pool if it clashes with the default one."""
         if self.pool is None:

@@ -33,9 +33,16 @@ class _PerService(MutableMapping[Any, Any]):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.seen()[key] = value
+        self._note()
 
     def __delitem__(self, key: Any) -> None:
         del self.seen()[key]
+        self._note()
+
+    def _note(self) -> None:
+        service = current_service_var.get()
+        if service is not None:
+            service.note_set_up()
 
     def __contains__(self, key: object) -> bool:
         return key in self.seen()

@@ -7,9 +7,10 @@ its `force=True` or `disable_existing_loggers` removes none of theirs.
 
 from __future__ import annotations
 
+import functools
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from mesh.compat.logging import DISABLED_LEVEL, LEVEL_CACHE
@@ -49,6 +50,8 @@ class PerService:
             logger.__dict__[self._name] = value
         else:
             room[logger] = value
+            if service is not None:
+                service.note_set_up()
 
 
 def _null_handlers(logger: logging.Logger, handlers: list[logging.Handler]) -> list[logging.Handler]:
@@ -71,6 +74,17 @@ def _noting_level(handle: Callable[[logging.Logger, logging.LogRecord], None]) -
     return handling
 
 
+def _noting_set_up(add: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    @functools.wraps(add)
+    def add_and_note(logger: logging.Logger, added: Any) -> None:
+        add(logger, added)
+        service = current_service_var.get()
+        if service is not None:
+            service.note_set_up()
+
+    return add_and_note
+
+
 class Logs(Patch):
     """Keeps the services' logging configurations apart."""
 
@@ -90,6 +104,8 @@ class Logs(Patch):
             self.patches.replace(logging.Logger, name, kept)
         self.patches.replace(logging.Manager, DISABLED_LEVEL, self._disable)
         self.patches.replace(logging.Logger, "handle", _noting_level(logging.Logger.handle))
+        self.patches.replace(logging.Logger, "addHandler", _noting_set_up(logging.Logger.addHandler))
+        self.patches.replace(logging.Logger, "addFilter", _noting_set_up(logging.Logger.addFilter))
         shutdown = logging.shutdown
 
         def own_shutdown(*handlers: Any) -> None:
@@ -104,6 +120,10 @@ class Logs(Patch):
         for kept in (*self._kept.values(), self._disable):
             kept.rooms[id(service)] = {}
         self._known[id(service)] = set()
+
+    def carry(self, earlier: ServiceContext, service: ServiceContext, modules: Collection[str]) -> None:
+        # Carried modules do not ask for their loggers again.
+        self._known[id(service)] |= self._known[id(earlier)]
 
     def remove_service(self, service: ServiceContext) -> None:
         """Close what the service opened."""

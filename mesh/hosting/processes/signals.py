@@ -188,6 +188,7 @@ class Signals(Patch):
         self._refuse_processor_time(service, which)
         if seconds < 0 or interval < 0:
             raise signal.ItimerError(errno.EINVAL, os.strerror(errno.EINVAL))
+        service.note_set_up()
         return self._table(service).timer.set(seconds, interval)
 
     def _get_timer(self, service: ServiceContext, which: int) -> tuple[float, float]:
@@ -231,6 +232,7 @@ class Signals(Patch):
         return table
 
     def _keep(self, service: ServiceContext, number: int, handler: _Handler) -> Any:
+        service.note_set_up()
         table, before = self._table(service), self._get_handler(service, number)
         if number not in HEARD and callable(handler.function):
             name = _name(number)

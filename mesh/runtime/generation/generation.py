@@ -16,13 +16,14 @@ from starlette.types import ASGIApp
 from mesh.contract import Handlers, collect_handlers
 from mesh.errors import UsageError
 from mesh.hosting.adapt import asgi_app
+from mesh.hosting.imports.carried_modules import Choice
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError
 from mesh.python_command import PythonCommand
 from mesh.runtime.generation.http_app import assemble
 from mesh.runtime.generation.lifespan import Lifespan
 from mesh.runtime.generation.program import RunningProgram, program_environment
-from mesh.service import ServiceContext, current_service_var
+from mesh.service import Hook, ServiceContext, current_service_var
 from mesh.serving.http.dispatcher import closed
 from mesh.topology.model import Kind, Service
 
@@ -39,6 +40,8 @@ class Generation:
 
     context: the service as this generation's code sees it. roots: where its modules are searched.
     ports: by kind, the ports of its listeners.
+    living: the generations of the service that serve or drain; this one adds itself when it serves.
+    earlier: the one whose modules are carried over unless they need to be executed again.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class Generation:
         pool: Executor,
         roots: Sequence[Path],
         ports: Mapping[Kind, Sequence[int]],
+        living: list[Generation],
+        earlier: Generation | None = None,
     ) -> None:
         self.context = context
         self.app: ASGIApp = closed(f"{service.name} has no HTTP application")
@@ -64,12 +69,24 @@ class Generation:
         self.program: RunningProgram | None = None
         if service.run is not None:
             self.program = context.main = RunningProgram(service, context, isolation, self._code, ports)
+        self._living = living
+        self._earlier = earlier
+        self._carried: set[str] = set()
+
+    @property
+    def carries(self) -> bool:
+        """Return True if it has modules of an earlier generation."""
+        return bool(self._carried)
 
     def load(self) -> None:
         """Import the servicers and the application, and assemble what each listener serves."""
         current_service_var.set(self.context)
         if self.program is not None:
+            self._earlier = None  # A program is executed as a whole.
             return
+        if self._earlier is not None:
+            self._carry(self._earlier)
+            self._earlier = None
         grpc, http = self._service.grpc, self._service.http
         try:
             app, *servicers = self._objects([http.app if http else None, *(grpc.servicers if grpc else ())])
@@ -81,8 +98,36 @@ class Generation:
         own = None
         if app is not None:
             own = asgi_app(app, f"{self._service.name}: {http.app}")
-            self._lifespan = Lifespan(own)
+            self._lifespan = Lifespan(own, app)
         self.app = assemble(http, own, self._lifespan, self.handlers, self._pool)
+
+    def _carry(self, earlier: Generation) -> None:
+        self._carried = self._code.carry(earlier._code, earlier._executed_next)
+        self._isolation.carry(earlier.context, self.context, self._carried)
+        self.context.reset_hooks += [each for each in earlier.context.reset_hooks if each.module in self._carried]
+
+    def _executed_next(self, choice: Choice) -> set[str]:
+        """The modules that the next generation executes; where the end of this one may close something, others too."""
+        choice = replace(choice, keep=self._service.keep, fresh=self._service.fresh)
+        records = self._code.scope.records
+        executed = records.executed_next(choice)
+        ending = {hook.module for hook in self.context.stop_hooks}
+        if "" in ending or ending & executed or (self._lifespan is not None and self._lifespan.may_close()):
+            executed = records.executed_next(replace(choice, closing=True))
+        return executed
+
+    def left_carried_modules_alone(self) -> bool:
+        """True if the load wrote to no module that it shares with the generation which still serves."""
+        return self._code.scope.records.compare()
+
+    def serve(self) -> None:
+        """From now on it is the one that serves."""
+        self._code.scope.settle()
+        self._living.append(self)
+
+    def executed(self) -> tuple[int, int]:
+        """How many modules were executed for it, and how many it has."""
+        return self._code.executed()
 
     def _collected(self, servicers: Sequence[Any]) -> Handlers:
         try:
@@ -156,11 +201,18 @@ class Generation:
     async def stop(self, complain: Callable[[str], None], seconds: float | None = None) -> None:
         """Run the application's shutdown and every on_stop hook, even if one fails.
 
+        Hooks of modules that another living generation shares are left to that one.
+
         seconds: how long they may take together; None for no limit.
         """
         loop = asyncio.get_running_loop()
         until = None if seconds is None else loop.time() + seconds
-        hooks: list[Callable[[], object]] = list(reversed(self.context.stop_hooks))
+        if self in self._living:
+            self._living.remove(self)
+        else:
+            # The generation that goes on must not carry what this one has written to.
+            self._code.scope.records.compare()
+        hooks = [hook.function for hook in reversed(self._own_hooks())]
         if self._lifespan is not None:
             hooks.insert(0, self._lifespan.shutdown)
         if self.program is None:
@@ -181,6 +233,22 @@ class Generation:
             except Exception as error:
                 complain(f"while stopping: {error!r}")
         self._isolation.remove_service(self.context, self._code)
+
+    def _own_hooks(self) -> list[Hook]:
+        own = []
+        left: dict[int, list[Hook]] = {}
+        for hook in self.context.stop_hooks:
+            heir = next((each for each in reversed(self._living) if self._shares(hook.module, each)), None)
+            if heir is None:
+                own.append(hook)
+            else:
+                left.setdefault(id(heir), []).append(hook)
+        for each in self._living:
+            each.context.stop_hooks[:0] = left.get(id(each), ())
+        return own
+
+    def _shares(self, module: str, other: Generation) -> bool:
+        return self._code.scope.records.shares(module, other._code.scope.records)
 
     def _objects(self, declared: Sequence[Any]) -> list[Any]:
         """Return the declared objects, loading the references among them at once."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mesh.compat.starlette import has_shutdown
 from mesh.errors import MeshError
 
 
@@ -15,14 +16,24 @@ class LifespanError(MeshError):
 
 
 class Lifespan:
-    """Runs `app`'s lifespan in a task. An application without one counts as one with nothing to do."""
+    """Runs `app`'s lifespan in a task. An application without one counts as one with nothing to do.
 
-    def __init__(self, app: ASGIApp) -> None:
+    application: as the service's code made it; `app` may be wrapped.
+    """
+
+    def __init__(self, app: ASGIApp, application: Any = None) -> None:
         self.state: dict[str, Any] = {}
         self._app = app
+        self._application = application
         self._events: asyncio.Queue[Message] = asyncio.Queue()
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+
+    def may_close(self) -> bool:
+        """Return False if the application does nothing at its shutdown."""
+        if self._task is None or self._task.done():
+            return False
+        return has_shutdown(self._application)
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """Return the application with the state that its lifespan filled added to its requests."""

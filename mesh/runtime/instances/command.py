@@ -95,7 +95,7 @@ class CommandInstance:
         self._thread = threading.Thread(target=self._run, name=self.service.name, daemon=True)
         self._thread.start()
 
-    def reload(self, why: str) -> None:
+    def reload(self, why: str, executes_all: bool = True) -> None:
         """End the process and start another; Reloaded follows on the queue."""
         self._again = why
         self._terminate()

@@ -6,20 +6,29 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import dataclass
 
 #: Seconds that a start-up gets before another request interrupts it; one that takes longer is waiting for something.
 MIN_START_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """An order to load the code. why: for the log. executes_all: no module is carried over from the code so far."""
+
+    why: str
+    executes_all: bool = True
+
+
 class Mailbox:
-    """Each item is a reason to reload the code, or None to end. Items sent before `listen` are not lost."""
+    """Each item is a Reload, or None to end. Items sent before `listen` are not lost."""
 
     def __init__(self) -> None:
-        self._given: deque[str | None] = deque()
+        self._given: deque[Reload | None] = deque()
         self._news: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def put(self, order: str | None) -> None:
+    def put(self, order: Reload | None) -> None:
         """Send a request from any thread; without effect after the loop's end."""
         self._given.append(order)
         if self._loop is not None and self._news is not None:
@@ -33,15 +42,19 @@ class Mailbox:
         if self._given:
             self._news.set()
 
-    async def get(self) -> str | None:
+    async def get(self) -> Reload | None:
         """Return everything requested since the last time as one request: None if the end is among it."""
         assert self._news is not None
         while True:
             await self._news.wait()
             self._news.clear()
             given = [self._given.popleft() for _ in range(len(self._given))]
-            if given:
-                return None if None in given else ", ".join(dict.fromkeys(why for why in given if why))
+            if None in given:
+                return None
+            orders = [order for order in given if order is not None]
+            if orders:
+                why = ", ".join(dict.fromkeys(order.why for order in orders if order.why))
+                return Reload(why, any(order.executes_all for order in orders))
 
     async def run_unless_superseded(self, work: Coroutine[object, object, None]) -> bool:
         """Do the work, or cancel it for a request that arrives meanwhile; return whether it was done."""

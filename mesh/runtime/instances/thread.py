@@ -25,7 +25,7 @@ from mesh.runtime.generation.draining import Draining
 from mesh.runtime.generation.generation import Generation, StartError
 from mesh.runtime.generation.program import RunningProgram
 from mesh.runtime.generation.start_errors import reason_of, trace_of
-from mesh.runtime.instances.mailbox import Mailbox
+from mesh.runtime.instances.mailbox import Mailbox, Reload
 from mesh.runtime.messages import Done, Ended, Failed, Message, Ready, Reloaded, ReloadFailed
 from mesh.service import ServiceContext, current_service_var
 from mesh.serving.listeners import GrpcListener, HttpListener
@@ -75,6 +75,8 @@ class ThreadInstance:
         self._grpc = GrpcListener(context, service.grpc)
         self._bound: dict[Kind, tuple[Address, ...]] = {}
         self._generation: Generation | None = None
+        #: The generation that serves, and those that still answer calls.
+        self._living: list[Generation] = []
         #: The files of the newest code if it could not be loaded or started; None if it could.
         self._refused_files: frozenset[Path] | None = None
         self._draining = Draining()
@@ -142,12 +144,13 @@ class ThreadInstance:
         self._thread = threading.Thread(target=target, name=self.service.name, daemon=True)
         self._thread.start()
 
-    def reload(self, why: str) -> None:
+    def reload(self, why: str, executes_all: bool = True) -> None:
         """Request a new generation; posts Reloaded or ReloadFailed, or Ready or Failed if none serves yet.
 
         Requests that arrive while a generation is loaded are answered by the next one together.
+        executes_all: see Reload.
         """
-        self._mailbox.put(why)
+        self._mailbox.put(Reload(why, executes_all))
 
     def stop(self, grace: float) -> None:
         """Request the end; Ended follows on the queue, unless a handler blocks the loop."""
@@ -199,7 +202,7 @@ class ThreadInstance:
         if isinstance(self.context.connections, Connections):
             self.context.connections.belong_to_this_loop()
         self._mailbox.listen()
-        outcome = await self._load_generation("")
+        outcome = await self._load_generation(Reload(""))
         if "grpc" in self._bound:
             await self._grpc.open()
         await self._http.open()
@@ -209,11 +212,11 @@ class ThreadInstance:
         self._prepare_channels()
         if (root := self.service.root) is not None and declares_requirements(root):
             self._pool.submit(self._compare_requirements, root)
-        while (why := await self._next_request()) is not None:
-            self._tell(await self._load_generation(why))
+        while (order := await self._next_request()) is not None:
+            self._tell(await self._load_generation(order))
         await self._end()
 
-    async def _next_request(self) -> str | None:
+    async def _next_request(self) -> Reload | None:
         """Return the next request of the mailbox; raises ProgramEnded if the service's program ends before."""
         program = self._generation.program if self._generation is not None else None
         if program is None:
@@ -239,19 +242,20 @@ class ThreadInstance:
         if outcome is not None:
             self._post(outcome)
 
-    async def _load_generation(self, why: str) -> Message | None:
+    async def _load_generation(self, order: Reload) -> Message | None:
         """Load a new generation beside the serving one and replace it; if that fails, the old one keeps serving.
 
         Returns None if its start-up was interrupted by the next request, which reports the outcome.
         """
         started = time.perf_counter()
-        context = replace(self.context, stop_hooks=[], reset_hooks=[], generation=self.context.generation + 1)
-        ports = {kind: [each.port for each in found] for kind, found in self._bound.items()}
-        generation = Generation(self.service, context, self._isolation, self._pool, self._roots(), ports)
+        generation = self._new_generation(None if order.executes_all else self._generation)
         self._program = generation.program
         self._loading = True
         try:
-            generation.load()
+            if not _loads_with_carried_modules(generation):
+                await generation.stop(self._say)
+                generation = self._new_generation(None)
+                generation.load()
             if not await self._mailbox.run_unless_superseded(generation.start()):
                 await generation.stop(self._say)
                 return None
@@ -261,7 +265,9 @@ class ThreadInstance:
         finally:
             self._loading = False
             current_service_var.set(self.context)
+        context = generation.context
         context.directory = self.context.directory
+        generation.serve()
         old, self._generation, self.context = self._generation, generation, context
         self._refused_files = None
         self._http.serve(generation.app, context)
@@ -273,7 +279,16 @@ class ThreadInstance:
         if generation.program is not None:
             generation.program.serving()
         self._draining.add(old, self._say)
-        return Reloaded(self.service.name, why, milliseconds)
+        is_whole = order.executes_all or generation.program is not None
+        executed, modules = (0, 0) if is_whole else generation.executed()
+        return Reloaded(self.service.name, order.why, milliseconds, executed=executed, modules=modules)
+
+    def _new_generation(self, earlier: Generation | None) -> Generation:
+        context = replace(self.context, stop_hooks=[], reset_hooks=[], generation=self.context.generation + 1)
+        ports = {kind: [each.port for each in found] for kind, found in self._bound.items()}
+        return Generation(
+            self.service, context, self._isolation, self._pool, self._roots(), ports, self._living, earlier
+        )
 
     async def _refused(self, generation: Generation, error: BaseException) -> Message:
         """Clean up a generation that could not start; if none serves, the dispatchers answer with the reason."""
@@ -315,3 +330,17 @@ class ThreadInstance:
 
     def _say(self, text: str) -> None:
         self.context.journal.append(Line(self.service.name, text, "mesh"))
+
+
+def _loads_with_carried_modules(generation: Generation) -> bool:
+    """Load the generation; False if everything must be executed after all.
+
+    That is so where its code cannot be loaded, which may lie with a carried module, and where it has written to one.
+    """
+    try:
+        generation.load()
+    except BaseException as error:
+        if not generation.carries or isinstance(error.__cause__, SyntaxError):
+            raise
+        return False
+    return generation.left_carried_modules_alone()

@@ -44,21 +44,32 @@ class ChangeSet:
         found = self._files & loaded
         found |= {file for file in loaded if str(file).startswith(tuple(self._gone))} if self._gone else set()
         found |= set(self._declaring(loaded, protos, generated))
-        root = Path(_real(str(service.root))) if service.root else None
-        if root is not None and service.watch:
-            below = [file for file in self._files if file.is_relative_to(root)]
-            found |= {file for file in below if matches(file.relative_to(root), service.watch)}
+        found |= self._watched(service)
         if not was_current:
+            root = Path(_real(str(service.root))) if service.root else None
             # It could not be loaded or started: any file may be what it lacked.
             places = tuple(place for place in (root, *map(Path, protos), *python_path(service)) if place)
             found |= {file for file in self._files if _is_code(file) and _below(file, places)}
         names = sorted({file.name for file in found})
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
+    def is_code_of(self, service: Service, instance: Loaded) -> bool:
+        """False if its modules are not all that has changed: they may have read a file that `watch` names."""
+        loaded = {Path(_real(str(file))) for file in instance.files()}
+        return self._watched(service) <= loaded and not any(file.suffix == ".proto" for file in self._files)
+
     def within(self, folders: Iterable[Path]) -> list[Path]:
         """Return the changed .proto files in these folders."""
         places = tuple(Path(_real(str(folder))) for folder in folders)
         return [file for file in self._files if file.suffix == ".proto" and _below(file, places)]
+
+    def _watched(self, service: Service) -> set[Path]:
+        """The changed files that `watch` names."""
+        if service.root is None or not service.watch:
+            return set()
+        root = Path(_real(str(service.root)))
+        below = [file for file in self._files if file.is_relative_to(root)]
+        return {file for file in below if matches(file.relative_to(root), service.watch)}
 
     def _declaring(self, loaded: set[Path], protos: Sequence[Path], generated: Path) -> Iterator[Path]:
         """Yield the .proto files whose generated modules are loaded; these have a separate folder for each content."""

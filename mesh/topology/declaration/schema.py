@@ -68,6 +68,8 @@ SERVICE = Table(
         "watch": TEXTS,
         "private": TEXTS,
         "shared": TEXTS,
+        "keep": TEXTS,
+        "fresh": TEXTS,
     }
 )
 

@@ -217,7 +217,7 @@ def test_a_saved_edit_is_live_in_a_process_too_and_a_broken_one_is_kept_out(tmp_
     with supervised(tmp_path, ISOLATED, Options(watch=True)) as project:
         assert project.get("apart", "/here").text == "/here"
         write(tmp_path, {"apart/app.py": ECHO.replace('scope["path"].encode()', 'b"edited"')})
-        project.line("apart", "(app.py)")
+        project.line("apart", "(app.py;")
         assert project.get("apart", "/here").text == "edited"
         write(tmp_path, {"apart/app.py": "broken ="})
         project.change(

@@ -50,10 +50,10 @@ def test_a_service_that_writes_something_else_at_each_load_is_named_after_three_
 def test_a_service_that_writes_the_same_at_each_load_is_not_loaded_for_that(tmp_path: Path) -> None:
     code = WRITES.replace("WHAT", '"WORD = 1"').replace("made.WORD.encode()", 'b"fine"')
     with supervised(tmp_path, {"mesh.toml": TOML, "app.py": code}, Options(watch=True)) as project:
-        project.line("web", "(made.py)")
+        project.line("web", "(made.py;")
         since = len(project.entries)
         (tmp_path / "app.py").write_text((tmp_path / "app.py").read_text().replace("a load", "the edit"))
-        project.line("web", "(app.py)", since)
+        project.line("web", "(app.py;", since)
         assert loads(project) == 2
 
 

@@ -34,7 +34,7 @@ def generations(edited: Edited) -> dict[str, int]:
 def test_a_saved_file_is_live_and_the_line_says_which(tmp_path: Path) -> None:
     with Edited(tmp_path, ONE) as edited:
         assert edited.get("one") == "1"
-        assert edited.reload("one", {"one.py": plain("2")}).endswith(" ms  (one.py)")
+        assert edited.reload("one", {"one.py": plain("2")}).endswith(" ms  (one.py; 1 of 1 module)")
         assert edited.get("one") == "2"
 
 
@@ -340,7 +340,7 @@ def test_a_compiled_extension_of_the_services_own_is_live_and_missed(tmp_path: P
         with edited.awaiting(lambda entry: is_live(entry, "one")) as found:
             compile_extension(tmp_path, "fast", "second", kind)
             edited.tell([library.name])
-        assert found[0].text.endswith(f"({library.name})")
+        assert found[0].text.endswith(f"({library.name}; 1 of 1 module)")
         assert edited.get("one") == "second"
         with edited.awaiting(lambda entry: is_kept(entry, "one")):
             library.unlink()

@@ -10,18 +10,19 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ExtensionFileLoader, FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Protocol
 
 import mesh
+from mesh.hosting.imports.carried_modules import ExecutedModule, ModuleRecords
 from mesh.hosting.imports.extension_loader import ServiceExtensionLoader
 from mesh.hosting.imports.import_system import ImportSystem
 from mesh.hosting.imports.keyed_spec import KeyedSpec
-from mesh.hosting.imports.module_keys import ModuleKey, ParkedKey, shared_imports
+from mesh.hosting.imports.module_keys import ModuleKey, ParkedKey, current_scope, shared_imports
 from mesh.hosting.imports.scope.directory_cache import DirectoryCache
 from mesh.hosting.imports.scope.overlay import OverlayLoader
 from mesh.hosting.imports.scope.project_sources import ProjectSources
@@ -45,7 +46,7 @@ class ImportScope:
 
     builtins: what the service's modules hold as `__builtins__`. files: of the service's own, by module name; those that
         were loaded, or failed to be. sys_attributes: what it has set on `sys`. parked: see module_keys.py.
-        module_locks: see module_locks.py.
+        module_locks: see module_locks.py. records: see carried_modules.py.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class ImportScope:
         #: True while what the service declares is being loaded, as opposed to what its code imports later.
         self.is_loading = False
         self.is_open = False
+        self.records = ModuleRecords()
         #: The name of the first root as a package, for code with relative imports in its top-level modules.
         self.package = ""
         #: Of the service's generated code; None where nobody looks after it.
@@ -79,6 +81,8 @@ class ImportScope:
         #: Of these, the packages that are installed.
         self._installed: set[str] = set()
         self._overlays: dict[str, list[str]] = {}
+        #: Whether code has written to `builtins`.
+        self.has_own_builtins = False
         self._found: dict[str, ModuleSpec] = {}
         self._directories = DirectoryCache()
         self._system: ImportSystem | None = None
@@ -99,8 +103,86 @@ class ImportScope:
             self._system.close(self)
         self.is_open = False
 
+    def carry(self, earlier: ImportScope, names: Collection[str]) -> None:
+        """Have these modules of an earlier generation, as they are."""
+        if earlier.package:
+            self.enter_package()
+        if names:
+            # Theirs is the dict of the earlier generation, and code is told by it.
+            self.builtins = earlier.builtins
+        self.records.take_over(earlier.records, names)
+        for name in names:
+            record = self.records.modules[name]
+            head = name.partition(".")[0]
+            self._own.add(head)
+            if head in earlier._installed:
+                self._installed.add(head)
+            if name in earlier.files:
+                self.files[name] = earlier.files[name]
+            sys.modules[self.key(name)] = record.module
+        for name, library in self.records.libraries.items():
+            self._own.add(name.partition(".")[0])
+            self.files[name] = library.path
+            sys.modules[self.key(name)] = library.module
+
+    def add_carried_submodules(self, package: ModuleType) -> None:
+        """Give a package that is executed again its carried modules, which nothing imports a second time."""
+        prefix = f"{package.__name__}."
+        for name in self.records.carried if hasattr(package, "__path__") else ():
+            if name.startswith(prefix) and "." not in name[len(prefix) :]:
+                setattr(package, name[len(prefix) :], self.records.modules[name].module)
+
+    def settle(self) -> None:
+        """The generation serves."""
+        self.records.settle()
+        for name in self.records.carried:
+            loader = self.records.modules[name].module.__dict__.get("__loader__")
+            if isinstance(loader, ServiceLoader):
+                loader.scope = self
+
+    def can_be_carried(self, later: ImportScope) -> bool:
+        """False if the modules, or a later generation's, could be bound to what each generation has once."""
+        is_plain = not (self._overlays or self._copies or self.has_own_builtins)
+        has_keys = later._system is not None and later._system.has_keys
+        return is_plain and has_keys and self.roots == later.roots
+
+    def installed_packages(self) -> frozenset[str]:
+        """The installed packages that are executed for the service."""
+        return frozenset(self._installed)
+
+    def appeared(self, earlier: ImportScope) -> set[str]:
+        """Modules that the earlier generation's code imports and did not have, and that can be found by now."""
+        modules = earlier.records.modules
+        wanted = {name for each in list(modules.values()) for name in each.imports.names} - modules.keys()
+        return {name for name in wanted if self._is_found(name, modules)}
+
+    def _is_found(self, name: str, modules: Mapping[str, ExecutedModule]) -> bool:
+        parent, _, child = name.rpartition(".")
+        if not parent:
+            return self.hides(name) and not self.is_private(name)
+        path = getattr(modules[parent].module, "__path__", ()) if parent in modules else ()
+        return self._holds(path, child)
+
+    def note_set_up(self) -> None:
+        """The running code has changed what each generation begins with anew: its environment, say."""
+        if current_scope() is self and self.is_open:
+            self.records.note_set_up(self.acting_module())
+
+    def acting_module(self) -> str:
+        """The module on whose behalf code runs; see ModuleRecords."""
+        return self.records.acting_module(self._calling_module)
+
+    def _calling_module(self) -> str:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if frame.f_builtins is self.builtins:
+                return str(frame.f_globals.get("__name__"))
+            frame = frame.f_back
+        return ""
+
     def purge_modules(self) -> None:
         """Take the service's modules out of `sys.modules`."""
+        self.records = ModuleRecords()
         for name, key in list(self._keys.items()):
             del self._keys[name]
             if isinstance(key, ModuleKey):
@@ -185,6 +267,7 @@ class ImportScope:
 
     def set_sys_attribute(self, name: str, value: Any) -> None:
         """Set what the service's code finds as that attribute of `sys`."""
+        self.note_set_up()
         self.sys_attributes[name] = SearchPath(value, self._search_again) if name == "path" else value
         if name == "path":
             self._search_again()
@@ -281,6 +364,7 @@ class ImportScope:
 
     def _search_again(self) -> None:
         """Collect the service's folders: its roots, and what its code has put into `sys.path`."""
+        self.note_set_up()
         shared, roots = set(SearchPath.shared()), set(map(str, self.roots))
         self._search = [
             os.path.abspath(e) for e in self.sys_attributes["path"] if e and (e in roots or e not in shared)

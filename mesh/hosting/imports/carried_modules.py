@@ -1,0 +1,226 @@
+"""Which modules of a generation are executed again in the next one, and which are carried over as they are.
+
+Executed again are the modules whose files have changed, those that a declaration names, those that others wrote to
+after they had run (a route, a table, a task was registered), every module that cannot be judged, and all that import
+one of these. The others could not come out otherwise: they are carried, with their state.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from mesh.hosting.imports.extension_loader import Identity, identity
+from mesh.hosting.imports.footprint import Footprint
+from mesh.hosting.imports.static_imports import StaticImports
+
+_executing: ContextVar[str] = ContextVar("executing", default="")
+
+
+@dataclass(slots=True, eq=False)
+class ExecutedModule:
+    """A module that has run; one object for all generations that share it.
+
+    identity: of its file before it was read. sets_up: it has changed what a generation has once, such as environment
+    variables or the configuration of logging, or started a thread. was_written: by another module, after it had run.
+    """
+
+    module: ModuleType
+    path: str
+    identity: Identity
+    imports: StaticImports
+    footprint: Footprint | None = None
+    sets_up: bool = False
+    was_written: bool = False
+
+    def has_new_file(self) -> bool:
+        return _is_new(self.path, self.identity)
+
+    def is_doubtful(self) -> bool:
+        """True if it is not known whether a load of the service would leave it as it is."""
+        return self.footprint is None or not self.footprint.is_known or self.was_written or self.imports.is_dynamic
+
+    def depends_on(self) -> Iterable[str]:
+        return self.imports.names if self.footprint is None else self.imports.names | self.footprint.refers_to
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Library:
+    """A C extension of the service's own, which all generations share as long as its file stays as it is."""
+
+    module: ModuleType
+    path: str
+    identity: Identity
+
+    def has_new_file(self) -> bool:
+        return _is_new(self.path, self.identity)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What decides beside the modules themselves, all of it by module name.
+
+    declared: modules that are always executed. keep: carried unless their code, or code that they import, has changed.
+    appeared: modules that were not there before. closing: what runs at the end of the present generation may close what
+        other modules hold.
+    packages: heads of which either every module is carried or none.
+    """
+
+    declared: Collection[str] = ()
+    keep: Collection[str] = ()
+    fresh: Collection[str] = ()
+    appeared: Collection[str] = ()
+    closing: bool = False
+    packages: Collection[str] = ()
+
+
+@dataclass(eq=False)
+class ModuleRecords:
+    """The modules of one generation, by name, in the order in which they have begun.
+
+    carried: names of those that came from the generation before. libraries: C extensions of the service's own.
+    """
+
+    modules: dict[str, ExecutedModule] = field(default_factory=dict)
+    carried: set[str] = field(default_factory=set)
+    libraries: dict[str, Library] = field(default_factory=dict)
+    _owned: dict[str, ModuleType] = field(default_factory=dict)
+    _objects: dict[int, str] = field(default_factory=dict)
+    _is_settled: bool = False
+    #: Whether code asked classes for their subclasses in the generation before.
+    _asked_subclasses: bool = False
+
+    @contextmanager
+    def executing(self, module: ModuleType, path: str) -> Iterator[ExecutedModule]:
+        """Run the module inside, and say what it imports. Takes note of its state once it has run."""
+        name = module.__name__
+        record = ExecutedModule(module, path, identity(path), StaticImports(frozenset(), is_dynamic=True))
+        self.modules.pop(name, None)
+        self.modules[name], self._owned[name] = record, module
+        token = _executing.set(name)
+        try:
+            yield record
+            record.footprint = self._footprint(record)
+        finally:
+            _executing.reset(token)
+
+    def acting_module(self, calling: Callable[[], str]) -> str:
+        """The module on whose behalf code runs; empty where that is the whole generation, in its start-up for one.
+
+        calling: finds the service's innermost module on the stack, for code that runs once the generation serves.
+        """
+        return _executing.get() or (calling() if self._is_settled else "")
+
+    def note_set_up(self, name: str) -> None:
+        """The module has changed something that each generation begins with anew."""
+        if name in self.modules:
+            self.modules[name].sets_up = True
+
+    def compare(self) -> bool:
+        """Note which modules were written to since they had run; False if one that was carried is among them."""
+        asks = self._asks_subclasses()
+        written = {
+            name
+            for name, each in list(self.modules.items())
+            if not each.was_written and each.footprint is not None and each.footprint.has_changed(asks)
+        }
+        for name in written:
+            self.modules[name].was_written = True
+        return written.isdisjoint(self.carried) and (asks == self._asked_subclasses or not self.carried)
+
+    def settle(self) -> None:
+        """The generation serves: what its modules write from now on is state."""
+        self.compare()
+        self._is_settled = True
+
+    def executed_next(self, choice: Choice) -> set[str]:
+        """The names of the modules that the next generation executes."""
+        modules = dict(self.modules)
+        for each in modules.values():
+            if each.footprint is not None and not each.is_doubtful() and self._holds_more(each):
+                each.footprint = self._footprint(each)
+        importers = _importers(modules)
+        changed = {n for each in (modules, self.libraries) for n, one in each.items() if one.has_new_file()}
+        again = _closure({*changed, *choice.appeared}, importers, ()) & modules.keys()
+        while True:
+            more = {n for n, each in modules.items() if n not in choice.keep and self._is_executed(n, each, choice)}
+            more |= {name for name, each in modules.items() if each.sets_up}
+            found = again | (_closure(again | more, importers, choice.keep) & modules.keys())
+            found |= {n for n in modules for head in choice.packages if _heads(found, head) and _heads([n], head)}
+            if found <= again:
+                return again
+            again |= found
+
+    def add_library(self, name: str, module: ModuleType, path: str, identity: Identity) -> None:
+        self.libraries[name] = Library(module, path, identity)
+
+    def take_over(self, earlier: ModuleRecords, names: Iterable[str]) -> None:
+        """Carry these modules of the generation before."""
+        for name in names:
+            record = self.modules[name] = earlier.modules[name]
+            self._owned[name] = record.module
+            self.carried.add(name)
+            if record.footprint is not None:
+                record.footprint.enter_objects(self._objects)
+        self.libraries = {name: each for name, each in earlier.libraries.items() if not each.has_new_file()}
+        self._asked_subclasses = earlier._asks_subclasses()
+
+    def shares(self, name: str, other: ModuleRecords) -> bool:
+        """True if both generations have the very same module of that name."""
+        mine, others = self.modules.get(name), other.modules.get(name)
+        return mine is not None and mine is others
+
+    def _is_executed(self, name: str, each: ExecutedModule, choice: Choice) -> bool:
+        if name in choice.declared or name in choice.fresh or each.is_doubtful():
+            return True
+        return choice.closing and each.footprint is not None and each.footprint.holds_closable
+
+    def _holds_more(self, each: ExecutedModule) -> bool:
+        """True if its state may hold objects that it did not hold when it was looked at."""
+        return each.footprint is not None and (each.footprint.holds_cache or each.footprint.has_changed())
+
+    def _footprint(self, each: ExecutedModule) -> Footprint | None:
+        if type(each.module) is not ModuleType:
+            return None
+        try:
+            return Footprint(each.module, self._owned, self._objects)
+        except RuntimeError:  # Another thread writes to it.
+            return None
+
+    def _asks_subclasses(self) -> bool:
+        return any(each.imports.asks_subclasses for each in list(self.modules.values()))
+
+
+def _is_new(path: str, known: Identity) -> bool:
+    try:
+        return identity(path) != known
+    except OSError:
+        return True
+
+
+def _importers(modules: Mapping[str, ExecutedModule]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, each in modules.items():
+        for other in each.depends_on():
+            found[other].add(name)
+    return found
+
+
+def _closure(names: set[str], importers: Mapping[str, set[str]], without: Collection[str]) -> set[str]:
+    """The modules and all that import them, directly or through others that are not in `without`."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [each for each in importers.get(name, ()) if each not in without]
+    return found
+
+
+def _heads(names: Iterable[str], head: str) -> bool:
+    return any(name.partition(".")[0] == head for name in names)

@@ -1,0 +1,283 @@
+"""The state of a module, kept so that it can be told later whether somebody has written to it.
+
+What is reachable from a module's namespace is noted once, right after the module has run: each object that can change,
+and what it refers to at that time. A comparison is then a flat loop over these objects. The collector says what an
+object refers to (`gc.get_referents`); no object is asked by `getattr`, which may run code of its class.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import types
+import weakref
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from operator import is_
+from types import FunctionType, ModuleType
+from typing import Any
+
+from mesh.compat.abc import registered_classes
+from mesh.service import ServiceContext
+
+#: Objects that are looked at for one module; where there are more, it is not known whether it was written to.
+MAX_OBJECTS = 4000
+#: Bytes that are compared, of a bytearray say.
+MAX_BYTES = 64 * 1024
+
+#: Objects of these types hold nothing that can be written to.
+_ATOMS: frozenset[type] = frozenset(
+    {
+        *(str, bytes, int, float, bool, complex, type(None), type(Ellipsis), type(NotImplemented), range, slice),
+        *(types.CodeType, types.BuiltinFunctionType, types.WrapperDescriptorType, types.MethodDescriptorType),
+        *(types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType),
+        *(types.MethodWrapperType, types.FrameType, types.TracebackType, weakref.ref, object),
+    }
+)
+#: Modules of the standard library whose objects change by themselves, or hold what everybody shares.
+_LEAVES = frozenset(
+    {
+        *("_asyncio", "_contextvars", "_ctypes", "_io", "_socket", "_ssl", "_thread", "abc", "asyncio", "ast"),
+        *("_frozen_importlib", "_frozen_importlib_external", "builtins", "concurrent", "contextvars", "ctypes"),
+        *("dataclasses", "datetime", "decimal", "enum", "importlib", "inspect", "logging", "mesh", "pathlib"),
+        *("re", "socket", "ssl", "threading", "typing", "uuid", "zoneinfo"),
+    }
+)
+#: Of `builtins` and `types`, what refers to other objects all the same.
+_CONTAINERS: tuple[type, ...] = (
+    *(dict, list, set, frozenset, tuple, property, staticmethod, classmethod, super),
+    *(types.MethodType, types.MappingProxyType, types.SimpleNamespace, types.CellType),
+)
+_WEAK = (weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
+_BYTES = (bytearray, array)
+_CACHE = functools._lru_cache_wrapper
+_CLOSING = frozenset({"close", "aclose", "disconnect", "dispose", "terminate"})
+#: Names that Python itself writes into a namespace.
+_PYTHONS = frozenset(
+    {
+        *("__builtins__", "__spec__", "__loader__", "__cached__", "__file__", "__path__", "__warningregistry__"),
+        *("__annotations__", "__annotations_cache__", "__annotate__", "__doc__", "__dict__", "__weakref__"),
+        *("__abstractmethods__", "_abc_impl"),
+    }
+)
+_MISSING = object()
+
+Reader = Callable[[Any], list[Any]]
+
+
+class Footprint:
+    """What a module's state consisted of when it was taken.
+
+    owned: modules of the service, by name, among them the module itself. objects: by id, which module's footprint an
+    object belongs to; the module's own are added.
+
+    is_known: False if there is too much of it, or something that belongs to one generation.
+    refers_to: the service's other modules of which it holds an object.
+    holds_closable: it holds an object that can be closed, such as a connection.
+    holds_cache: it has an `lru_cache`. To fill one is not to write to the module; what it holds is looked at again.
+    """
+
+    def __init__(self, module: ModuleType, owned: Mapping[str, ModuleType], objects: dict[int, str]) -> None:
+        self.is_known = True
+        self.holds_closable = False
+        self.holds_cache = False
+        self.refers_to: set[str] = set()
+        self._name = module.__name__
+        self._namespace = vars(module)
+        self._owned = owned
+        #: An object, how it is read, and what was read. The references keep ids from being used twice.
+        self._watched: list[tuple[Any, Reader, list[Any]]] = []
+        self._values: list[tuple[Any, Reader, list[Any]]] = []
+        self._subclasses: list[tuple[type, list[Any]]] = []
+        self._visit(module, objects)
+        # A module may be carried on when the others are gone.
+        self._owned = {}
+        if not self.is_known:
+            self._watched, self._values, self._subclasses = [], [], []
+        self.enter_objects(objects)
+
+    def enter_objects(self, objects: dict[int, str]) -> None:
+        """Say which objects belong to the module."""
+        for subject, _, _ in self._watched:
+            objects[id(subject)] = self._name
+
+    def has_changed(self, with_subclasses: bool = False) -> bool:
+        """True if something of it is no longer what it was. with_subclasses: a new subclass counts as well."""
+        if with_subclasses and any(_subclasses(subject) != before for subject, before in self._subclasses):
+            return True
+        try:
+            for subject, read, before in self._watched:
+                now = read(subject)
+                if (len(now) != len(before) or not all(map(is_, now, before))) and self._differs(subject, now, before):
+                    return True
+            return any(read(subject) != before for subject, read, before in self._values)
+        except RuntimeError:  # It is being written to right now.
+            return True
+
+    def _differs(self, subject: Any, now: list[Any], before: list[Any]) -> bool:
+        """False where Python itself has written: a submodule into its package, a warning into a namespace."""
+        if subject is not self._namespace and not issubclass(type(subject), type):
+            return True
+        one, other = (dict(zip(each[::2], each[1::2], strict=True)) for each in (now, before))
+        return any(
+            one.get(name, _MISSING) is not other.get(name, _MISSING)
+            for name in one.keys() | other.keys()
+            if name not in _PYTHONS and not self._is_submodule(name, one.get(name))
+        )
+
+    def _is_submodule(self, name: str, value: Any) -> bool:
+        return issubclass(type(value), ModuleType) and value.__name__ == f"{self._name}.{name}"
+
+    def _visit(self, module: ModuleType, objects: Mapping[int, str]) -> None:
+        seen = {id(module)}
+        found = _of_namespace(self._namespace)
+        self._watched.append((self._namespace, _of_namespace, found))
+        stack = [
+            value
+            for name, value in zip(found[::2], found[1::2], strict=True)
+            if name not in _PYTHONS and not self._is_submodule(name, value)
+        ]
+        while stack:
+            subject = stack.pop()
+            if type(subject) in _ATOMS or id(subject) in seen:
+                continue
+            seen.add(id(subject))
+            if len(seen) > MAX_OBJECTS or issubclass(type(subject), ServiceContext):
+                self.is_known = False
+                return
+            owner = objects.get(id(subject))
+            if owner is not None and owner != self._name:
+                self.refers_to.add(owner)
+            else:
+                stack += self._parts(subject)
+
+    def _parts(self, subject: Any) -> Iterable[Any]:
+        """What is to be looked at after this object, which is noted if it can change."""
+        kind = type(subject)
+        # Not isinstance: it asks the object for its class, upon which lazy ones run code.
+        if issubclass(kind, ModuleType):
+            self._refer(subject.__name__, vars(subject))
+            return ()
+        if issubclass(kind, type):
+            return self._parts_of_class(subject)
+        if kind is FunctionType:
+            self._refer(str(subject.__module__), subject.__globals__)
+            is_ours = subject.__globals__ is self._namespace
+            return self._note(subject, _of_function) if is_ours or subject.__closure__ else ()
+        if issubclass(kind, _WEAK):
+            return self._note_value(subject, _of_weak)
+        if issubclass(kind, _BYTES):
+            self.is_known = self.is_known and len(subject) <= MAX_BYTES
+            return self._note_value(subject, _of_bytes)
+        if issubclass(kind, _CACHE):
+            self.holds_cache = True
+            return gc.get_referents(subject)
+        self.holds_closable = self.holds_closable or _is_closable(kind)
+        if _is_leaf(kind):
+            # Its class may be the service's all the same.
+            return (kind,)
+        if kind is tuple or kind is frozenset:
+            return list(subject)
+        if kind.__dictoffset__:
+            _make_dict(subject)
+        return self._note(subject, gc.get_referents)
+
+    def _parts_of_class(self, subject: type) -> Iterable[Any]:
+        if subject.__module__ in self._owned and subject.__module__ != self._name:
+            self.refers_to.add(subject.__module__)
+            return ()
+        if subject.__module__ != self._name and _is_importable(subject):
+            return ()
+        found = self._note(subject, _of_class)
+        if "_abc_impl" in vars(subject):
+            self._note_value(subject, _of_abc)
+        self._subclasses.append((subject, _subclasses(subject)))
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [*(value for name, value in pairs if name not in _PYTHONS), *subject.__mro__[1:], type(subject)]
+
+    def _note(self, subject: Any, read: Reader) -> list[Any]:
+        found = read(subject)
+        self._watched.append((subject, read, found))
+        return found
+
+    def _note_value(self, subject: Any, read: Reader) -> list[Any]:
+        self._values.append((subject, read, read(subject)))
+        return list(subject.values()) if isinstance(subject, _WEAK[1:]) else []
+
+    def _refer(self, name: str, namespace: Mapping[str, Any]) -> None:
+        owned = self._owned.get(name)
+        if owned is not None and name != self._name and vars(owned) is namespace:
+            self.refers_to.add(name)
+
+
+def _of_namespace(namespace: Mapping[str, Any]) -> list[Any]:
+    """Names and values in turn."""
+    return [each for pair in list(namespace.items()) for each in pair]
+
+
+def _of_class(subject: type) -> list[Any]:
+    return _of_namespace(vars(subject))
+
+
+def _of_function(function: FunctionType) -> list[Any]:
+    found = [function.__code__, function.__defaults__, function.__kwdefaults__]
+    for cell in function.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:
+            found.append(None)
+    if function.__dict__:
+        found += _of_namespace(function.__dict__)
+    return found
+
+
+def _of_weak(container: Any) -> list[Any]:
+    """Ids: a reference would keep what is in it."""
+    pairs = list(container.items()) if isinstance(container, _WEAK[1:]) else [(each, 0) for each in container]
+    return sorted((id(key), id(value)) for key, value in pairs)
+
+
+def _of_bytes(subject: bytearray | array[Any]) -> list[Any]:
+    return [bytes(subject[:MAX_BYTES])]
+
+
+def _of_abc(subject: type) -> list[Any]:
+    return [registered_classes(subject)]
+
+
+def _subclasses(subject: type) -> list[Any]:
+    found: list[type] = type.__subclasses__(subject)
+    return list(map(id, found))
+
+
+def _make_dict(subject: Any) -> None:
+    """Have the object keep its attributes in a dict from now on: what it refers to does not change by a look at it."""
+    try:
+        object.__getattribute__(subject, "__dict__")
+    except (AttributeError, TypeError):
+        return
+
+
+@functools.lru_cache(maxsize=1000)
+def _is_leaf_module(name: str) -> bool:
+    return name.partition(".")[0] in _LEAVES
+
+
+def _is_leaf(kind: type) -> bool:
+    return _is_leaf_module(str(kind.__module__)) and not issubclass(kind, _CONTAINERS)
+
+
+def _is_closable(kind: type) -> bool:
+    if kind is types.GeneratorType or (_is_leaf_module(str(kind.__module__)) and kind.__module__ != "_io"):
+        return issubclass(kind, Executor)
+    return any(not _CLOSING.isdisjoint(vars(each)) for each in kind.__mro__)
+
+
+def _is_importable(subject: type) -> bool:
+    """True for a class that stands in a shared module under its name, as opposed to one that was made in a call."""
+    found: Any = sys.modules.get(subject.__module__)
+    for name in subject.__qualname__.split("."):
+        found = vars(found).get(name) if isinstance(found, type | ModuleType) else None
+    return found is subject

@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml hatch_build.py mesh/contract/protoc.py $(wildcard p
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/contract/clients; \
-		else echo "npm is not installed: the test of generated TypeScript clients is left out"; fi
+		else echo "npm is not installed: the tests of clients in Node are left out"; fi
 	touch $@
 
 up: install

@@ -42,6 +42,19 @@ def ask(address: Address, path: str, message: bytes, *headers: tuple[str, str]) 
                     return found, data[5:]
 
 
+def pings(address: Address, count: int) -> int:
+    """Return how many pings came over an idle connection, once there were so many or the server has left."""
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    connection.initiate_connection()
+    found = 0
+    with socket.create_connection((address.host, address.port), timeout=30) as link:
+        link.sendall(connection.data_to_send())
+        while found < count and (data := link.recv(65536)):
+            found += sum(isinstance(event, h2.events.PingReceived) for event in connection.receive_data(data))
+            link.sendall(connection.data_to_send())
+    return found
+
+
 Deed = Callable[["Conversation", int], None]
 
 

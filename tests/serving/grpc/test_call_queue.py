@@ -15,6 +15,7 @@ from mesh import Grpc, Http, Service
 from mesh.pytest_plugin import Mesh
 from mesh.serving.grpc.call_queue import CallQueue
 from mesh.store.pb import user_pb2
+from tests.serving.grpc.http2_peer import pings
 from tests.serving.misbehaving import GET, Misbehaving, failure, wait_until
 from tests.support.raw_calls import answers, unary
 
@@ -143,3 +144,10 @@ def test_options_of_the_server_are_grpcs_own(start: Callable[..., Mesh]) -> None
     code, details = failure(lambda: mesh.stub("user-service").CreateUser(name="NOT_FOUND", email="x" * 100))
     assert (code, "larger than max" in details) == ("RESOURCE_EXHAUSTED", True)
     assert failure(lambda: mesh.stub("user-service").CreateUser(name="NOT_FOUND", email="y")) == ("NOT_FOUND", "y")
+
+
+@pytest.mark.parametrize("servicer", [Misbehaving, Mixed])
+def test_a_server_pings_its_clients_as_often_as_its_keepalive_says(start: Callable[..., Mesh], servicer: type) -> None:
+    options = {"grpc.keepalive_time_ms": 100, "grpc.keepalive_permit_without_calls": 1}
+    mesh = start(Service("user-service", grpc=Grpc(0, (servicer,), services=("user.UserService",), options=options)))
+    assert pings(mesh.address("user-service.grpc"), 2) == 2  # without the option, the first comes after two hours

@@ -1,11 +1,15 @@
-"""gRPC's official interoperability cases, asked by a sync client and by an async one."""
+"""gRPC's official interoperability cases, asked by a sync client, by an async one, and by one in Node."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +19,9 @@ import interop_pb2_grpc as pb_grpc
 import pytest
 
 from tests.serving.interop.servicers import INITIAL, TRAILING
+
+HERE = Path(__file__).parent
+NODE = HERE.parents[1] / "contract" / "clients" / "node_modules"
 
 SIZES = (31415, 9, 2653, 58979)
 REQUEST_SIZES = (27182, 8, 1828, 45904)
@@ -260,3 +267,12 @@ def test_an_async_client_passes_every_interoperability_case(target: str) -> None
                 await getattr(AioCases(channel), case)()
 
     asyncio.run(ask())
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+def test_a_client_in_node_passes_every_interoperability_case(target: str) -> None:
+    proto = str(HERE.parent / "protos" / "interop.proto")
+    env = {**os.environ, "NODE_CLIENTS": str(NODE)}
+    words = ["node", str(HERE / "cases.mjs"), target, proto, *CASES]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.split(), done.stderr) == ([*CASES], "")

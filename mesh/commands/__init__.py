@@ -18,8 +18,10 @@ from mesh.commands.declaration.check import check
 from mesh.commands.declaration.init import init
 from mesh.commands.declaration.schema import schema
 from mesh.commands.history.clean import clean
+from mesh.commands.history.diff import diff
 from mesh.commands.history.logs import logs
 from mesh.commands.history.replay import replay
+from mesh.commands.history.top import top
 from mesh.commands.history.traces import trace, traces
 from mesh.commands.terminal import streams
 from mesh.commands.up import up
@@ -48,6 +50,8 @@ for command in (
     traces,
     trace,
     replay,
+    top,
+    diff,
     parity,
     child,
 ):

@@ -14,10 +14,9 @@ from google.protobuf.message import Message
 from mesh.calling.connections import Connections, current_connections
 from mesh.calling.contracts import contract_of
 from mesh.calling.peer.fallback import Fallback
-from mesh.calling.peer.forwarding import forwarded
 from mesh.calling.peer.interceptors import OutgoingCall
 from mesh.calling.peer.options import CallOptions, PeerOptions
-from mesh.calling.peer.requests import message_of, messages_of, split
+from mesh.calling.peer.requests import forwarded, message_of, messages_of, split
 from mesh.calling.peer.stream import Run, Stream
 from mesh.calling.peer.stubs import contract_of_stub, service_of
 from mesh.context import current_call

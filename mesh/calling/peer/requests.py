@@ -1,16 +1,20 @@
-"""The messages of a request, from a message, a dict of fields, keyword arguments, or an iterator."""
+"""The messages of a request, from a message, a dict of fields, keyword arguments, or an iterator;
+and the metadata of the current call that is forwarded with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
 
 from mesh.calling.peer.options import CALL_OPTIONS, CallOptions
+from mesh.context import Call
 from mesh.contract import Method
-from mesh.errors import UsageError
+from mesh.contract.rest.metadata import PREFIX, request_metadata
+from mesh.errors import StatusError, UsageError
 from mesh.suggestions import no_such
 
 _END = object()
@@ -91,3 +95,17 @@ def _from_fields(method: Method, fields: Mapping[str, Any]) -> Message:
 
 def _type(method: Method) -> str:
     return str(method.descriptor.input_type.full_name)
+
+
+def forwarded(call: Call | None, names: Collection[str]) -> Iterator[tuple[str, str | bytes]]:
+    """Yield the headers or metadata with these names, `grpc-metadata-NAME` counting as NAME."""
+    wanted = {name.lower() for name in names}
+    for name, value in call.received if call and wanted else ():
+        if isinstance(name, str):
+            if name in wanted:
+                yield name, value
+        elif (plain := name.decode("latin-1").removeprefix(PREFIX)) in wanted:
+            try:
+                yield from request_metadata([((PREFIX + plain).encode(), value)])
+            except StatusError:
+                continue  # What metadata cannot carry was meant for this service alone.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
+from mesh.commands.project import project_folder
 from mesh.commands.terminal.streams import write_lines
 
 if TYPE_CHECKING:
     from mesh.calling.parity import Compared
+    from mesh.topology.model import Address
 
 
 @click.command()
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 def parity(service: str | None, as_json: bool, requests: tuple[str, ...]) -> int:
     """Make each read of SERVICE (default: of every running service) both ways; exit status 1 on any difference."""
     from mesh.calling.parity import compare
-    from mesh.commands.contracts.running import running_listeners
 
     given = dict(each.partition("=")[::2] for each in requests)
     differing = False
@@ -37,3 +40,21 @@ def shown(compared: Compared) -> str:
     times = f"grpc {compared.grpc_milliseconds:.1f} ms  http {compared.http_milliseconds:.1f} ms"
     first = f"{word:<8}{compared.service}  {compared.method} {compared.request}  {compared.code}  {times}"
     return "\n".join([first, *(f"          {line}" for line in compared.differences)])
+
+
+def running_listeners(service: str | None) -> Iterator[tuple[str, Address, Address]]:
+    """Return (name, HTTP address, gRPC address) of the service, or of each one that runs with both listeners."""
+    from mesh.control.client import alive, ask
+    from mesh.errors import UsageError
+    from mesh.topology.model import Address
+
+    states = [each for mesh in alive(project_folder()) for each in ask(mesh, "GET", "/api/state")["services"]]
+    both = {each["name"]: each for each in states if each["http"] and each["grpc"]}
+    if service is not None and service not in both:
+        others = f"; {', '.join(both)} do" if both else "; start it with `mesh up`"
+        raise UsageError(f"{service!r} does not run with both an HTTP and a gRPC listener{others}")
+    if not both:
+        raise UsageError("no service with both an HTTP and a gRPC listener is running; start one with `mesh up`")
+    for name, each in both.items():
+        if service in (None, name):
+            yield name, Address.parse(urlsplit(each["http"][0]).netloc), Address.parse(each["grpc"])

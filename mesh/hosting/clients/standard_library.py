@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -23,15 +24,28 @@ class _Request:
         self.is_chunked = False
         self.call: Outgoing | None = None
 
+    def takes(self, header: str | bytes, values: Sequence[Any]) -> bool:
+        """Take note of a header; return True for a traceparent, which is not to be written yet."""
+        name = header.decode("latin-1") if isinstance(header, bytes) else str(header)
+        if name.lower() == "traceparent" and values:
+            self.given = values[0].decode("latin-1") if isinstance(values[0], bytes) else str(values[0])
+            return True
+        self.is_chunked = self.is_chunked or name.lower() == "transfer-encoding"
+        return False
+
 
 def record_http_client(module: ModuleType, patches: Patches, destinations: Destinations) -> None:
     """Record the requests of every `HTTPConnection`."""
-    connection, response = module.HTTPConnection, module.HTTPResponse
-    put_request, put_header = connection.putrequest, connection.putheader
-    end_headers, send, get_response = connection.endheaders, connection.send, connection.getresponse
-
     # Several meshes of one process have each replaced these methods: each one looks at its requests only.
     slot, call_slot = f"_mesh_request_{id(destinations)}", f"_mesh_call_{id(destinations)}"
+    _record_heads(module.HTTPConnection, patches, destinations, slot)
+    _record_exchanges(module.HTTPConnection, patches, slot, call_slot)
+    _record_responses(module.HTTPResponse, patches, call_slot)
+
+
+def _record_heads(connection: Any, patches: Patches, destinations: Destinations, slot: str) -> None:
+    """Begin a call where the headers of a request end, and send its trace with them."""
+    put_request, put_header, end_headers = connection.putrequest, connection.putheader, connection.endheaders
 
     def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         setattr(self, slot, _Request(method, url) if destinations.is_recorded() else None)
@@ -39,14 +53,9 @@ def record_http_client(module: ModuleType, patches: Patches, destinations: Desti
 
     def putheader(self: Any, header: Any, *values: Any) -> None:
         request: _Request | None = getattr(self, slot, None)
-        if request is not None:
-            name = header.decode("latin-1") if isinstance(header, bytes) else str(header)
-            if name.lower() == "traceparent" and values:
-                value = values[0]
-                request.given = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-                return  # Written at the end of the headers.
-            request.is_chunked = request.is_chunked or name.lower() == "transfer-encoding"
-        put_header(self, header, *values)
+        # A traceparent is written at the end of the headers.
+        if request is None or not request.takes(header, values):
+            put_header(self, header, *values)
 
     def endheaders(self: Any, *args: Any, **kwargs: Any) -> None:
         request: _Request | None = getattr(self, slot, None)
@@ -64,15 +73,24 @@ def record_http_client(module: ModuleType, patches: Patches, destinations: Desti
         put_header(self, "traceparent", call.traceparent)
         _ending_on_error(call, end_headers, self, *args, **kwargs)
 
-    def sending(self: Any, data: Any) -> None:
+    patches.replace(connection, "putrequest", putrequest)
+    patches.replace(connection, "putheader", putheader)
+    patches.replace(connection, "endheaders", endheaders)
+
+
+def _record_exchanges(connection: Any, patches: Patches, slot: str, call_slot: str) -> None:
+    """Record the body of a request, and the head of its response, which gets the call if it has a body."""
+    plain_send, get_response = connection.send, connection.getresponse
+
+    def send(self: Any, data: Any) -> None:
         request: _Request | None = getattr(self, slot, None)
         if request is None or request.call is None:
-            send(self, data)
+            plain_send(self, data)
             return
         if request.sent_headers and not request.is_chunked and isinstance(data, (bytes, bytearray, memoryview)):
             request.call.span.add_request(bytes(data))
         request.sent_headers = True
-        _ending_on_error(request.call, send, self, data)
+        _ending_on_error(request.call, plain_send, self, data)
 
     def getresponse(self: Any) -> Any:
         request: _Request | None = getattr(self, slot, None)
@@ -88,24 +106,22 @@ def record_http_client(module: ModuleType, patches: Patches, destinations: Desti
             setattr(answer, call_slot, request.call)
         return answer
 
-    for name, function in (
-        ("putrequest", putrequest),
-        ("putheader", putheader),
-        ("endheaders", endheaders),
-        ("send", sending),
-        ("getresponse", getresponse),
-    ):
-        patches.replace(connection, name, function)
-    for name in ("read", "read1"):
-        patches.replace(response, name, _noting(getattr(response, name), call_slot))
-    close = response.close
+    patches.replace(connection, "send", send)
+    patches.replace(connection, "getresponse", getresponse)
 
-    def closing(self: Any) -> None:
-        close(self)
+
+def _record_responses(response: Any, patches: Patches, call_slot: str) -> None:
+    """Record what is read from a response; its end or its close ends the call."""
+    plain_close = response.close
+
+    def close(self: Any) -> None:
+        plain_close(self)
         if (call := getattr(self, call_slot, None)) is not None:
             call.end(call.span.status)
 
-    patches.replace(response, "close", closing)
+    for name in ("read", "read1"):
+        patches.replace(response, name, _noting(getattr(response, name), call_slot))
+    patches.replace(response, "close", close)
 
 
 def _ending_on_error(call: Outgoing, function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -154,8 +154,15 @@ def _header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str:
 
 
 def _route(scope: Scope) -> str | None:
-    """Return the template that the path matched."""
-    return getattr(scope.get("route"), "path", None)
+    """Return the template that the path matched.
+
+    FastAPI and Starlette from 1.0 on name the route; earlier ones of Starlette name its endpoint only.
+    """
+    route, endpoint = scope.get("route"), scope.get("endpoint")
+    if route is None and endpoint is not None:
+        routes = getattr(scope.get("router"), "routes", ())
+        route = next((each for each in routes if getattr(each, "endpoint", None) is endpoint), None)
+    return getattr(route, "path", None)
 
 
 def call_headers(scope: Scope) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import pytest
 
-from mesh.runtime.reload.watch_patterns import matches
+from mesh.runtime.reload.change_set import matches
 
 
 @pytest.mark.parametrize(

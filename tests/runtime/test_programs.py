@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.calling.reflected import Reflected
 from mesh.observing.span import Span
+from mesh.topology.model import Address
 from tests.support.alone import PATIENCE, alone, as_soon_as
 from tests.support.editing import Edited, is_kept, toml
 from tests.support.ports import free_row
@@ -247,6 +248,7 @@ KINDS: dict[str, tuple[str, str, str, Callable[[int], object]]] = {
         ask_http,
     ),
     "flask run": (FLASK_RUN, "http", "flask --app server run --port PORT", ask_http),
+    "gunicorn": (FLASK_RUN, "http", "gunicorn -b 127.0.0.1:PORT server:app --threads 4", ask_http),
     "runserver": (DJANGO, "http", "server.py runserver PORT --nothreading", ask_http),
     "flask": (FLASK, "http", "server.py", ask_http),
 }
@@ -257,7 +259,7 @@ def as_python_arguments(command: str) -> list[str]:
     match command.split():
         case ["python" | "python3", *words]:
             return words
-        case ["uvicorn" | "flask" as program, *words]:
+        case ["uvicorn" | "flask" | "gunicorn" as program, *words]:
             return ["-m", program, *words]
         case [script, "runserver", *words]:
             return [script, "runserver", "--noreload", *words]
@@ -503,3 +505,82 @@ def test_two_programs_have_protos_of_one_name(tmp_path: Path) -> None:
     with supervised(tmp_path, files) as project:
         assert project.get("one", "/say?text=a").json() == {"text": "Ann one"}
         assert project.get("two", "/say?word=a").json() == {"word": "Ann two"}
+
+
+BOTH = """
+    import signal, sys, threading
+    from concurrent.futures import ThreadPoolExecutor
+    import grpc, uvicorn
+    from fastapi import FastAPI
+
+    app, calls = FastAPI(), []
+
+    @app.get("/say")
+    def say():
+        return calls
+
+    def note(request, context):
+        calls.append("SAYS")
+        return request
+
+    if __name__ == "__main__":
+        server = grpc.server(ThreadPoolExecutor())
+        methods = {"Say": grpc.unary_unary_rpc_method_handler(note)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("talk.Talk", methods),))
+        server.add_insecure_port("[::]:GRPC")
+        server.start()
+        config = uvicorn.Config(app, port=HTTP)
+        http = uvicorn.Server(config)
+        thread = threading.Thread(target=http.run)
+        thread.start()
+
+        def end(number, frame):
+            print("handler", number == signal.SIGTERM)
+            http.should_exit = True
+            server.stop(1)
+
+        signal.signal(signal.SIGTERM, end)
+        server.wait_for_termination()
+        thread.join()
+        print("ended")
+"""
+
+
+def test_a_program_with_two_servers_ends_by_its_own_handler(tmp_path: Path) -> None:
+    port = free_row(2)
+    code = BOTH.replace("GRPC", str(port)).replace("HTTP", str(port + 1))
+    table = f'run = "server.py"\ngrpc = {port}\nhttp = {port + 1}'
+    with Edited(tmp_path, {"server.py": code.replace("SAYS", "one"), "mesh.toml": toml(talk=table)}) as edited:
+        edited.until(lambda: edited.supervisor.snapshot["talk"].state == "ready")
+        for word in ("one", "two"):
+            if word == "two":
+                edited.reload("talk", {"server.py": code.replace("SAYS", "two")})
+            with grpc.insecure_channel(f"localhost:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
+                call: Any = channel.unary_unary("/talk.Talk/Say")
+                assert call(b"x", timeout=PATIENCE) == b"x"
+            assert edited.get("talk", "/say") == f'["{word}"]'
+        edited.until(lambda: edited.lines("talk").count("ended") == 1)
+    said = [line for line in edited.lines("talk") if line in ("handler True", "ended")]
+    assert said == ["handler True", "ended"] * 2
+    assert [line for line in edited.lines("talk") if "Traceback" in line or "without waiting" in line] == []
+
+
+def test_a_server_that_its_program_ends_is_started_again(tmp_path: Path) -> None:
+    port = free_row(1)
+    code = """
+        import grpc, pathlib, time
+        server = grpc.server(None)
+        server.add_insecure_port("[::]:PORT")
+        server.start()
+        while not pathlib.Path("end").exists():
+            time.sleep(0.01)
+    """
+    files = {"server.py": code.replace("PORT", str(port)), "mesh.toml": toml(talk=f'run = "server.py"\ngrpc = {port}')}
+    with Edited(tmp_path, files) as edited:
+        edited.until(lambda: edited.supervisor.snapshot["talk"].state == "ready")
+        (tmp_path / "end").touch()
+        edited.until(lambda: edited.supervisor.snapshot["talk"].state == "failed")
+        assert edited.supervisor.snapshot["talk"].reason == "server.py ended; retrying in 1.0 s"
+        (tmp_path / "end").unlink()
+        edited.until(lambda: edited.supervisor.snapshot["talk"].state == "ready")
+        assert edited.supervisor.snapshot["talk"].grpc == Address("127.0.0.1", port)

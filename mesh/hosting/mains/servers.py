@@ -27,6 +27,7 @@ class Servers(Patch):
             ("grpc.aio", lambda found: self._replace(found, "server", "aio_server")),
             ("uvicorn.config", self._patch_uvicorn_config),
             ("uvicorn.server", lambda found: self._replace(found.Server, "serve", "serve_uvicorn")),
+            ("gunicorn.app.base", lambda found: self._replace(found.Application, "run", "run_gunicorn")),
             ("werkzeug.serving", lambda found: self._replace(found, "run_simple", "run_werkzeug")),
         ):
             self._import_hooks.on_import(module, patch)

@@ -18,7 +18,7 @@ from mesh.hosting.tracebacks import caller
 from mesh.python_command import PROGRAMS, PythonCommand
 from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.service import ServiceContext
-from mesh.serving.mains import http_servers
+from mesh.serving.mains import gunicorn_server, http_servers
 from mesh.serving.mains.grpc_servers import AioServer, SyncServer
 from mesh.topology.model import LOOPBACK, Address, Kind, Service
 
@@ -135,6 +135,9 @@ class RunningProgram:
 
     def run_werkzeug(self, *args: Any, **options: Any) -> None:
         http_servers.run_werkzeug(self, *args, **options)
+
+    def run_gunicorn(self, application: Any) -> None:
+        gunicorn_server.run_gunicorn(self, application)
 
     def run_django(self, port: int, handler: Any, threading: bool, on_bind: Callable[[int], None] | None) -> None:
         self.port_for("http", int(port))

@@ -1,0 +1,35 @@
+"""gunicorn in a program: its application is served by the listener, its workers by threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from mesh.serving.mains.http_servers import serve_wsgi
+from mesh.serving.mains.program import Program
+
+
+def run_gunicorn(program: Program, application: Any) -> None:
+    """Do what `gunicorn.app.base.Application.run` does, with a thread for each request.
+
+    One synchronous worker answers one request after the other, in the program's thread.
+    """
+    settings = application.cfg
+    if settings.is_ssl:
+        raise program.refusal("lets gunicorn serve HTTPS, which mesh's listener does not speak")
+    for name, setting in settings.settings.items():
+        if setting.section == "Server Hooks" and setting.get() != setting.default:
+            raise program.refusal(f"sets {name} of gunicorn, which mesh does not call")
+    worker = settings.worker_class_str.rpartition(".")[2]
+    if worker not in ("sync", "SyncWorker", "gthread", "ThreadWorker"):
+        raise program.refusal(f"lets gunicorn use {worker}")
+    match settings.address:
+        case [(_, port)]:
+            program.port_for("http", port)
+        case found:
+            raise program.refusal(f"lets gunicorn listen on {found}")
+    for folder in (settings.pythonpath or "").split(","):
+        if folder and os.path.abspath(folder) not in sys.path:
+            sys.path.insert(0, os.path.abspath(folder))
+    serve_wsgi(program, application.wsgi(), in_this_thread=worker == "sync" and settings.workers == 1)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from mesh.control.events import MAX_ENTRIES, page, stream
 from mesh.control.guard import Guard
+from mesh.control.metrics import CallMetrics
 from mesh.errors import Code, StatusError
 from mesh.observing.recorder import Recorder
 from mesh.runtime.messages import ServiceCommand, ServiceState, Snapshot, Stop
@@ -34,6 +37,26 @@ def control_app(supervisor: Supervisor, recorder: Recorder | None, token: str, h
             await run_in_threadpool(recorder.flush)
         return JSONResponse({})
 
+    def recorded() -> Path:
+        if recorder is None:
+            raise StatusError(Code.FAILED_PRECONDITION, "this mesh records nothing: it was started with --no-record")
+        return recorder.file
+
+    async def entries(request: Request) -> Response:
+        limit = min(_number(request, "limit", MAX_ENTRIES), MAX_ENTRIES)
+        body = await run_in_threadpool(page, recorded(), _number(request, "after", 0), limit)
+        return Response(body, media_type="application/json")
+
+    async def events(request: Request) -> Response:
+        given = request.headers.get("last-event-id", "")
+        after = int(given) if given.isdecimal() else _number(request, "after", 0)
+        return StreamingResponse(stream(recorded(), after), media_type="text/event-stream")
+
+    metrics = CallMetrics(supervisor.journal)
+
+    async def prometheus(request: Request) -> Response:
+        return Response(metrics.text(supervisor.snapshot), media_type="text/plain; version=0.0.4")
+
     async def control(request: Request) -> Response:
         name, what = request.path_params["name"], request.path_params["what"]
         if name not in {each.name for each in supervisor.snapshot.services}:
@@ -46,10 +69,20 @@ def control_app(supervisor: Supervisor, recorder: Recorder | None, token: str, h
     routes = [
         Route("/api/state", state),
         Route("/api/stop", stop, methods=["POST"]),
+        Route("/api/entries", entries),
+        Route("/api/events", events),
+        Route("/metrics", prometheus),
         Route("/api/flush", flush, methods=["POST"]),
         Route("/api/services/{name}/{what}", control, methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes, exception_handlers=exception_handlers), token, hosts)
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    given = request.query_params.get(name, str(default))
+    if not (given.isascii() and given.isdecimal()):
+        raise StatusError(Code.INVALID_ARGUMENT, f"{name}={given} is not a number")
+    return min(int(given), 2**63 - 1)
 
 
 def as_json(snapshot: Snapshot) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Recorder:
     """
 
     def __init__(self, file: Path, warn: Callable[[str], object], backlog: int = BACKLOG) -> None:
-        self._file = file
+        self.file = file
         self._warn = warn
         self._backlog = backlog
         self._waiting: deque[tuple[int, Entry]] = deque()
@@ -74,13 +74,13 @@ class Recorder:
             is_last = self._is_ending
             batch, lost, last = self._take()
             try:
-                run = run or RunFile(self._file)
+                run = run or RunFile(self.file)
                 if batch or lost:
                     run.write(batch, lost)
             except sqlite3.Error as error:
                 with self._lock:
                     self._lost += len(batch) + lost
-                self._warn(f"{self._file} cannot be written: {error}; calls are not recorded until it can")
+                self._warn(f"{self.file} cannot be written: {error}; calls are not recorded until it can")
                 self._warn = lambda text: None
             with self._written:
                 self._done = last

@@ -106,10 +106,12 @@ class RunFile:
     def _pragma(self, name: str) -> int:
         return int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
 
-    def entries(self, trace: str | None = None, after: int = 0) -> Iterator[tuple[int, Entry]]:
+    def entries(
+        self, trace: str | None = None, after: int = 0, limit: int | None = None
+    ) -> Iterator[tuple[int, Entry]]:
         """Yield all entries, or the calls and lines of one trace, of which the first digits are enough.
 
-        after: a number; what came up to it is left out.
+        after: a number; what came up to it is left out. limit: how many at most, the oldest.
         """
         found: list[tuple[int, Entry]] = []
         for kind in _KINDS:
@@ -117,10 +119,10 @@ class RunFile:
                 continue
             where = "" if trace is None else " AND trace_id >= ? AND trace_id < ?"
             given = (after,) if trace is None else (after, trace, f"{trace}g")  # "g" comes after every digit.
-            query = f"SELECT * FROM {_table(kind)} WHERE number > ?{where}"
-            for number, *values in self._database.execute(query, given):
+            query = f"SELECT * FROM {_table(kind)} WHERE number > ?{where} ORDER BY number LIMIT ?"
+            for number, *values in self._database.execute(query, (*given, -1 if limit is None else limit)):
                 found.append((number, _made(kind, values)))
-        yield from sorted(found, key=lambda each: each[0])
+        yield from sorted(found, key=lambda each: each[0])[:limit]
 
     def lost(self) -> int:
         """Return how many entries came faster than they could be written."""

@@ -102,6 +102,10 @@ def test_traces_are_listed_and_chosen_by_service_error_and_duration(project: Pat
     assert "0af7651916cd  order-service    POST /orders" in mesh("traces")
     for words in (["--service", "gateway"], ["--slower", "100"], ["--tail", "1"]):
         assert [line.split()[1] for line in mesh("traces", *words).splitlines()] == [SLOW[:12]]
+    for where in ("api_key=***", "id=1", "name=Ada", "attempt=2"):
+        assert [line.split()[1] for line in mesh("traces", "--where", where).splitlines()] == [ORDER[:12]]
+    assert [line.split()[1] for line in mesh("traces", "--where", "status=503").splitlines()] == [SLOW[:12]]
+    assert mesh("traces", "--where", "name=Grace") == mesh("traces", "--where", "api_key=k") == ""
     facts = [json.loads(line) for line in mesh("traces", "--errors", "--json").splitlines()]
     assert [(each["trace_id"], each["calls"], each["failed"]) for each in facts] == [(ORDER, 2, 1), (SLOW, 1, 1)]
 
@@ -143,6 +147,7 @@ def test_lines_of_a_run_that_goes_on_are_followed(project: Path) -> None:
 def test_an_unknown_trace_and_a_run_that_is_not_there_are_mistakes_with_a_way_out(project: Path) -> None:
     for words, sentence in (
         (["trace", "ffff"], "no trace ffff is recorded here; `mesh traces` lists those that are"),
+        (["traces", "--where", "404"], "--where 404: write a field and its value, such as status=404"),
         (["logs", "--run", "2"], "--run 2: 1 are recorded, 1 is the newest"),
         (["logs", "--grep", "("], "--grep \\(: missing"),
         (["logs", "--since", "soon"], "--since soon: write 30s, 5m"),

@@ -25,14 +25,18 @@ POLL_SECONDS = 0.05
 @click.option("--service", metavar="NAME", help="Only traces that this service took part in.")
 @click.option("--errors", is_flag=True, help="Only traces in which a call failed.")
 @click.option("--slower", type=float, metavar="MS", help="Only traces that took longer, in milliseconds.")
+@click.option("--where", metavar="FIELD=VALUE", help="Only traces in which a record or a payload has this field.")
 @click.option("--tail", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="The last N of them.")
 @click.option("--run", "number", type=click.IntRange(1), default=1, metavar="N", help="Of the Nth newest run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trace.")
-def traces(service: str | None, errors: bool, slower: float | None, tail: int, number: int, as_json: bool) -> int:
+def traces(
+    service: str | None, errors: bool, slower: float | None, where: str | None, tail: int, number: int, as_json: bool
+) -> int:
     """List the requests of the newest run, the oldest first, each with the id that `mesh trace` takes."""
     from mesh.observing.span import Span
     from mesh.observing.waterfall import has_failed, summary
 
+    has_value = None if where is None else field_test(where)
     run = open_run(run_file(number))
     by_trace: dict[str, list[Span]] = {}
     for _, entry in run.entries():
@@ -46,10 +50,40 @@ def traces(service: str | None, errors: bool, slower: float | None, tail: int, n
         if (service is None or any(each.service == service for each in spans))
         and (not errors or any(map(has_failed, spans)))
         and (slower is None or max(each.milliseconds for each in spans) > slower)
+        and (has_value is None or any(map(has_value, spans)))
     ]
     for spans in kept[-tail:]:
         click.echo(json.dumps(_facts(spans)) if as_json else summary(spans))
     return 0
+
+
+def field_test(where: str) -> Callable[[Span], bool]:
+    """Return what tells whether a call has the field with this value, in its record or anywhere in its payloads."""
+    from mesh.commands.terminal.payloads import Payloads
+    from mesh.errors import UsageError
+    from mesh.observing.span import Span
+
+    name, equals, wanted = where.partition("=")
+    if not (name and equals):
+        raise UsageError(f"--where {where}: write a field and its value, such as status=404 or user_id=1")
+    payloads = Payloads()
+    is_of_record = name in Span.__dataclass_fields__
+
+    def is_in(value: object) -> bool:
+        if isinstance(value, dict):
+            return any((key == name and _text(each) == wanted) or is_in(each) for key, each in value.items())
+        return isinstance(value, list) and any(map(is_in, value))
+
+    def has_value(span: Span) -> bool:
+        if is_of_record and str(getattr(span, name)) == wanted:
+            return True
+        return any(map(is_in, payloads.values(span)))
+
+    return has_value
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @click.command()

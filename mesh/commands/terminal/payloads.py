@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,17 +23,20 @@ class Payloads:
 
     def shown(self, span: Span) -> list[str]:
         """Return a line for the request and one for the response of a call, without those that are empty."""
-        sides = (
-            (">", span.request, span.request_size, span.request_type, "request_class"),
-            ("<", span.response, span.response_size, span.response_type, "response_class"),
-        )
         query = span.target.partition("?")[2]
         asked = [f"> ?{_masked_query(query)}"] if query else []
         return asked + [
             f"{mark} {self._text(span, data, size, kind, message)[:_LONGEST]}"
-            for mark, data, size, kind, message in sides
+            for mark, data, size, kind, message in _sides(span)
             if size
         ]
+
+    def values(self, span: Span) -> Iterator[Any]:
+        """Yield request and response as JSON values, secrets masked, where they are JSON or known messages."""
+        for _, data, size, kind, message in _sides(span):
+            if size and (span.protocol == "grpc" or "json" in kind):
+                with contextlib.suppress(ValueError):  # Cut, a stream, or unknown: shown as its size.
+                    yield json.loads(self._text(span, data, size, kind, message))
 
     def _text(self, span: Span, data: bytes, size: int, kind: str, message: str) -> str:
         whole = len(data) == size
@@ -73,6 +78,14 @@ class Payloads:
         contracts.compile(select(declared))
         files = [file for each in contracts.descriptors().values() for file in each]
         return tuple(dict.fromkeys([*files, *declared.descriptors]))
+
+
+def _sides(span: Span) -> Sequence[tuple[str, bytes, int, str, str]]:
+    """Return mark, bytes, full size, content type and attribute of the method for the request and the response."""
+    return (
+        (">", span.request, span.request_size, span.request_type, "request_class"),
+        ("<", span.response, span.response_size, span.response_type, "response_class"),
+    )
 
 
 def masked(value: Any) -> Any:

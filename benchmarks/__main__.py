@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
-from benchmarks import falling_back, importing, live, many, memory, starting, traffic, transcoding
+from benchmarks import editing, falling_back, importing, live, many, memory, starting, traffic, transcoding
 from benchmarks.programs import milliseconds_to_end
 from benchmarks.rounds import FULL, QUICK, Effort
 from benchmarks.table import heading, line
@@ -23,6 +23,7 @@ FAMILIES = {
     "memory": memory.rows,
     "many": many.rows,
     "live": live.rows,
+    "edit": editing.rows,
     "import": importing.rows,
     "transcoder": transcoding.rows,
 }

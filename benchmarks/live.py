@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -107,9 +107,12 @@ def p99(values: list[float]) -> float:
 
 
 class Project:
-    """A service of ten modules and its folder."""
+    """A service of ten modules and its folder.
 
-    def __init__(self, folder: Path) -> None:
+    modules: by file name, instead of these ten; `parts/module9.py` is edited in any case.
+    """
+
+    def __init__(self, folder: Path, modules: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._http = free_row(2)
         self._grpc = self._http + 1
@@ -117,11 +120,11 @@ class Project:
         self._number = 0
         (folder / "parts").mkdir(parents=True)
         (folder / "proto").mkdir()
-        for number in range(9):
-            (folder / "parts" / f"module{number}.py").write_text(_MODULE.format(next=f"module{number + 1}"))
-        self._last.write_text(_LAST.format(0))
-        for name, text in (("app.py", _APP), ("talk.py", _TALK), ("proto/talk.proto", _PROTO)):
+        chain = {f"parts/module{number}.py": _MODULE.format(next=f"module{number + 1}") for number in range(9)}
+        files = {"app.py": _APP, "talk.py": _TALK, "proto/talk.proto": _PROTO, **(modules or chain)}
+        for name, text in files.items():
             (folder / name).write_text(text)
+        self._last.write_text(_LAST.format(0))
         (folder / "mesh.toml").write_text(_TOML.format(http=self._http, grpc=self._grpc))
 
     def mesh(self) -> Program:
@@ -132,6 +135,12 @@ class Project:
         where = ("--app-dir", str(self._folder), "--reload-dir", str(self._folder))
         command = (sys.executable, "-m", "uvicorn", "app:app", "--reload", *where, "--port", str(self._http))
         return Program((command,), (self._http,))
+
+    def uvicorn_hmr(self) -> Program:
+        """As its documentation says: in the project's folder."""
+        script = Path(sys.executable).with_name("uvicorn-hmr")
+        command = f"cd '{self._folder}' && exec '{script}' app:app --host 127.0.0.1 --port {self._http}"
+        return Program((("sh", "-c", command),), (self._http,))
 
     @property
     def http(self) -> Job:

@@ -120,7 +120,7 @@ class Footprint:
         """False where Python itself has written: a submodule into its package, a warning into a namespace."""
         if subject is not self._namespace and not issubclass(type(subject), type):
             return True
-        one, other = (dict(zip(each[::2], each[1::2], strict=True)) for each in (now, before))
+        one, other = dict(_pairs(now)), dict(_pairs(before))
         return any(
             one.get(name, _MISSING) is not other.get(name, _MISSING)
             for name in one.keys() | other.keys()
@@ -134,11 +134,7 @@ class Footprint:
         seen = {id(module)}
         found = _of_namespace(self._namespace)
         self._watched.append((self._namespace, _of_namespace, found))
-        stack = [
-            value
-            for name, value in zip(found[::2], found[1::2], strict=True)
-            if name not in _PYTHONS and not self._is_submodule(name, value)
-        ]
+        stack = [value for name, value in _pairs(found) if name not in _PYTHONS and not self._is_submodule(name, value)]
         while stack:
             subject = stack.pop()
             if type(subject) in _ATOMS or id(subject) in seen:
@@ -194,8 +190,7 @@ class Footprint:
         if "_abc_impl" in vars(subject):
             self._note_value(subject, _of_abc)
         self._subclasses.append((subject, _subclasses(subject)))
-        pairs = zip(found[::2], found[1::2], strict=True)
-        return [*(value for name, value in pairs if name not in _PYTHONS), *subject.__mro__[1:], type(subject)]
+        return [*(value for name, value in _pairs(found) if name not in _PYTHONS), *subject.__mro__[1:], type(subject)]
 
     def _note(self, subject: Any, read: Reader) -> list[Any]:
         found = read(subject)
@@ -213,8 +208,14 @@ class Footprint:
 
 
 def _of_namespace(namespace: Mapping[str, Any]) -> list[Any]:
-    """Names and values in turn."""
-    return [each for pair in list(namespace.items()) for each in pair]
+    """Return the names, then the values."""
+    return [*namespace, *namespace.values()]
+
+
+def _pairs(found: list[Any]) -> Iterable[tuple[str, Any]]:
+    """Return the names with their values."""
+    half = len(found) // 2
+    return zip(found[:half], found[half:], strict=False)
 
 
 def _of_class(subject: type) -> list[Any]:

@@ -399,6 +399,23 @@ http = { port = 2, app = "b:b", aliases = ["users:80"] }
     assert mistakes_of(tmp_path, text) == ["mesh.toml:4: services.b.http.aliases: 'users:80' leads to a.http already"]
 
 
+def test_a_module_is_kept_or_fresh_and_a_command_has_neither(tmp_path: Path) -> None:
+    text = """
+[services.a]
+http = { port = 1, app = "a:a" }
+keep = ["model", "config"]
+fresh = ["config"]
+[services.b]
+command = "x"
+http = 2
+fresh = ["model"]
+"""
+    assert mistakes_of(tmp_path, text) == [
+        "mesh.toml:4: services.a.keep: 'config' is in fresh as well; remove it from one of them",
+        "mesh.toml:9: services.b.fresh: not allowed with run or command, which a reload executes whole; remove it",
+    ]
+
+
 @pytest.mark.parametrize("serves", ["command = 'x'\nhttp = 3000", "http = { port = 0, app = 'a:a' }"])
 def test_what_listens_is_never_done(tmp_path: Path, serves: str) -> None:
     (mistake,) = mistakes_of(tmp_path, f'[services.a]\nready = "done"\n{serves}\n')

@@ -84,9 +84,20 @@ def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]
     yield from _http_mistakes(key, service)
     yield from _grpc_mistakes(key, service)
     yield from _folder_mistakes(key, service)
+    yield from _carrying_mistakes(key, service)
     yield from _name_mistakes(topology, f"{key}.depends_on", service.depends_on)
     for name in service.http.contracts if service.http else ():
         yield from _contract_mistakes(topology, f"{key}.http.contract", name)
+
+
+def _carrying_mistakes(key: str, service: Service) -> Iterator[Mistake]:
+    """Yield the mistakes in which modules a reload executes."""
+    for name in service.keep:
+        if name in service.fresh:
+            yield Mistake(f"{key}.keep", f"{name!r} is in fresh as well; remove it from one of them")
+    for word, names in (("keep", service.keep), ("fresh", service.fresh)):
+        if names and (service.run is not None or service.command is not None):
+            yield Mistake(f"{key}.{word}", "not allowed with run or command, which a reload executes whole; remove it")
 
 
 def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:

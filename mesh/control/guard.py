@@ -6,7 +6,7 @@ import hmac
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mesh.contract.rest.exchange import error_response, send_answer
+from mesh.contract.rest.exchange import Response, error_response, send_answer
 from mesh.errors import Code, StatusError
 
 #: Headers that decide about a request, and so may occur once: programs differ in which of two they read.
@@ -18,6 +18,22 @@ _HEADERS = {
     b"cross-origin-resource-policy": b"same-origin",
     b"cache-control": b"no-store",
 }
+
+
+#: For a browser, which has no token: it says nothing about what runs.
+_PAGE = """\
+<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>mesh</title>
+<h1>mesh</h1>
+<p>This is the control address of a running mesh. It answers programs that have the token of its project.</p>
+<p>In the project's folder, a terminal shows what happens there:</p>
+<pre>mesh ps               what runs, and where
+mesh traces           the last requests
+mesh trace ID         one request, call by call
+mesh logs -f          what the services write
+mesh top              calls by route</pre>
+</html>
+"""
 
 
 class Guard:
@@ -43,7 +59,7 @@ class Guard:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close"})  # before it is accepted: the upgrade is refused with 403
             else:
-                await send_answer(error_response(error), hardened)
+                await send_answer(_refusal(error, scope), hardened)
             return
         await self._app(scope, receive, hardened)
 
@@ -63,3 +79,11 @@ class Guard:
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise StatusError(Code.INVALID_ARGUMENT, f"send application/json, not {kind}", http_status=415)
+
+
+def _refusal(error: StatusError, scope: Scope) -> Response:
+    """Return the error as JSON, or a page for a browser that was pointed at the address."""
+    accepts = dict(scope["headers"]).get(b"accept", b"")
+    if error.code is Code.UNAUTHENTICATED and scope["path"] == "/" and b"text/html" in accepts:
+        return Response(401, [(b"content-type", b"text/html; charset=utf-8")], _PAGE.encode())
+    return error_response(error)

@@ -200,3 +200,14 @@ def test_only_its_user_can_read_the_token_and_no_output_shows_it(shell: Shell) -
     assert shell.run("down").process.returncode == 0
     mesh.end()
     assert token not in mesh.text() + ps.text()
+
+
+def test_a_browser_without_the_token_is_told_how_to_look_and_nothing_else(control: ControlServer) -> None:
+    accepts = "text/html,application/xhtml+xml,*/*;q=0.8"
+    page = ask(control, "GET", "/", Authorization=None, Accept=accepts)
+    assert (page.status, page.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert "<pre>mesh ps  " in page.text
+    assert "127.0.0.1" not in page.text
+    for path, accept in (("/", "*/*"), ("/api/state", accepts)):
+        refused = ask(control, "GET", path, Authorization=None, Accept=accept)
+        assert (refused.status, refused.headers["content-type"]) == (401, "application/json")

@@ -97,6 +97,17 @@ def test_a_trace_is_json_with_a_call_or_a_line_in_each(project: Path) -> None:
     assert [each["service"] for each in events][:2] == ["order-service", "order-service"]
 
 
+def test_a_trace_whose_outermost_call_is_missing_says_so(project: Path) -> None:
+    (file,) = (project / ".mesh" / "runs").glob("*.db")
+    run = RunFile(file)
+    run.write([(100, span("user-service", "e", "f", 9.0, trace_id="e" * 32, is_root=False))])
+    run.close()
+    ran = CliRunner().invoke(cli, ["trace", "eeee"])
+    assert "user-service  GET /  200" in ran.stdout
+    assert ran.stderr == "mesh: the outermost call is missing: it has not ended yet, or was not recorded\n"
+    assert CliRunner().invoke(cli, ["trace", "0af7"]).stderr == ""
+
+
 def test_traces_are_listed_and_chosen_by_service_error_and_duration(project: Path) -> None:
     assert [line.split()[1] for line in mesh("traces").splitlines()] == [ORDER[:12], SLOW[:12]]
     assert "0af7651916cd  order-service    POST /orders" in mesh("traces")

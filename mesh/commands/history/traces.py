@@ -102,6 +102,8 @@ def trace(trace_id: str, verbose: bool, as_json: bool) -> int:
             click.echo(as_event(entry, payloads=verbose))
         return 0
     write_lines(shown(spans, lines, verbose))
+    if not is_whole(spans):
+        write_lines("mesh: the outermost call is missing: it has not ended yet, or was not recorded", err=True)
     return 0
 
 

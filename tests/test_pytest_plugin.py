@@ -182,7 +182,7 @@ def test_a_failed_test_shows_the_calls_lines_and_tracebacks_of_the_services(
             "",
             "* ms  order  GET /orders  502",
             "             order    | looking for the user",
-            "* ms  user     GET /users/1  500",
+            "* ms  user     GET /users/1  500  (LookupError: user 1 is lost at user.py:3 in app)",
             "             user       | ERROR Traceback (most recent call last):",
             '             user       | ERROR   File "*user.py", line 3, in app',
             "             user       | ERROR LookupError: user 1 is lost",
@@ -193,7 +193,7 @@ def test_a_failed_test_shows_the_calls_lines_and_tracebacks_of_the_services(
     outcome.stdout.fnmatch_lines_random(["*order  looking for the user"])
     (trace_id,) = {line.split()[1] for line in outcome.outlines if line.startswith("trace ")}
     shown = run.run(sys.executable, "-m", "mesh", "trace", trace_id[:8], "-v")
-    shown.stdout.fnmatch_lines(["*GET /orders  502", "*GET /users/1  500", "*[?]token=[*][*][*]"])
+    shown.stdout.fnmatch_lines(["*GET /orders  502", "*GET /users/1  500  (LookupError: *)", "*[?]token=[*][*][*]"])
 
 
 def test_a_failed_test_names_the_calls_that_are_not_answered(run: pytest.Pytester) -> None:

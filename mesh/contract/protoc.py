@@ -13,6 +13,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+#: Folders of installed packages, which may bring .proto files that need others.
+_INSTALLED = ("node_modules", "site-packages")
+
 
 class ProtoError(Exception):
     """Raised if protoc refuses a file; the text is protoc's own, `file:line:column: reason` per line."""
@@ -27,7 +30,7 @@ def compile_protos(folder: Path, out: Path, *, prefix: str = "", stubs: bool = F
 
     Raises ProtoError with protoc's message for a file that does not compile.
     """
-    sources = sorted(folder.rglob("*.proto"))
+    sources = proto_files(folder)
     if not sources:
         return []
     virtual = f"{prefix}={folder}" if prefix else str(folder)
@@ -43,11 +46,20 @@ def describe_protos(folder: Path) -> bytes:
 
     Raises ProtoError with protoc's message for a file that does not compile.
     """
-    names = [str(source.relative_to(folder)) for source in sorted(folder.rglob("*.proto"))]
+    names = [str(source.relative_to(folder)) for source in proto_files(folder)]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "set"
         run_protoc([f"-I{folder}", f"--descriptor_set_out={out}", "--include_imports", "--include_source_info", *names])
         return out.read_bytes()
+
+
+def proto_files(folder: Path) -> list[Path]:
+    """Return the .proto files below the folder, but not those of the packages that npm and pip have put there."""
+    found = []
+    for top, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _INSTALLED and not name.startswith(".")]
+        found += [Path(top) / name for name in names if name.endswith(".proto")]
+    return sorted(found)
 
 
 def include_folders() -> list[Path]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.contract.protoc import ProtoError, compile_protos, describe_protos
+from mesh.contract.protoc import ProtoError, compile_protos, describe_protos, proto_files
 from mesh.errors import UsageError
 
 DESCRIPTORS = "descriptors.pb"
@@ -29,7 +29,7 @@ def stubs_of(folders: Sequence[Path], cache: Path) -> tuple[Stubs, ...]:
 
     Raises UsageError with protoc's message for a file that does not compile.
     """
-    return tuple(_stubs(folder, cache) for folder in folders if any(folder.rglob("*.proto")))
+    return tuple(_stubs(folder, cache) for folder in folders if proto_files(folder))
 
 
 def _stubs(folder: Path, cache: Path) -> Stubs:
@@ -57,6 +57,6 @@ def _key(folder: Path) -> str:
     from importlib.metadata import version
 
     digest = hashlib.sha256(version("grpcio-tools").encode())
-    for source in sorted(folder.rglob("*.proto")):
+    for source in proto_files(folder):
         digest.update(str(source.relative_to(folder)).encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:32]

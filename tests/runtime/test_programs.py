@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flask.cli  # noqa: F401  # before mesh is there: it gets its own reference to what mesh replaces
 import grpc
 import pytest
 import requests

@@ -28,7 +28,8 @@ class Servers(Patch):
             ("uvicorn.config", self._patch_uvicorn_config),
             ("uvicorn.server", lambda found: self._replace(found.Server, "serve", "serve_uvicorn")),
             ("gunicorn.app.base", lambda found: self._replace(found.Application, "run", "run_gunicorn")),
-            ("werkzeug.serving", lambda found: self._replace(found, "run_simple", "run_werkzeug")),
+            # The others have a reference of their own, which they may have got before mesh was there.
+            *((name, self._patch_run_simple) for name in ("werkzeug.serving", "werkzeug", "flask.cli")),
         ):
             self._import_hooks.on_import(module, patch)
         self._refuse_own_binds()
@@ -43,6 +44,10 @@ class Servers(Patch):
             return real(*args, **options) if main is None else getattr(main, method)(*args, **options)
 
         self.patches.replace(owner, name, replacement)
+
+    def _patch_run_simple(self, module: ModuleType) -> None:
+        if hasattr(module, "run_simple"):
+            self._replace(module, "run_simple", "run_werkzeug")
 
     def _patch_uvicorn_config(self, config: ModuleType) -> None:
         """Have a program's uvicorn run in its thread: no processes of its own, and a loop that mesh can interrupt."""

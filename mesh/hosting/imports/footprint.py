@@ -255,10 +255,10 @@ def _subclasses(subject: type) -> list[Any]:
 
 def _make_dict(subject: Any) -> None:
     """Have the object keep its attributes in a dict from now on: what it refers to does not change by a look at it."""
-    try:
-        object.__getattribute__(subject, "__dict__")
-    except (AttributeError, TypeError):
-        return
+    found = next((vars(each)["__dict__"] for each in type(subject).__mro__ if "__dict__" in vars(each)), None)
+    # A lazy object has a property of that name, which runs its code.
+    if type(found) is types.GetSetDescriptorType:
+        found.__get__(subject)
 
 
 @functools.lru_cache(maxsize=1000)

@@ -77,6 +77,22 @@ def test_a_late_import_of_what_uses_it_says_what_to_declare(
     assert neighbours.within(again, neighbours.load(again, "app:make")) is None
 
 
+def test_a_package_that_uses_it_may_have_put_another_module_in_its_own_place(
+    neighbours: Neighbours, write: Write, installed: Path
+) -> None:
+    """As kombu does, which celery uses; that module has no spec."""
+    replacing = "import sys, types\nsys.modules[__name__] = types.ModuleType(__name__)\n"
+    (installed / "lazy").mkdir()
+    (installed / "lazy" / "__init__.py").write_text(f"{replacing}sys.modules[__name__].__path__ = __path__\n")
+    (installed / "lazy" / "part.py").write_text("from settled import STATE\n")
+    for who in ("alice", "bob"):
+        app = f"import lazy\nfrom lazy.part import STATE as found\nfound.append('{who}')\n"
+        service = neighbours.add(who, root=write(who, {"app.py": app}), private=["settled"])
+        assert neighbours.load(service, "app:found") == [who]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lazy"]:
+        del sys.modules[name]
+
+
 def test_an_error_in_it_is_told_with_its_place(neighbours: Neighbours, write: Write, installed: Path) -> None:
     (installed / "settled" / "state.py").write_text("STATE = [][0]\n")
     service = neighbours.add("one", root=write("one", {"app.py": APP}), private=["settled"])

@@ -383,7 +383,7 @@ def _is_shared(name: str) -> bool:
     """Return whether everybody else finds a module of that name."""
     try:
         return _shared_spec(name) is not None
-    except (ImportError, ValueError, AttributeError):
+    except (ImportError, AttributeError):
         return False
 
 
@@ -398,7 +398,7 @@ def is_shared_package(name: str) -> bool:
     """Return whether everybody else finds a package of that name."""
     try:
         spec = _shared_spec(name)
-    except (ImportError, ValueError, AttributeError):
+    except (ImportError, AttributeError):
         return False
     return spec is not None and spec.submodule_search_locations is not None
 
@@ -407,4 +407,9 @@ def _shared_spec(name: str) -> ModuleSpec | None:
     from importlib.util import find_spec
 
     with shared_imports():
-        return find_spec(name)
+        try:
+            return find_spec(name)
+        except ValueError:
+            # A module that has put another in its own place, as kombu does: that one has no spec.
+            parent = name.rpartition(".")[0]
+            return PathFinder.find_spec(name, getattr(sys.modules[parent], "__path__", None) if parent else None)

@@ -6,6 +6,7 @@ import errno
 import http.client
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from mesh.control.state import Running, noted
 from mesh.errors import MeshError
 from mesh.sockets import LocalConnection
+from mesh.topology.model import Address, Kind
 
 #: Seconds that a mesh gets to answer.
 ANSWER_WITHIN = 2.0
@@ -40,6 +42,19 @@ def alive(project: Path) -> list[Running]:
         except MeshError:
             path.unlink(missing_ok=True)
     return found
+
+
+def running_services(project: Path) -> Iterator[dict[str, Any]]:
+    """Yield the state of each service of the project's running meshes, as `/api/state` gives it."""
+    for running in alive(project):
+        yield from ask(running, "GET", "/api/state")["services"]
+
+
+def address_in(state: dict[str, Any], kind: Kind) -> Address | None:
+    """Return the first address of the service's listener; None if it has none of that kind."""
+    if not state[kind]:
+        return None
+    return Address.parse(urlsplit(state["http"][0]).netloc if kind == "http" else state["grpc"])
 
 
 def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:

@@ -32,17 +32,16 @@ def call(service: str, method: str, request: str, timeout: float, with_trace: bo
     from mesh.calling.reflected import Reflected
     from mesh.commands.history.traces import find, shown
     from mesh.compat.grpcio import is_not_http2, is_unconnected
-    from mesh.context import headers_of
+    from mesh.context import call_from, headers_of
     from mesh.contract.rest.transcoding import write_json
     from mesh.errors import Code, MeshError, StatusError
 
     text = sys.stdin.read() if request == "-" else request
     address = address_of(service)
-    traceparent = headers_of(None)
-    trace_id = traceparent["traceparent"].split("-")[1]
+    caller = call_from({})
     try:
         with Reflected(address, timeout) as reflected:
-            for answer in reflected.call(method, text.encode(), timeout, traceparent):
+            for answer in reflected.call(method, text.encode(), timeout, headers_of(caller)):
                 click.echo(write_json(answer))
     except StatusError as error:
         if error.code is Code.DEADLINE_EXCEEDED:
@@ -56,15 +55,15 @@ def call(service: str, method: str, request: str, timeout: float, with_trace: bo
         raise
     finally:
         if with_trace:
-            write_lines(shown(*find(trace_id)), err=True)
+            write_lines(shown(*find(caller.trace_id)), err=True)
         elif sys.stderr.isatty():
-            write_lines(f"trace {trace_id}", err=True)
+            write_lines(f"trace {caller.trace_id}", err=True)
     return 0
 
 
 def address_of(service: str) -> Address:
     """Return the address of the service's gRPC listener: that of a running mesh, or else the declared one."""
-    from mesh.control.client import alive, ask
+    from mesh.control.client import address_in, running_services
     from mesh.errors import UsageError
     from mesh.topology.model import Address
 
@@ -74,10 +73,9 @@ def address_of(service: str) -> Address:
         except ValueError as error:
             raise UsageError(str(error)) from None
     name = service.removesuffix(".grpc")
-    for running in alive(project_folder()):
-        for each in ask(running, "GET", "/api/state")["services"]:
-            if each["name"] == name and each["grpc"]:
-                return Address.parse(each["grpc"])
+    for state in running_services(project_folder()):
+        if state["name"] == name and (address := address_in(state, "grpc")) is not None:
+            return address
     return declared_address(name)
 
 

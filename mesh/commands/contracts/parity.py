@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
@@ -44,17 +43,19 @@ def shown(compared: Compared) -> str:
 
 def running_listeners(service: str | None) -> Iterator[tuple[str, Address, Address]]:
     """Return (name, HTTP address, gRPC address) of the service, or of each one that runs with both listeners."""
-    from mesh.control.client import alive, ask
+    from mesh.control.client import address_in, running_services
     from mesh.errors import UsageError
-    from mesh.topology.model import Address
 
-    states = [each for mesh in alive(project_folder()) for each in ask(mesh, "GET", "/api/state")["services"]]
-    both = {each["name"]: each for each in states if each["http"] and each["grpc"]}
+    both: dict[str, tuple[Address, Address]] = {}
+    for state in running_services(project_folder()):
+        http, grpc = address_in(state, "http"), address_in(state, "grpc")
+        if http is not None and grpc is not None:
+            both[state["name"]] = (http, grpc)
     if service is not None and service not in both:
         others = f"; {', '.join(both)} do" if both else "; start it with `mesh up`"
         raise UsageError(f"{service!r} does not run with both an HTTP and a gRPC listener{others}")
     if not both:
         raise UsageError("no service with both an HTTP and a gRPC listener is running; start one with `mesh up`")
-    for name, each in both.items():
+    for name, addresses in both.items():
         if service in (None, name):
-            yield name, Address.parse(urlsplit(each["http"][0]).netloc), Address.parse(each["grpc"])
+            yield name, *addresses

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from difflib import ndiff
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -30,23 +30,22 @@ def replay(trace_id: str, as_json: bool) -> int:
 
     Headers and metadata are not recorded, so none are sent but the Content-Type.
     """
-    from mesh.context import headers_of
+    from mesh.context import call_from, headers_of
 
     before, _ = find(trace_id.lower())
     request = request_of(before)
-    carrier = headers_of(None)
-    send(request, running_address(request.service, request.protocol), carrier)
-    new_id = carrier["traceparent"].split("-")[1]
-    after, _ = find(new_id)
+    caller = call_from({})
+    send(request, running_address(request.service, request.protocol), headers_of(caller))
+    after, _ = find(caller.trace_id)
     outlines = outline(before), outline(after)
     is_same = outlines[0] == outlines[1]
     took = request_of(after).milliseconds, request.milliseconds
     if as_json:
-        facts = {"trace_id": new_id, "same": is_same, "before": outlines[0], "after": outlines[1]}
+        facts = {"trace_id": caller.trace_id, "same": is_same, "before": outlines[0], "after": outlines[1]}
         click.echo(json.dumps({**facts, "milliseconds": took[0], "milliseconds_before": took[1]}))
     else:
         lines = ["same"] if is_same else [each.rstrip() for each in ndiff(*outlines) if not each.startswith("?")]
-        write_lines("\n".join([*lines, f"trace {new_id}  {took[0]:.1f} ms, was {took[1]:.1f} ms"]))
+        write_lines("\n".join([*lines, f"trace {caller.trace_id}  {took[0]:.1f} ms, was {took[1]:.1f} ms"]))
     return 0 if is_same else 1
 
 
@@ -98,14 +97,12 @@ def outline(spans: Sequence[Span]) -> list[str]:
 
 def running_address(service: str, kind: Kind) -> Address:
     """Return where the service listens now; UsageError if it does not."""
-    from mesh.control.client import alive, ask
+    from mesh.control.client import address_in, running_services
     from mesh.errors import UsageError
-    from mesh.topology.model import Address
 
-    for running in alive(project_folder()):
-        for each in ask(running, "GET", "/api/state")["services"]:
-            if each["name"] == service and each[kind]:
-                return Address.parse(urlsplit(each["http"][0]).netloc if kind == "http" else each["grpc"])
+    for state in running_services(project_folder()):
+        if state["name"] == service and (address := address_in(state, kind)) is not None:
+            return address
     raise UsageError(f"{service}.{kind} does not run; start it with `mesh up`")
 
 
@@ -139,10 +136,7 @@ def _send_message(span: Span, address: Address, carrier: dict[str, str]) -> None
     with Reflected(address, TIMEOUT_SECONDS) as reflected:
         if any(each.path == span.method and each.streaming for each in reflected.contract()):
             raise UsageError(f"{span.name}: a stream cannot be replayed, since its messages are recorded as one")
-    channel: Any = grpc.insecure_channel(str(address), [("grpc.enable_http_proxy", 0)])
-    try:
-        channel.unary_unary(span.method)(span.request, timeout=TIMEOUT_SECONDS, metadata=tuple(carrier.items()))
-    except grpc.RpcError:
-        pass  # The status is part of the record.
-    finally:
-        channel.close()
+    with grpc.insecure_channel(str(address), [("grpc.enable_http_proxy", 0)]) as channel:
+        ask: Any = channel.unary_unary(span.method)
+        with contextlib.suppress(grpc.RpcError):  # The status is part of the record.
+            ask(span.request, timeout=TIMEOUT_SECONDS, metadata=tuple(carrier.items()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -32,6 +33,17 @@ def environment(**changes: str | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(other)}
     wanted = {**kept, **changes}
     return {name: value for name, value in wanted.items() if value is not None}
+
+
+def ended(pid: int, within: float = PATIENCE) -> bool:
+    """Return whether the process ends, or has ended already; it need not be a child of this one."""
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            return bool(select.select([descriptor], [], [], within)[0])
+        finally:
+            os.close(descriptor)
+    return True
 
 
 class Program:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
 
-from tests.support.programs import PATIENCE, Shell, Up, get
+from tests.support.programs import Shell, Up, ended, get
 
 LINUX = Path("/proc/net/tcp").exists()
 
@@ -60,17 +58,6 @@ TOML = """
     [services.{0}]
     http = {{port = 0, app = "{0}:app"}}
 """
-
-
-def ended(pid: int) -> bool:
-    """Return whether the process ends, or has ended already."""
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(pid)
-        try:
-            return bool(select.select([descriptor], [], [], PATIENCE)[0])
-        finally:
-            os.close(descriptor)
-    return True
 
 
 def said(mesh: Up, text: str) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 from signal import SIGINT
 
 import pytest
 
-from tests.support.programs import PATIENCE, Shell, get
+from tests.support.programs import Shell, ended, get
 
 TOML = """
     [services.first]
@@ -53,17 +51,6 @@ APP = """
         assert all(type(each) is Answer for each in found)
         return [json.dumps([[each.service, each.number, each.pid] for each in found]).encode()]
 """
-
-
-def ended(pid: int) -> bool:
-    """Return whether the process ends, or has ended already."""
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(pid)
-        try:
-            return bool(select.select([descriptor], [], [], PATIENCE)[0])
-        finally:
-            os.close(descriptor)
-    return True
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes that are not its children")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,7 +16,7 @@ from mesh.observing.journal import Line
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options
 from tests.support.processes import mesh_up
-from tests.support.programs import Shell, Up
+from tests.support.programs import Shell, Up, ended
 from tests.support.supervised import ECHO, PATIENCE, supervised, write
 
 HELD = """\
@@ -27,17 +26,6 @@ import time
 print("pid", os.getpid(), flush=True)
 time.sleep(1000)
 """
-
-
-def ended(pid: int, within: float = 30.0) -> bool:
-    """Return whether the process ends, or has ended already."""
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(pid)
-        try:
-            return bool(select.select([descriptor], [], [], within)[0])
-        finally:
-            os.close(descriptor)
-    return True
 
 
 def test_a_command_knows_its_port_and_its_neighbours_by_variables(tmp_path: Path) -> None:
@@ -101,7 +89,7 @@ def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     with supervised(tmp_path, {"mesh.toml": toml}) as project:
         left = int(project.line("web", "left ").text.split()[1])
         project.change("web", "done")
-        assert ended(left)
+        assert ended(left, 30.0)
 
 
 def test_a_stop_lets_a_command_end_in_its_own_way_and_waits_for_it(tmp_path: Path) -> None:
@@ -133,7 +121,7 @@ def test_a_command_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) ->
         pid = int(project.line("web", "pid ").text.split()[1])
         project.supervisor.post(ServiceCommand("web", "stop"))
         project.change("web", "stopped")
-        assert ended(pid)
+        assert ended(pid, 30.0)
 
 
 def test_a_line_without_an_end_is_cut(tmp_path: Path) -> None:
@@ -163,7 +151,7 @@ def test_nothing_stays_when_mesh_itself_is_killed(tmp_path: Path) -> None:
         line = next(filter(None, iter(lambda: held.read_text() if held.exists() else "", None)))
         pids = [int(line), int((tmp_path / "apart").read_text())]
         running.process.kill()
-        assert [ended(pid) for pid in pids] == [True, True]
+        assert [ended(pid, 30.0) for pid in pids] == [True, True]
 
 
 #: Streams without end from a thread, or keeps the GIL for longer than anybody waits.
@@ -199,7 +187,7 @@ def test_no_open_stream_and_no_thread_keeps_a_process_when_mesh_is_killed(shell:
             began = mesh.wait_for(partial(lines_of, mesh, name))
             pids.append(int(began[0].split()[1]))
         mesh.end(SIGKILL)
-        assert [ended(pid) for pid in pids] == [True, True]
+        assert [ended(pid, 30.0) for pid in pids] == [True, True]
 
 
 ISOLATED = {

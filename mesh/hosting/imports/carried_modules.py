@@ -41,7 +41,7 @@ class ExecutedModule:
         return _is_new(self.path, self.identity)
 
     def is_doubtful(self) -> bool:
-        """True if it is not known whether a load of the service would leave it as it is."""
+        """Return True if it is not known whether a load of the service would leave it as it is."""
         return self.footprint is None or not self.footprint.is_known or self.was_written or self.imports.is_dynamic
 
     def depends_on(self) -> Iterable[str]:
@@ -60,13 +60,17 @@ class Library:
         return _is_new(self.path, self.identity)
 
 
+def _closes_nothing(executed: Collection[str]) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Choice:
-    """What decides beside the modules themselves, all of it by module name.
+    """Conditions that decide together with the modules' own state, by module name.
 
     declared: modules that are always executed. keep: carried unless their code, or code that they import, has changed.
-    appeared: modules that were not there before. closing: what runs at the end of the present generation may close what
-        other modules hold.
+    appeared: modules that were not there before. closes: whether the end of the present generation may close what other
+        modules hold, if these are executed.
     packages: heads of which either every module is carried or none.
     """
 
@@ -74,7 +78,7 @@ class Choice:
     keep: Collection[str] = ()
     fresh: Collection[str] = ()
     appeared: Collection[str] = ()
-    closing: bool = False
+    closes: Callable[[Collection[str]], bool] = _closes_nothing
     packages: Collection[str] = ()
 
 
@@ -96,7 +100,7 @@ class ModuleRecords:
 
     @contextmanager
     def executing(self, module: ModuleType, path: str) -> Iterator[ExecutedModule]:
-        """Run the module inside, and say what it imports. Takes note of its state once it has run."""
+        """Run the module in the block, which sets what it imports; its state is noted once it has run."""
         name = module.__name__
         record = ExecutedModule(module, path, identity(path), StaticImports(frozenset(), is_dynamic=True))
         self.modules.pop(name, None)
@@ -109,14 +113,14 @@ class ModuleRecords:
             _executing.reset(token)
 
     def acting_module(self, calling: Callable[[], str]) -> str:
-        """The module on whose behalf code runs; empty where that is the whole generation, in its start-up for one.
+        """Return the module on whose behalf code runs; empty for the whole generation, such as in its start-up.
 
         calling: finds the service's innermost module on the stack, for code that runs once the generation serves.
         """
         return _executing.get() or (calling() if self._is_settled else "")
 
     def note_set_up(self, name: str) -> None:
-        """The module has changed something that each generation begins with anew."""
+        """Record that the module has changed something that each generation begins with anew."""
         if name in self.modules:
             self.modules[name].sets_up = True
 
@@ -133,12 +137,12 @@ class ModuleRecords:
         return written.isdisjoint(self.carried) and (asks == self._asked_subclasses or not self.carried)
 
     def settle(self) -> None:
-        """The generation serves: what its modules write from now on is state."""
+        """Note that the generation serves: what its modules write from now on is state."""
         self.compare()
         self._is_settled = True
 
     def executed_next(self, choice: Choice) -> set[str]:
-        """The names of the modules that the next generation executes."""
+        """Return the names of the modules that the next generation executes."""
         modules = dict(self.modules)
         for each in modules.values():
             if each.footprint is not None and not each.is_doubtful() and self._holds_more(each):
@@ -146,14 +150,21 @@ class ModuleRecords:
         importers = _importers(modules)
         changed = {n for each in (modules, self.libraries) for n, one in each.items() if one.has_new_file()}
         again = _closure({*changed, *choice.appeared}, importers, ()) & modules.keys()
+        closing = False
         while True:
-            more = {n for n, each in modules.items() if n not in choice.keep and self._is_executed(n, each, choice)}
+            more = {
+                n for n, each in modules.items() if n not in choice.keep and self._is_executed(n, each, choice, closing)
+            }
             more |= {name for name, each in modules.items() if each.sets_up}
             found = again | (_closure(again | more, importers, choice.keep) & modules.keys())
-            found |= {n for n in modules for head in choice.packages if _heads(found, head) and _heads([n], head)}
-            if found <= again:
+            packages = {*map(_head, found)}.intersection(choice.packages)
+            found |= {name for name in modules if _head(name) in packages}
+            if not found <= again:
+                again |= found
+            elif closing or not choice.closes(again):
                 return again
-            again |= found
+            else:
+                closing = True
 
     def add_library(self, name: str, module: ModuleType, path: str, identity: Identity) -> None:
         self.libraries[name] = Library(module, path, identity)
@@ -170,17 +181,17 @@ class ModuleRecords:
         self._asked_subclasses = earlier._asks_subclasses()
 
     def shares(self, name: str, other: ModuleRecords) -> bool:
-        """True if both generations have the very same module of that name."""
+        """Return True if both generations have the very same module of that name."""
         mine, others = self.modules.get(name), other.modules.get(name)
         return mine is not None and mine is others
 
-    def _is_executed(self, name: str, each: ExecutedModule, choice: Choice) -> bool:
+    def _is_executed(self, name: str, each: ExecutedModule, choice: Choice, closing: bool) -> bool:
         if name in choice.declared or name in choice.fresh or each.is_doubtful():
             return True
-        return choice.closing and each.footprint is not None and each.footprint.holds_closable
+        return closing and each.footprint is not None and each.footprint.holds_closable
 
     def _holds_more(self, each: ExecutedModule) -> bool:
-        """True if its state may hold objects that it did not hold when it was looked at."""
+        """Return True if its state may hold objects that it did not hold when it was looked at."""
         return each.footprint is not None and (each.footprint.holds_cache or each.footprint.has_changed())
 
     def _footprint(self, each: ExecutedModule) -> Footprint | None:
@@ -211,7 +222,7 @@ def _importers(modules: Mapping[str, ExecutedModule]) -> dict[str, set[str]]:
 
 
 def _closure(names: set[str], importers: Mapping[str, set[str]], without: Collection[str]) -> set[str]:
-    """The modules and all that import them, directly or through others that are not in `without`."""
+    """Return the modules and all that import them, directly or through others that are not in `without`."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -222,5 +233,5 @@ def _closure(names: set[str], importers: Mapping[str, set[str]], without: Collec
     return found
 
 
-def _heads(names: Iterable[str], head: str) -> bool:
-    return any(name.partition(".")[0] == head for name in names)
+def _head(name: str) -> str:
+    return name.partition(".")[0]

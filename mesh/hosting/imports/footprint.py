@@ -68,7 +68,7 @@ Reader = Callable[[Any], list[Any]]
 
 
 class Footprint:
-    """What a module's state consisted of when it was taken.
+    """The state of a module at the time when it was taken.
 
     owned: modules of the service, by name, among them the module itself. objects: by id, which module's footprint an
     object belongs to; the module's own are added.
@@ -99,12 +99,12 @@ class Footprint:
         self.enter_objects(objects)
 
     def enter_objects(self, objects: dict[int, str]) -> None:
-        """Say which objects belong to the module."""
+        """Record which objects belong to the module."""
         for subject, _, _ in self._watched:
             objects[id(subject)] = self._name
 
     def has_changed(self, with_subclasses: bool = False) -> bool:
-        """True if something of it is no longer what it was. with_subclasses: a new subclass counts as well."""
+        """Return True if something of it is no longer what it was. with_subclasses: a new subclass counts as well."""
         if with_subclasses and any(_subclasses(subject) != before for subject, before in self._subclasses):
             return True
         try:
@@ -117,7 +117,7 @@ class Footprint:
             return True
 
     def _differs(self, subject: Any, now: list[Any], before: list[Any]) -> bool:
-        """False where Python itself has written: a submodule into its package, a warning into a namespace."""
+        """Return False where Python itself has written: a submodule into its package, a warning into a namespace."""
         if subject is not self._namespace and not issubclass(type(subject), type):
             return True
         one, other = dict(_pairs(now)), dict(_pairs(before))
@@ -150,7 +150,7 @@ class Footprint:
                 stack += self._parts(subject)
 
     def _parts(self, subject: Any) -> Iterable[Any]:
-        """What is to be looked at after this object, which is noted if it can change."""
+        """Return what to look at after this object, which is noted if it can change."""
         kind = type(subject)
         # Not isinstance: it asks the object for its class, upon which lazy ones run code.
         if issubclass(kind, ModuleType):
@@ -235,7 +235,7 @@ def _of_function(function: FunctionType) -> list[Any]:
 
 
 def _of_weak(container: Any) -> list[Any]:
-    """Ids: a reference would keep what is in it."""
+    """Return ids: a reference would keep what is in it."""
     pairs = list(container.items()) if isinstance(container, _WEAK[1:]) else [(each, 0) for each in container]
     return sorted((id(key), id(value)) for key, value in pairs)
 
@@ -277,7 +277,7 @@ def _is_closable(kind: type) -> bool:
 
 
 def _is_importable(subject: type) -> bool:
-    """True for a class that stands in a shared module under its name, as opposed to one that was made in a call."""
+    """Return True for a class that stands in a shared module under its name, not one that was made in a call."""
     found: Any = sys.modules.get(subject.__module__)
     for name in subject.__qualname__.split("."):
         found = vars(found).get(name) if isinstance(found, type | ModuleType) else None

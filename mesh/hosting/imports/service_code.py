@@ -125,7 +125,7 @@ class ServiceCode:
         return names
 
     def executed(self) -> tuple[int, int]:
-        """How many modules were executed for this generation so far, and how many it has."""
+        """Return how many modules were executed for this generation so far, and how many it has."""
         records = self.scope.records
         return len(records.modules) - len(records.carried), len(records.modules)
 

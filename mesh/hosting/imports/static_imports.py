@@ -31,7 +31,7 @@ class StaticImports:
 
 
 def static_imports(code: CodeType, module: str, is_package: bool) -> StaticImports:
-    """The imports of a module with that name and code."""
+    """Return the imports of a module with that name and code."""
     package = module if is_package else module.rpartition(".")[0]
     names: set[str] = set()
     is_dynamic = asks_subclasses = False
@@ -51,7 +51,7 @@ def _all_code(code: CodeType) -> Iterator[CodeType]:
 
 
 def _statements(code: CodeType) -> Iterator[tuple[str, int, tuple[str, ...]]]:
-    """Name, level and what is wanted from it, of each import statement: two loads, and the import itself."""
+    """Yield name, level and what is wanted from it, of each import statement: two loads, and the import itself."""
     raw = code.co_code
     if _IMPORT_NAME not in raw:
         return

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 from mesh.service import ServiceContext
 
@@ -157,27 +158,26 @@ class MainThread:
         self._thread.join(AT_WAIT_WITHIN)
         if not self.is_alive() or not self._take_pending():
             return
-        handler = self._take_handler()
-        if handler is not None:
-            handler(signal.SIGTERM, None)
-        else:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self.ident or 0), ctypes.py_object(KeyboardInterrupt)
-            )
+        self.call_handler(default=self._raise_in_code)
+
+    def _raise_in_code(self) -> None:
+        """Raise KeyboardInterrupt in the program's thread, wherever its code is."""
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(KeyboardInterrupt))
 
     def _run(self) -> None:
         try:
             self._work()
             for thread in list(self.threads):
                 if not thread.daemon and thread is not self._thread:
-                    self.wait_until(lambda step, thread=thread: _has_ended(thread, step))  # type: ignore[misc]  # mypy cannot infer it
+                    self.wait_until(partial(has_ended, thread))
         except BaseException as error:
             self.error = error
         finally:
             self._on_end()
 
 
-def _has_ended(thread: threading.Thread, seconds: float) -> bool:
+def has_ended(thread: threading.Thread, seconds: float) -> bool:
+    """Wait for the thread's end at most so long; return whether it has ended."""
     _join(thread, seconds)
     return not thread.is_alive()
 

@@ -7,11 +7,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from mesh.hosting.import_hooks import ImportHooks
-from mesh.hosting.mains.main_thread import MainThread
+from mesh.hosting.mains.main_thread import MainThread, has_ended
 from mesh.hosting.patches import Patch
 
 
@@ -43,15 +44,7 @@ class Waits(Patch):
 
         def interruptible_join(thread: threading.Thread, timeout: float | None = None) -> None:
             main = mains.get(threading.get_ident())
-            if main is None:
-                join(thread, timeout)
-                return
-
-            def has_ended(step: float) -> bool:
-                join(thread, step)
-                return not thread.is_alive()
-
-            main.wait_until(has_ended, timeout)
+            join(thread, timeout) if main is None else main.wait_until(partial(has_ended, thread), timeout)
 
         def interruptible_pause() -> None:
             main = mains.get(threading.get_ident())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -62,13 +62,12 @@ class Generation:
         self._isolation = isolation
         self._pool = pool
         self._lifespan: Lifespan | None = None
-        env = service.env
-        if service.run is not None:
-            env = {**program_environment(PythonCommand.parse(service.run), ports), **env}
+        command = None if service.run is None else PythonCommand.parse(service.run)
+        env = service.env if command is None else {**program_environment(command, ports), **service.env}
         self._code = isolation.add_service(context, env, roots, service.private, service.shared)
         self.program: RunningProgram | None = None
-        if service.run is not None:
-            self.program = context.main = RunningProgram(service, context, isolation, self._code, ports)
+        if command is not None:
+            self.program = context.main = RunningProgram(service, command, context, isolation, self._code, ports)
         self._living = living
         self._earlier = earlier
         self._carried: set[str] = set()
@@ -107,26 +106,27 @@ class Generation:
         self.context.reset_hooks += [each for each in earlier.context.reset_hooks if each.module in self._carried]
 
     def _executed_next(self, choice: Choice) -> set[str]:
-        """The modules that the next generation executes; where the end of this one may close something, others too."""
-        choice = replace(choice, keep=self._service.keep, fresh=self._service.fresh)
-        records = self._code.scope.records
-        executed = records.executed_next(choice)
+        """Return the modules that the next generation executes: more where the end of this one may close something."""
         ending = {hook.module for hook in self.context.stop_hooks}
-        if "" in ending or ending & executed or (self._lifespan is not None and self._lifespan.may_close()):
-            executed = records.executed_next(replace(choice, closing=True))
-        return executed
+
+        def closes(executed: Collection[str]) -> bool:
+            is_hooked = "" in ending or not ending.isdisjoint(executed)
+            return is_hooked or (self._lifespan is not None and self._lifespan.may_close())
+
+        choice = replace(choice, keep=self._service.keep, fresh=self._service.fresh, closes=closes)
+        return self._code.scope.records.executed_next(choice)
 
     def left_carried_modules_alone(self) -> bool:
-        """True if the load wrote to no module that it shares with the generation which still serves."""
+        """Return True if the load wrote to no module that it shares with the generation which still serves."""
         return self._code.scope.records.compare()
 
     def serve(self) -> None:
-        """From now on it is the one that serves."""
+        """Become the generation that serves."""
         self._code.scope.settle()
         self._living.append(self)
 
     def executed(self) -> tuple[int, int]:
-        """How many modules were executed for it, and how many it has."""
+        """Return how many modules were executed for it, and how many it has."""
         return self._code.executed()
 
     def _collected(self, servicers: Sequence[Any]) -> Handlers:

@@ -42,12 +42,13 @@ def program_environment(command: PythonCommand, ports: Mapping[Kind, Sequence[in
 class RunningProgram:
     """Started in the service's loop, which it belongs to; its program runs in a thread beside it.
 
-    ports: by kind, the actual ports of the service's listeners.
+    command: of the service's `run`. ports: by kind, the actual ports of the service's listeners.
     """
 
     def __init__(
         self,
         service: Service,
+        command: PythonCommand,
         context: ServiceContext,
         isolation: Isolation,
         code: ServiceCode,
@@ -67,7 +68,7 @@ class RunningProgram:
         self._settled = asyncio.Event()
         self.ended = asyncio.Event()
         self._lock = threading.Lock()
-        self._command = PythonCommand.parse(service.run or "")
+        self._command = command
         self.thread = MainThread(
             context, self._work, partial(isolation.signals.take_stop_handler, context), self._waits, self._ends
         )

@@ -320,3 +320,40 @@ def test_an_edit_on_either_side_of_a_registration_is_served(tmp_path: Path, name
         assert edited.get("one") == "core1 1 part2word2 3"
         edited.reload("one", {"core.py": text(pattern.core, "core2")})
         assert edited.get("one") == "core2 1 part2word2 4"
+
+
+#: For `plain`.
+CLOSING = """\
+import bystander, database
+from mesh import current_service
+
+def close():
+    database.connection.close()
+    print("closed")
+
+current_service().on_stop(close)
+"""
+
+
+def test_a_connection_that_the_old_code_closes_at_its_end_is_made_again(tmp_path: Path) -> None:
+    connection = """
+        class Connection:
+            is_open = True
+
+            def close(self):
+                self.is_open = False
+
+        connection = Connection()
+    """
+    says = "(bystander.served.append(1), f'{database.connection.is_open} {len(bystander.served)}')[1]"
+    files = {
+        "mesh.toml": toml(one='http = {port = 0, app = "app:app"}'),
+        "database.py": connection,
+        "bystander.py": BYSTANDER,
+        "app.py": plain(says, CLOSING),
+    }
+    with Edited(tmp_path, files) as edited:
+        assert edited.get("one") == "True 1"
+        with edited.awaiting(lambda entry: getattr(entry, "text", "") == "closed"):
+            edited.reload("one", {"app.py": plain(f"{says} + '!'", CLOSING)})
+        assert edited.get("one") == "True 2!"

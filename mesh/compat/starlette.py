@@ -1,4 +1,4 @@
-"""Whether a Starlette or FastAPI application does anything at its shutdown."""
+"""Tells whether a Starlette or FastAPI application does anything at its shutdown."""
 
 from __future__ import annotations
 

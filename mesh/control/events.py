@@ -1,4 +1,4 @@
-"""What is recorded, for clients of the control API: in pages, and as a stream that goes on."""
+"""Serves recorded entries to clients of the control API: in pages, and as an endless stream."""
 
 from __future__ import annotations
 

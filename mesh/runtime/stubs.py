@@ -29,11 +29,11 @@ def stubs_of(folders: Sequence[Path], cache: Path) -> tuple[Stubs, ...]:
 
     Raises UsageError with protoc's message for a file that does not compile.
     """
-    return tuple(_stubs(folder, cache) for folder in folders if proto_files(folder))
+    return tuple(_stubs(folder, files, cache) for folder in folders if (files := proto_files(folder)))
 
 
-def _stubs(folder: Path, cache: Path) -> Stubs:
-    root = cache / _key(folder)
+def _stubs(folder: Path, files: Sequence[Path], cache: Path) -> Stubs:
+    root = cache / _key(folder, files)
     if not root.exists():
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Compiled aside and moved into place whole: two meshes may start at the same moment.
@@ -52,11 +52,11 @@ def _stubs(folder: Path, cache: Path) -> Stubs:
     return Stubs(root, root / DESCRIPTORS)
 
 
-def _key(folder: Path) -> str:
-    """Return a name that changes with any .proto file's path or content, and with the compiler."""
+def _key(folder: Path, files: Sequence[Path]) -> str:
+    """Return a name that changes with the path or content of any of its files, and with the compiler."""
     from importlib.metadata import version
 
     digest = hashlib.sha256(version("grpcio-tools").encode())
-    for source in proto_files(folder):
+    for source in files:
         digest.update(str(source.relative_to(folder)).encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:32]

@@ -22,7 +22,6 @@ class _Loads:
 
     requested: float = 0.0
     began: float = 0.0
-    asked: float = 0.0
     ended: float | None = None
     rounds: int = 0
     counted: float = -1.0

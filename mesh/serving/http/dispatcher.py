@@ -51,7 +51,7 @@ class AppDispatcher:
             if service.journal.is_recording and scope["type"] == "http":
                 receive, send = _noting(span, service.journal, scope, receive, send)
             await self._answer(app, service, scope, receive, send, call, span)
-            span.route = _route(scope)
+            span.route = span.route or _route(scope)  # known already where the answer was recorded
 
     async def _answer(
         self,

@@ -104,12 +104,12 @@ class Loop:
         if self._status.snapshot.phase != "starting":
             return
         unsettled = self._status.snapshot.in_state("waiting", "starting")
+        topology = self._instances.topology
         for name in self._instances.order:
             if len(self._starts_in_grace()) >= MAX_CONCURRENT_STARTS:
                 break
-            if self._status.snapshot[name].state == "waiting" and not unsettled & set(
-                self._instances.topology[name].depends_on
-            ):
+            waits = self._status.snapshot[name].state == "waiting"
+            if waits and not unsettled.intersection(topology.needs(topology[name])):
                 self._launch(name)
         if not unsettled:
             self._status.set_phase("running")

@@ -43,7 +43,8 @@ class Shutdown:
                 self._status.set(name, state="stopped")
         running = self._status.snapshot.in_state("starting", "ready", "failed", "stopping")
         # Not the topology: it no longer declares a service that is stopping because its declaration is gone.
-        needed = {need for name in running for need in self._instances.by_name[name].service.depends_on}
+        needs = self._instances.topology.needs
+        needed = {need for name in running for need in needs(self._instances.by_name[name].service)}
         for name in running - needed - self._status.snapshot.in_state("stopping"):
             self._status.set(name, state="stopping")
             # A little more than the calls get: what is still running then is reported before it is cut off.

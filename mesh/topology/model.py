@@ -182,6 +182,19 @@ class Topology:
                 return service
         raise KeyError(name)
 
+    def needs(self, service: Service) -> tuple[str, ...]:
+        """Return the services that start before it: `depends_on`, and those that it mounts without a declared contract.
+
+        A contract that is not declared is known once the code of its service has been loaded.
+        """
+        grpc = {each.name: each.grpc for each in self if each.name != service.name}
+        mounted = [
+            name
+            for name in (service.http.contracts if service.http else ())
+            if (found := grpc.get(name)) is not None and not found.services
+        ]
+        return tuple(dict.fromkeys((*service.depends_on, *mounted)))
+
     def listener_names(self) -> list[str]:
         """Return `service.kind` of every listener, in declared order."""
         return [f"{service.name}.{listener.kind}" for service in self for listener in service.listeners]

@@ -77,7 +77,7 @@ def start_order(topology: Topology) -> list[list[str]]:
     """
     if found := circle(topology):
         raise UsageError(f"depends_on goes round in a circle: {' -> '.join(found)}")
-    waiting = {service.name: set(service.depends_on) for service in topology}
+    waiting = {service.name: set(topology.needs(service)) for service in topology}
     waves: list[list[str]] = []
     while waiting:
         wave = [name for name, needs in waiting.items() if not needs & waiting.keys()]
@@ -128,7 +128,7 @@ def _dependencies(topology: Topology, names: list[str]) -> list[str]:
     known = {service.name for service in topology}
     seen = list(names)
     for name in seen:
-        seen.extend(need for need in topology[name].depends_on if need in known and need not in seen)
+        seen.extend(need for need in topology.needs(topology[name]) if need in known and need not in seen)
     return seen
 
 

@@ -11,14 +11,13 @@ from tests.support.supervised import supervised
 
 FILES = {
     "mesh.toml": """
+        [services.front]
+        http = {port = 0, app = "front:app", contract = "shop", prefix = "/shop"}
+
         [services.shop]
         http = {port = 0}
         grpc = {port = 0, servicers = ["shop:Shop"]}
         protos = ["protos"]
-
-        [services.front]
-        http = {port = 0, app = "front:app", contract = "shop", prefix = "/shop"}
-        depends_on = ["shop"]
     """,
     "protos/shop.proto": """
         syntax = "proto3";

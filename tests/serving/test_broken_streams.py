@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -126,6 +127,14 @@ def test_a_stream_of_a_contract_that_fails_is_cut_after_its_last_answer(mesh: Me
         assert (raw.count(b"error"), lines.count(b'{"error":'), events.count(b"event: error")) == (0, 1, 1)
     logged = [each for each in mesh.supervisor.journal.entries() if isinstance(each, Line)]
     assert {line.service for line in logged} == (set() if then == "status" else {"streams"})
+
+
+def test_the_last_line_of_a_stream_names_the_request_under_which_its_bug_is_logged(mesh: Mesh) -> None:
+    for service, prefix in ENTRIES:
+        lines = body(mesh, service, f"{prefix}/count?count=1&then=bug")
+        assert (said := re.search(rb"internal error .*\(request (\w+)\)", lines)) is not None
+        logged = [each.text for each in mesh.supervisor.journal.entries() if isinstance(each, Line)]
+        assert logged[-1].startswith(f"request {said[1].decode()} failed\n")
 
 
 def test_a_stream_that_ends_well_ends_in_the_last_chunk(mesh: Mesh) -> None:

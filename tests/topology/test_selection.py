@@ -148,6 +148,21 @@ def test_a_dependency_that_is_not_run_is_not_waited_for(shop: Topology) -> None:
     assert start_order(select(shop, ["gateway", "order-service"], []).running) == [["order-service"], ["gateway"]]
 
 
+def test_what_a_service_mounts_starts_before_it_unless_its_contract_is_declared() -> None:
+    mounting = Http((8000,), contracts=("learned", "declared", "mounting"))
+    topology = Topology(
+        "mounts",
+        Service("mounting", mounting, Grpc(50051, ("users:Users",))),
+        Service("learned", grpc=Grpc(50052, ("users:Users",))),
+        Service("declared", grpc=Grpc(50053, ("users:Users",), services=("user.UserService",))),
+    )
+    assert start_order(topology) == [["learned", "declared"], ["mounting"]]
+    assert select(topology, ["mounting"], with_deps=True).running.listener_names() == [
+        *("mounting.http", "mounting.grpc"),
+        "learned.grpc",
+    ]
+
+
 def test_a_circle_is_shown() -> None:
     knot = Topology(
         "knot",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
+from textwrap import shorten
 from typing import Any
 
 from google.protobuf.message import Message
@@ -89,8 +90,13 @@ def _from_fields(method: Method, fields: Mapping[str, Any]) -> Message:
             raise UsageError(f"{method}: {no_such('field', str(name), known)}")
     try:
         return method.request_class(**fields)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{method}: {error}") from None
+    except (TypeError, ValueError):
+        for name, value in fields.items():
+            try:
+                method.request_class(**{name: value})
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"{method}: {name} = {shorten(repr(value), 60)}: {error}") from None
+        raise
 
 
 def _type(method: Method) -> str:

@@ -31,22 +31,25 @@ _LEAST_NAME, _LEAST_WHAT, _BESIDE = 12, 20, 30
 class Style:
     """The style of lines.
 
-    colour: whether to write escape sequences. width: columns for the name of a service; a longer one is cut in
-    its middle. names: of the services, each of which gets a colour. what: columns for what was called.
+    colour: whether to write escape sequences. width: columns for the name of a service. names: of the services, each of
+    which gets a colour. what: columns for what was called. longest: a longer name is cut in its middle; None cuts none.
     """
 
     colour: bool
     width: int
     names: tuple[str, ...] = ()
     what: int = 38
+    longest: int | None = None
 
     def paint(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self.colour else text
 
     def name(self, service: str) -> str:
         """Return the column with the service's name."""
-        half = self.width // 2
-        shown = service if len(service) <= self.width else f"{service[: half - 1]}…{service[-half:]}"
+        shown = service
+        if self.longest is not None and len(service) > self.longest:
+            half = self.longest // 2
+            shown = f"{service[: half - 1]}…{service[-half:]}"
         padded = f"{shown:<{self.width}}"
         return self.paint(padded, _NAMES[self.names.index(service) % len(_NAMES)]) if service in self.names else padded
 
@@ -63,8 +66,9 @@ def style_for(names: Sequence[str], colour: bool, columns: int | None) -> Style:
     longest = max(map(len, names), default=0)
     if columns is None:
         return Style(colour, longest, tuple(names))
-    width = min(longest, max(_LEAST_NAME, columns // 5))
-    return Style(colour, width, tuple(names), max(_LEAST_WHAT, min(38, columns - width - _BESIDE)))
+    most = max(_LEAST_NAME, columns // 5)
+    width = min(longest, most)
+    return Style(colour, width, tuple(names), max(_LEAST_WHAT, min(38, columns - width - _BESIDE)), most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def banner(header: Header, style: Style) -> list[str]:
 
 
 def _whole_name(name: str, style: Style) -> str:
-    return style.name(name) if len(name) <= style.width else replace(style, width=len(name)).name(name)
+    return replace(style, longest=None).name(name)
 
 
 def where(state: ServiceState, style: Style) -> str:

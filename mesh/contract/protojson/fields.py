@@ -87,6 +87,16 @@ def is_well_known(message: Descriptor | None) -> bool:
     return message is not None and message.full_name in OWN_FORM
 
 
+def takes_null(field: FieldDescriptor) -> bool:
+    """Return True if `null` is a value of the field and not its absence."""
+    kind = field.message_type or field.enum_type
+    return (
+        not field.is_repeated
+        and kind is not None
+        and kind.full_name in ("google.protobuf.Value", "google.protobuf.NullValue")
+    )
+
+
 def enum_of(field: FieldDescriptor) -> EnumDescriptor:
     assert field.enum_type is not None, "asked of enum fields alone"
     return field.enum_type

@@ -8,11 +8,11 @@ suggest the nearest name for an unknown field.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from mesh.contract.protojson.fields import AS_JSON, ONE_STRING, WRAPPERS, map_entry, shown
+from mesh.contract.protojson.fields import AS_JSON, ONE_STRING, WRAPPERS, map_entry, shown, takes_null
 from mesh.contract.protojson.scalars import Check, Mismatch, anything, kind, scalar, string
 from mesh.suggestions import did_you_mean
 
@@ -20,6 +20,15 @@ from mesh.suggestions import did_you_mean
 def unknown_name(what: str, name: str, known: Iterable[str]) -> Mismatch:
     """Return the mistake of an unknown name, with the nearest known one."""
     return Mismatch(f"is not a {what}{did_you_mean(name, known)}", shown(name)[1:-1])
+
+
+class _Field(NamedTuple):
+    """What is checked of one field. oneof: the oneof that it is a member of, if any."""
+
+    number: int
+    check: Check
+    oneof: str | None
+    takes_null: bool
 
 
 class Shapes:
@@ -36,7 +45,7 @@ class Shapes:
         return self._known[name]
 
     def _message(self, descriptor: Descriptor) -> Check:
-        fields: dict[str, tuple[int, Check]] = {}
+        fields: dict[str, _Field] = {}
 
         def check(value: Any) -> None:
             if not isinstance(value, dict):
@@ -44,14 +53,17 @@ class Shapes:
             if not fields:
                 fields.update(self._fields(descriptor))
             seen = set()
+            members: dict[str, str] = {}
             for name, item in value.items():
                 if name not in fields:
                     self._meet_unknown(name, descriptor)
                     continue
-                number, check_field = fields[name]
-                seen.add(number)
+                field = fields[name]
+                seen.add(field.number)
                 if item is not None:
-                    _within(name, check_field, item)
+                    _within(name, field.check, item)
+                if field.oneof is not None and (item is not None or field.takes_null):
+                    _refuse_second_member(members.setdefault(field.oneof, name), name, fields)
             if len(seen) < len(value):
                 _refuse_two_names(value, fields)
 
@@ -62,9 +74,13 @@ class Shapes:
         if self.reject_unknown and not name.startswith("["):
             raise unknown_name("known field", name, [field.json_name for field in descriptor.fields])
 
-    def _fields(self, descriptor: Descriptor) -> dict[str, tuple[int, Check]]:
-        checks = [(field, self.of_field(field)) for field in descriptor.fields]
-        return {name: (field.number, check) for field, check in checks for name in (field.name, field.json_name)}
+    def _fields(self, descriptor: Descriptor) -> dict[str, _Field]:
+        found: dict[str, _Field] = {}
+        for field in descriptor.fields:
+            oneof = field.containing_oneof.name if field.containing_oneof is not None else None
+            checked = _Field(field.number, self.of_field(field), oneof, takes_null(field))
+            found |= dict.fromkeys((field.name, field.json_name), checked)
+        return found
 
     def of_field(self, field: FieldDescriptor) -> Check:
         """Return the check of a field's whole value, an array or a map if it is one."""
@@ -86,11 +102,16 @@ def _within(place: str, check: Check, value: Any) -> None:
         raise mismatch.within(place) from None
 
 
-def _refuse_two_names(value: dict[str, Any], fields: dict[str, tuple[int, Check]]) -> None:
+def _refuse_two_names(value: dict[str, Any], fields: dict[str, _Field]) -> None:
     names: dict[int, str] = {}
     for name in value:
-        if name in fields and names.setdefault(fields[name][0], name) != name:
-            raise Mismatch(f"is given twice, also as {names[fields[name][0]]}", name)
+        if name in fields and names.setdefault(fields[name].number, name) != name:
+            raise Mismatch(f"is given twice, also as {names[fields[name].number]}", name)
+
+
+def _refuse_second_member(first: str, name: str, fields: dict[str, _Field]) -> None:
+    if fields[first].number != fields[name].number:
+        raise Mismatch(f"excludes {first}: a message holds one of them", name)
 
 
 def _well_known(descriptor: Descriptor) -> Check | None:

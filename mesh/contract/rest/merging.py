@@ -15,7 +15,7 @@ def merge_documents(documents: Sequence[Schema], *, title: str = "") -> dict[str
     """Return one OpenAPI 3.1 document of several, each path including that of its document's server.
 
     If two documents give one name different meanings, the later one's operation or schema is renamed after its
-    document's path. title: by default the titles of all.
+    document's path. title: by default the titles of all that describe an operation.
     """
     merged: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -39,7 +39,8 @@ def merge_documents(documents: Sequence[Schema], *, title: str = "") -> dict[str
 
 
 def _titles(documents: Sequence[Schema]) -> list[str]:
-    return list(dict.fromkeys(document["info"]["title"] for document in documents))
+    described = [document for document in documents if document.get("paths")] or documents
+    return list(dict.fromkeys(document["info"]["title"] for document in described))
 
 
 def _place(document: Schema) -> str:

@@ -50,7 +50,7 @@ def openapi(
     tags = [{"name": name, "description": comments.get(name, "")} for name in contract.services]
     return {
         "openapi": "3.1.0",
-        "info": {"title": title or "Nothing", "version": "1"},
+        "info": {"title": title or "No service", "version": "1"},
         "servers": [{"url": url or "/"}],
         "tags": tags,
         "paths": paths,

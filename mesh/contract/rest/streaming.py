@@ -23,6 +23,7 @@ from typing import Any
 from google.protobuf.message import Message
 from starlette.types import Receive, Send
 
+from mesh.context import current_call
 from mesh.contract.backends.backend import Backend
 from mesh.contract.rest.bodies import unsupported
 from mesh.contract.rest.exchange import Asked, BrokenStream, Response
@@ -142,10 +143,9 @@ class Outgoing:
         await self._body(data)
 
     async def _say(self, error: Exception) -> None:
-        """Send the error if the form of the stream allows one; of a bug, only that there is one."""
+        """Send the error if the form of the stream allows one; of a bug, only where to find it."""
         if not self._endpoint.raw_response:
-            told = error if isinstance(error, StatusError) else StatusError(Code.INTERNAL, "internal error")
-            await self._body(self._frame("error", status_json(told)))
+            await self._body(self._frame("error", status_json(error if isinstance(error, StatusError) else _bug())))
 
     def _frame(self, kind: str, content: Any) -> bytes:
         if self._events:
@@ -157,3 +157,9 @@ class Outgoing:
 
     async def _body(self, data: bytes, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def _bug() -> StatusError:
+    """Return the status of a bug, with the id under which mesh logs its traceback, if it runs the handler."""
+    call = current_call.get()
+    return StatusError(Code.INTERNAL, f"internal error (request {call.request_id})" if call else "internal error")

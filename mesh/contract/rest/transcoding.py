@@ -12,7 +12,16 @@ from google.protobuf.message import DecodeError, Message
 
 from mesh.contract.methods import Binding, Contract, Method
 from mesh.contract.protojson.body import is_nested_deeper, parse_json
-from mesh.contract.protojson.fields import OneofMember, Text, check_oneofs, oneof_members, resolve, set_text, text_of
+from mesh.contract.protojson.fields import (
+    OneofMember,
+    Text,
+    check_oneofs,
+    oneof_members,
+    resolve,
+    set_text,
+    takes_null,
+    text_of,
+)
 from mesh.contract.protojson.messages import read_json, to_json
 from mesh.contract.protojson.query import Query
 from mesh.contract.protojson.scalars import Check, Mismatch
@@ -102,7 +111,7 @@ class Endpoint:
     def _read_json(self, message: Message, content: Any) -> None:
         target = message
         if self._body_field is not None:
-            if content is None and not _takes_null(self._body_field):
+            if content is None and not takes_null(self._body_field):
                 return
             try:
                 self._check(content)
@@ -197,16 +206,6 @@ class Location:
 
     def path(self, message: Message) -> str | None:
         return self._template.fill([read(message) for read in self._parts])
-
-
-def _takes_null(field: FieldDescriptor) -> bool:
-    """Return True if `null` is a value of the field and not its absence."""
-    kind = field.message_type or field.enum_type
-    return (
-        not field.is_repeated
-        and kind is not None
-        and kind.full_name in ("google.protobuf.Value", "google.protobuf.NullValue")
-    )
 
 
 def _body_names(binding: Binding) -> list[str]:

@@ -45,7 +45,7 @@ def port_mistakes(topology: Topology) -> list[Mistake]:
 
 def circle(topology: Topology) -> list[str] | None:
     """Return one circle of dependencies, its first name repeated at the end, or None."""
-    needs = {service.name: service.depends_on for service in topology}
+    needs = {service.name: topology.needs(service) for service in topology}
     done: set[str] = set()
 
     def walk(name: str, path: list[str]) -> list[str] | None:

@@ -148,7 +148,7 @@ def test_a_request_is_a_message_a_dict_or_fields(run: Any) -> None:
     (lambda: peer.Get(id=1, timeout=3), "calls.Calls.Get: timeout is an option of the call and a field of calls.Item; "
      "give the fields as a message or a dict, Get({'timeout': ...}), and the option beside it"),
     (lambda: peer.Get(nmae="x"), "calls.Calls.Get: there is no field 'nmae'; did you mean 'name'?"),
-    (lambda: peer.Get(id="x"), "calls.Calls.Get: "),
+    (lambda: peer.Get(name="n", id="x"), "calls.Calls.Get: id = 'x': "),
     (lambda: peer.Get(7), "calls.Calls.Get takes calls.Item or a dict of its fields, not int"),
     (lambda: peer.Sum(), "calls.Calls.Sum takes a stream: an iterator of calls.Item, or of dicts of its fields"),
     (lambda: peer.Sum(Item()), "calls.Calls.Sum takes a stream: an iterator of calls.Item, not Item"),

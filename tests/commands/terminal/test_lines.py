@@ -162,6 +162,12 @@ def test_each_service_has_a_colour_that_is_neither_that_of_errors_nor_of_warning
     ]
 
 
+def test_the_name_of_a_service_that_was_added_later_is_whole() -> None:
+    for columns in (80, None):
+        style = style_for(["odd"], False, columns)
+        assert line_of(Line("caller", "x"), style)[0].endswith(" caller  x")
+
+
 def test_colours_of_a_service_pass_to_a_terminal_and_end_with_the_line() -> None:
     line = Line("user", "\x1b[1;32mok\x1b[0m \x1b[35mbright\x1b[2J")
     assert line_of(line, COLOURED)[0].endswith("\x1b[1;32mok\x1b[0m \x1b[35mbright\\x1b[2J\x1b[0m")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mesh.contract import merge_documents
+from mesh.contract import Contract, merge_documents, openapi
 from mesh.contract.protoc import describe_protos
 from mesh.contract.rest.comments import comments_of
 from tests.contract import library
@@ -200,6 +200,9 @@ def test_documents_are_merged_under_their_servers_and_keep_their_meaning() -> No
     }
     schemas = merged["components"]["schemas"]
     assert schemas["library.v1.Book"] == library_document["components"]["schemas"]["library.v1.Book"]
+    empty = openapi(Contract([]))
+    assert merge_documents([empty, library_document])["info"]["title"] == "Library"
+    assert merge_documents([empty])["info"]["title"] == "No service"
     assert (schemas["library.v1.Book_other"], schemas["Own"]) == ({"type": "string"}, {"type": "null"})
 
 

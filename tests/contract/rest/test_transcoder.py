@@ -217,6 +217,13 @@ def test_the_path_wins_over_the_body() -> None:
         ("POST", "/v1/choices/a", b"{}", "choice_text excludes choice_author"),
         ("POST", "/v1/choices/a?choice_number=1", b"{}", "choice_number excludes choice_author"),
         ("PUT", "/v1/choices/a", b'{"choiceNumber":0}', "choice_author.last_name excludes choice_number"),
+        ("POST", "/v1/echo", b'{"choiceText":"a","choice_number":0}', "choice_number excludes choiceText"),
+        (
+            "POST",
+            "/v1/echo",
+            b'{"nested":{"choiceNumber":0,"choiceAuthor":{}}}',
+            "nested.choiceAuthor excludes choiceNumber",
+        ),
         ("PUT", "/v1/echo/1?nested.choiceNumber=1", b'{"choiceText":"a"}', None),
     ],
 )

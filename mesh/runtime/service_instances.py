@@ -71,9 +71,8 @@ class ServiceInstances:
         return self.selection.running
 
     def bind(self, patience: Patience) -> dict[str, ServiceAddresses]:
-        """Compile the .proto files and bind every port, all or nothing; return each service's addresses."""
+        """Bind every port, all or nothing; return each service's addresses."""
         check(len(self.by_name), sum(len(each.listeners) for each in self.topology))
-        self.contracts.compile(self.selection)
         bind_all(self.topology, self.by_name, self._options.host, patience)
         try:
             for name, instance in self.by_name.items():

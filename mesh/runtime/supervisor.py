@@ -13,10 +13,11 @@ from mesh.observing.journal import Journal
 from mesh.runtime.diagnostics.watchdog import Watchdog
 from mesh.runtime.instances.ports import Patience
 from mesh.runtime.loop import Loop
-from mesh.runtime.messages import Message, Snapshot, Stop
+from mesh.runtime.messages import Message, Ready, Snapshot, Stop
 from mesh.runtime.options import Options
 from mesh.runtime.reload.watcher import Watcher
 from mesh.runtime.service_instances import ServiceInstances
+from mesh.runtime.start_times import StartTimes
 from mesh.runtime.status import Status
 from mesh.service import ServiceContext
 from mesh.topology.directory import Directory
@@ -42,6 +43,7 @@ class Supervisor:
         self.journal = Journal(is_recording=self.options.record)
         #: True if something did not end in time, so that only the end of the process will end it.
         self.stuck = False
+        self.times = StartTimes()
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._status = Status(selection.running.name, [each.name for each in selection.running], self.journal)
         self._instances = ServiceInstances(selection, self.options, self.journal, self.post)
@@ -70,16 +72,23 @@ class Supervisor:
 
     def post(self, message: Message) -> None:
         """Hand the loop a message; safe from any thread and from a signal handler."""
+        if isinstance(message, Ready):
+            self.times.arrived(message)
         self._queue.put(message)
 
     def bind(self, notify: Callable[[str], None] | None = None) -> None:
-        """Bind every port, in the calling thread; raises PortError, with none left bound, if one is taken.
+        """Compile the .proto files and bind every port, in the calling thread.
+
+        Raises PortError, with none left bound, if one is taken.
 
         notify: takes a sentence about a port that is waited for; by default, it becomes a line of mesh.
         """
+        self._instances.contracts.compile(self._instances.selection)
+        self.times.end_phase("protos")
         patience = Patience(notify or (lambda text: self._status.log("mesh", text)))
         for name, addresses in self._instances.bind(patience).items():
             self._status.set_addresses(name, addresses)
+        self.times.end_phase("ports")
 
     def signal_arrived(self, number: int) -> None:
         """Pass on an outside signal that does not stop mesh to the services that handle it."""
@@ -100,6 +109,7 @@ class Supervisor:
     def run(self) -> int:
         """Start, loop and stop in the calling thread; return the exit status."""
         with self._instances.isolation, self._watching():
+            self.times.end_phase("set-up")
             self._loop.begin()
             while self.snapshot.phase != "stopped":
                 try:

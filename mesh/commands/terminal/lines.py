@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mesh.commands.terminal.timings import timings
 from mesh.control.api import as_json
 from mesh.observing.escaping import COLOUR, escaped
 from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot
+from mesh.runtime.start_times import StartTimes
 
 #: CR LF does not end a line here: a client could send it to forge another line of the log.
 _LINE_END = re.compile(r"(?<!\r)\n")
@@ -73,15 +75,21 @@ def style_for(names: Sequence[str], colour: bool, columns: int | None) -> Style:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The banner's content. milliseconds: from the command's start until every service was ready or had failed."""
+    """The banner's content.
+
+    milliseconds: from the command's start until every service was ready or had failed. times: where they went, if that
+    is wanted.
+    """
 
     version: str
     snapshot: Snapshot
     milliseconds: float
     url: str
+    times: StartTimes | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"milliseconds": round(self.milliseconds, 1), "url": self.url, **as_json(self.snapshot)}
+        shown = {"milliseconds": round(self.milliseconds, 1), "url": self.url, **as_json(self.snapshot)}
+        return shown if self.times is None else {**shown, "timings": self.times.as_json()}
 
 
 def banner(header: Header, style: Style) -> list[str]:
@@ -98,6 +106,7 @@ def banner(header: Header, style: Style) -> list[str]:
         "",
         *(f"  {_whole_name(each.name, style)}  {where(each, style)}".rstrip() for each in services),
         "",
+        *(timings(header.times, header.milliseconds) if header.times is not None else ()),
     ]
 
 

@@ -16,14 +16,17 @@ _KINDS: dict[str, type[Span] | type[Line] | type[Change]] = {"span": Span, "line
 _PAYLOADS = ("request", "response")
 
 
-def as_event(entry: Entry, payloads: bool = False) -> str:
-    """Return `{"event": "span", ...}`: the kind of the entry and its fields. payloads: include a call's, in base64."""
+def as_event(entry: Entry, payloads: bool = False, **more: object) -> str:
+    """Return `{"event": "span", ...}`: the kind of the entry, its fields, and more.
+
+    payloads: include a call's, in base64.
+    """
     fields = asdict(entry)
     for name in _PAYLOADS if isinstance(entry, Span) else ():
         data = fields.pop(name)
         if payloads:
             fields[name] = base64.b64encode(data).decode()
-    return json.dumps({"event": type(entry).__name__.lower(), **fields})
+    return json.dumps({"event": type(entry).__name__.lower(), **fields, **more})
 
 
 def entry_of(event: str) -> Entry | None:

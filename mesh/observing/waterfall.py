@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from mesh.observing.critical_path import critical_path, end_of
 from mesh.observing.escaping import COLOUR, escaped
 from mesh.observing.journal import Line
 from mesh.observing.span import Span
 
 #: Columns of the bar that shows when a call ran.
 BAR = 20
+#: What the bar of a call is made of.
+ON_PATH, BESIDE_PATH = "█", "░"
 
 
 def has_failed(span: Span) -> bool:
@@ -50,40 +54,83 @@ def waterfall(
     """Return the trace: every attempt under the call that made it, with the lines written meanwhile.
 
     A client's record is shown where no service here answered it, and where it followed a failed attempt.
-    bar: the width of the bars that show when a call ran; 0 leaves them out.
+    bar: the width of the bars that show when a call ran, and which were on the critical path; 0 leaves them out.
     """
-    ordered = sorted(spans, key=lambda each: each.start)
-    start = ordered[0].start
-    total = max(each.start + each.milliseconds / 1000 for each in ordered) - start
-    known = {each.span_id for each in ordered}
-    children: dict[str, list[Span | Line]] = {}
-    roots: list[Span | Line] = []
-    entries: list[Span | Line] = [*ordered, *lines]
-    for entry in sorted(entries, key=moment_of):
-        parent = entry.parent_id if isinstance(entry, Span) else entry.span_id
-        (children.setdefault(parent, []) if parent in known else roots).append(entry)
-    width = max(len(each.service) for each in entries)
-    clock = time.strftime("%H:%M:%S", time.localtime(start))
-    shown = [f"trace {ordered[0].trace_id}  {clock}  {total * 1000:.1f} ms", ""]
-    stack = [(each, 0) for each in reversed(roots)]
-    margin = " " * (bar + 2 if bar else 0)
+    entries: list[Span | Line] = sorted([*spans, *lines], key=moment_of)
+    first = min(spans, key=moment_of)
+    total = max(map(end_of, spans)) - first.start
+    rows = _Rows(first.start, total, max(len(each.service) for each in entries), bar, payloads, critical_path(spans))
+    clock = time.strftime("%H:%M:%S", time.localtime(first.start))
+    beside = f"  ({ON_PATH} critical path, {BESIDE_PATH} beside it)" if bar and len(rows.critical) < len(spans) else ""
+    shown = [f"trace {first.trace_id}  {clock}  {total * 1000:.1f} ms{beside}", ""]
+    roots, children = _nested(entries)
+    stack = [(each, 0, 1) for each in reversed(roots)]
     while stack:
-        entry, depth = stack.pop()
-        indent = "  " * depth
+        entry, depth, attempt = stack.pop()
         if isinstance(entry, Line):
-            shown += [f"{margin}{'':>11}  {entry.service:<{width}}  {indent}| {text}" for text in _texts(entry)]
+            shown += rows.of_line(entry, depth)
             continue
         inner = children.pop(entry.span_id, [])
-        is_answered_client = entry.kind == "client" and any(isinstance(each, Span) for each in inner)
-        if not is_answered_client or entry.way:
-            what = escaped(entry.way or name_of(entry))
-            when = f"{_bar(entry, start, total, bar)}  " if bar else ""
-            row = f"{when}{entry.milliseconds:8.1f} ms  {entry.service:<{width}}  {indent}{what}"
-            shown.append(f"{row}  {status_of(entry)}{f'  ({escaped(entry.cause)})' if entry.cause else ''}")
-            shown += [f"{margin}{'':>11}  {'':<{width}}  {indent}  {text}" for text in (payloads or _none)(entry)]
-        deeper = depth if entry.kind == "client" else depth + 1
-        stack += [(each, deeper) for each in reversed(inner)]
+        is_client = entry.kind == "client"
+        if not is_client or entry.way or not any(isinstance(each, Span) for each in inner):
+            shown += rows.of_call(entry, depth, attempt if not is_client else entry.attempt)
+        # The row of the answering side stands for its caller's attempt as well.
+        attempt = entry.attempt if is_client and not entry.way else 1
+        stack += [(each, depth if is_client else depth + 1, attempt) for each in reversed(inner)]
     return [each.rstrip() for each in shown]
+
+
+def _nested(entries: Sequence[Span | Line]) -> tuple[list[Span | Line], dict[str, list[Span | Line]]]:
+    """Return the entries without a call around them, and those in each call, by its id."""
+    known = {each.span_id for each in entries if isinstance(each, Span)}
+    children: dict[str, list[Span | Line]] = {}
+    roots: list[Span | Line] = []
+    for entry in entries:
+        parent = entry.parent_id if isinstance(entry, Span) else entry.span_id
+        (children.setdefault(parent, []) if parent in known and parent is not None else roots).append(entry)
+    return roots, children
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of one trace. start, total: in seconds. width: columns for a service's name. critical: ids of calls."""
+
+    start: float
+    total: float
+    width: int
+    bar: int
+    payloads: Callable[[Span], list[str]] | None
+    critical: set[str]
+
+    def of_call(self, span: Span, depth: int, attempt: int) -> list[str]:
+        """Return the row of a call, and its payloads below it."""
+        indent = "  " * depth
+        what = escaped(span.way or name_of(span))
+        again = f"  attempt {attempt}" if attempt > 1 and not span.way else ""
+        cause = f"  ({escaped(span.cause)})" if span.cause else ""
+        when = f"{self._bar(span)}  " if self.bar else ""
+        row = f"{when}{span.milliseconds:8.1f} ms  {span.service:<{self.width}}  {indent}{what}"
+        below = [f"{self._margin}{'':<{self.width}}  {indent}  {text}" for text in (self.payloads or _none)(span)]
+        return [f"{row}  {status_of(span)}{again}{cause}", *below]
+
+    def of_line(self, line: Line, depth: int) -> list[str]:
+        """Return the rows of what a service wrote."""
+        before = f"{self._margin}{line.service:<{self.width}}  {'  ' * depth}| "
+        return [f"{before}{text}" for text in _texts(line)]
+
+    @property
+    def _margin(self) -> str:
+        return " " * ((self.bar + 2 if self.bar else 0) + 13)
+
+    def _bar(self, span: Span) -> str:
+        """Return the columns in which the call ran, at least one of them."""
+        width, total = self.bar, self.total
+        begin, end = 0, width
+        if total > 0:
+            begin = min(width - 1, round((span.start - self.start) / total * width))
+            end = min(width, max(begin + 1, round((end_of(span) - self.start) / total * width)))
+        mark = ON_PATH if span.span_id in self.critical else BESIDE_PATH
+        return f"{' ' * begin}{mark * (end - begin)}{' ' * (width - end)}"
 
 
 def _none(span: Span) -> list[str]:
@@ -98,12 +145,3 @@ def moment_of(entry: Span | Line) -> float:
 def _texts(line: Line) -> list[str]:
     level = f"{line.level} " if line.level else ""
     return [escaped(COLOUR.sub("", f"{level}{text}")) for text in line.text.split("\n")]
-
-
-def _bar(span: Span, start: float, total: float, width: int) -> str:
-    """Columns in which the call ran, at least one of them."""
-    if total <= 0:
-        return "█" * width
-    begin = min(width - 1, round((span.start - start) / total * width))
-    end = min(width, max(begin + 1, round((span.start - start + span.milliseconds / 1000) / total * width)))
-    return f"{' ' * begin}{'█' * (end - begin)}{' ' * (width - end)}"

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from mesh.commands import cli
-from mesh.commands.history.recorded import moment
+from mesh.commands.history.recorded import duration, moment
 from mesh.control import state
 from mesh.control.server import ControlServer
 from mesh.errors import UsageError
@@ -111,7 +111,7 @@ def test_a_trace_whose_outermost_call_is_missing_says_so(project: Path) -> None:
 def test_traces_are_listed_and_chosen_by_service_error_and_duration(project: Path) -> None:
     assert [line.split()[1] for line in mesh("traces").splitlines()] == [ORDER[:12], SLOW[:12]]
     assert "0af7651916cd  order-service    POST /orders" in mesh("traces")
-    for words in (["--service", "gateway"], ["--slower", "100"], ["--tail", "1"]):
+    for words in (["--service", "gateway"], ["--slower", "100"], ["--slower", "0.1s"], ["--tail", "1"]):
         assert [line.split()[1] for line in mesh("traces", *words).splitlines()] == [SLOW[:12]]
     for where in ("api_key=***", "id=1", "name=Ada", "attempt=2"):
         assert [line.split()[1] for line in mesh("traces", "--where", where).splitlines()] == [ORDER[:12]]
@@ -130,13 +130,24 @@ def test_traces_are_listed_and_chosen_by_service_error_and_duration(project: Pat
         (["--level", "warning"], ["looking up 1"]),
         (["--trace", "0af7"], ["looking up 1", r"stored\x1b[2J"]),
         (["--since", "2026-01-31T12:00"], ["looking up 1", r"stored\x1b[2J"]),
+        (["--since", "3"], [r"stored\x1b[2J"]),
+        (["--since", "0"], ["starting", "looking up 1", r"stored\x1b[2J"]),
         (["--tail", "1"], [r"stored\x1b[2J"]),
+        (["--run", "1", "user-service", "--trace", "0AF7"], ["looking up 1"]),
+        (["gateway"], []),
     ],
 )
 def test_lines_are_chosen_by_name_text_level_trace_time_and_number(
     project: Path, words: list[str], texts: list[str]
 ) -> None:
     assert [line.split("  ")[-1].strip() for line in mesh("logs", *words).splitlines()] == texts
+
+
+def test_a_line_in_json_has_the_cursor_from_which_the_next_ones_follow(project: Path) -> None:
+    events = [json.loads(line) for line in mesh("logs", "--json").splitlines()]
+    assert [each["cursor"] for each in events] == [1, 3, 6]
+    following = mesh("logs", "--json", "--since", str(events[1]["cursor"]))
+    assert [json.loads(line) for line in following.splitlines()] == events[2:]
 
 
 def test_lines_of_a_run_that_goes_on_are_followed(project: Path) -> None:
@@ -160,6 +171,9 @@ def test_an_unknown_trace_and_a_run_that_is_not_there_are_mistakes_with_a_way_ou
         (["trace", "ffff"], "no trace ffff is recorded here; `mesh traces` lists those that are"),
         (["traces", "--where", "404"], "--where 404: write a field and its value, such as status=404"),
         (["logs", "--run", "2"], "--run 2: 1 are recorded, 1 is the newest"),
+        (["logs", "user-servic"], "there is no service 'user-servic'; did you mean 'user-service'"),
+        (["traces", "--service", "shop"], "there is no service 'shop'; there are gateway, "),
+        (["traces", "--slower", "fast"], "--slower fast: write 100ms or 1.5s"),
         (["logs", "--grep", "("], "--grep \\(: missing"),
         (["logs", "--since", "soon"], "--since soon: write 30s, 5m"),
     ):
@@ -173,6 +187,10 @@ def test_a_moment_is_an_age_a_time_of_today_or_a_date() -> None:
     assert moment("11:59", NOON) == NOON - 60
     assert moment("11:59:59", NOON) == NOON - 1
     assert moment("2026-01-31T12:00", NOON) == NOON
+
+
+def test_a_duration_is_in_milliseconds_unless_it_says_seconds() -> None:
+    assert (duration("100"), duration("100ms"), duration("1.5s")) == (100.0, 100.0, 1500.0)
 
 
 CHAIN = """

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeGuard
 
 import click
 
-from mesh.commands.history.recorded import moment, open_run, run_file
+from mesh.commands.history.recorded import check_name, moment, open_run, run_file
 
 if TYPE_CHECKING:
-    from mesh.observing.journal import Line
+    from mesh.observing.journal import Entry, Line
+    from mesh.observing.runs import RunFile
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -27,7 +28,7 @@ POLL_SECONDS = 0.25
 @click.option("--grep", metavar="RE", help="Only lines that this regular expression finds.")
 @click.option("--level", type=click.Choice(LEVELS, case_sensitive=False), help="Only what was logged at it, or above.")
 @click.option("--trace", metavar="ID", help="Only lines of this trace; its first digits are enough.")
-@click.option("--since", metavar="T", help="Only lines since T: 30s, 5m, 2h, 12:00:01, or an ISO date.")
+@click.option("--since", metavar="T", help="Only lines since 30s, 5m, 12:00:01, an ISO date, or after a cursor.")
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines.")
 @click.option("--run", "number", type=click.IntRange(1), default=1, metavar="N", help="Of the Nth newest run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
@@ -43,54 +44,74 @@ def logs(
     as_json: bool,
 ) -> int:
     """Print what the services have written, or NAME alone: of the newest run, whether it runs or has ended."""
-    from mesh.commands.terminal.lines import Style, line_of
-    from mesh.observing.events import as_event
-    from mesh.observing.journal import Line
-
     wanted = filter_of(name, grep, level, trace, since)
     run = open_run(run_file(number))
-    shown: deque[Line] = deque(maxlen=tail)
+    shown: deque[tuple[int, Line]] = deque(maxlen=tail)
+    names = {"mesh"}
     last = 0
-    for number, entry in run.entries():
-        last = number
-        if isinstance(entry, Line) and wanted(entry):
-            shown.append(entry)
-    width = max((len(each.service) for each in shown), default=0)
-
-    def show(line: Line) -> None:
-        click.echo(as_event(line) if as_json else "\n".join(line_of(line, Style(False, width))))
-
-    for line in shown:
-        show(line)
-    while follow:
-        time.sleep(POLL_SECONDS)
-        for number, entry in run.entries(after=last):
-            last = number
-            if isinstance(entry, Line) and wanted(entry):
-                show(entry)
+    for last, entry in run.entries():
+        names |= {entry.service}
+        if wanted(entry, last):
+            shown.append((last, entry))
+    if name is not None and not follow:
+        check_name(name, names)
+    show = shown_as(as_json, max((len(line.service) for _, line in shown), default=0))
+    for each in shown:
+        show(*each)
+    for cursor, entry in following(run, last) if follow else ():
+        if wanted(entry, cursor):
+            show(cursor, entry)
     run.close()
     return 0
 
 
+def following(run: RunFile, after: int) -> Iterator[tuple[int, Entry]]:
+    """Yield each entry after the cursor as it comes, without an end."""
+    while True:
+        time.sleep(POLL_SECONDS)
+        for cursor, entry in run.entries(after=after):
+            after = cursor
+            yield cursor, entry
+
+
+def shown_as(as_json: bool, width: int) -> Callable[[int, Line], None]:
+    """Return what prints a line, given its cursor. width: of the column with the service's name."""
+    from mesh.commands.terminal.lines import Style, line_of
+    from mesh.observing.events import as_event
+
+    style = Style(False, width)
+    return lambda cursor, line: click.echo(
+        as_event(line, cursor=cursor) if as_json else "\n".join(line_of(line, style))
+    )
+
+
 def filter_of(
     name: str | None, grep: str | None, level: str | None, trace: str | None, since: str | None
-) -> Callable[[Line], bool]:
-    """Return what decides whether a line is shown; UsageError for an expression or a time that is none."""
+) -> Callable[[Entry, int], TypeGuard[Line]]:
+    """Return what decides whether an entry is a line to show, given its cursor as well.
+
+    Raises UsageError for an expression or a time that is none.
+    """
     from mesh.errors import UsageError
+    from mesh.observing.journal import Line
 
     try:
         pattern = re.compile(grep) if grep else None
     except re.error as error:
         raise UsageError(f"--grep {grep}: {error}") from None
-    start = moment(since) if since else 0.0
+    is_cursor = since is not None and since.isdecimal()
+    after = int(since) if since and is_cursor else 0
+    start = moment(since) if since and not is_cursor else 0.0
     levels = LEVELS[LEVELS.index(level.upper()) :] if level else ()
 
-    def wanted(line: Line) -> bool:
+    def wanted(line: Entry, cursor: int) -> TypeGuard[Line]:
         return (
-            (name is None or line.service == name)
+            isinstance(line, Line)
+            and cursor > after
+            and (name is None or line.service == name)
             and (pattern is None or pattern.search(line.text) is not None)
             and (not levels or line.level in levels)
-            and (trace is None or (line.trace_id or "").startswith(trace))
+            and (trace is None or (line.trace_id or "").startswith(trace.lower()))
             and line.at >= start
         )
 

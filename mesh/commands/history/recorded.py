@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,29 @@ def open_run(file: Path) -> RunFile:
         return RunFile(file)
     except sqlite3.Error as error:
         raise MeshError(f"{file} cannot be read: {error}; `mesh clean` deletes it") from error
+
+
+def check_name(name: str, recorded: Collection[str]) -> None:
+    """Raise UsageError for the name of a service that neither the run nor the project's declaration knows."""
+    from mesh.store.topology import store
+    from mesh.suggestions import no_such
+    from mesh.topology.loading import load
+
+    if name in recorded:
+        return
+    known = sorted(recorded)
+    with contextlib.suppress(MeshError):
+        known = sorted({*recorded, *(each.name for each in load(None, project_folder(), store))})
+    if name not in known:
+        raise UsageError(no_such("service", name, known))
+
+
+def duration(text: str) -> float:
+    """Read `100`, `100ms` or `1.5s` as milliseconds; UsageError otherwise."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s)?", text)
+    if found is None:
+        raise UsageError(f"--slower {text}: write 100ms or 1.5s")
+    return float(found[1]) * (1000 if found[2] == "s" else 1)
 
 
 def moment(text: str, now: float | None = None) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mesh.commands.history.recorded import flush, open_run, run_file
+from mesh.commands.history.recorded import check_name, duration, flush, open_run, run_file
 from mesh.commands.terminal.streams import write_lines
 
 if TYPE_CHECKING:
@@ -24,18 +24,19 @@ POLL_SECONDS = 0.05
 @click.command()
 @click.option("--service", metavar="NAME", help="Only traces that this service took part in.")
 @click.option("--errors", is_flag=True, help="Only traces in which a call failed.")
-@click.option("--slower", type=float, metavar="MS", help="Only traces that took longer, in milliseconds.")
+@click.option("--slower", metavar="TIME", help="Only traces that took longer: 100ms, 1.5s.")
 @click.option("--where", metavar="FIELD=VALUE", help="Only traces in which a record or a payload has this field.")
 @click.option("--tail", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="The last N of them.")
 @click.option("--run", "number", type=click.IntRange(1), default=1, metavar="N", help="Of the Nth newest run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trace.")
 def traces(
-    service: str | None, errors: bool, slower: float | None, where: str | None, tail: int, number: int, as_json: bool
+    service: str | None, errors: bool, slower: str | None, where: str | None, tail: int, number: int, as_json: bool
 ) -> int:
     """List the requests of the newest run, the oldest first, each with the id that `mesh trace` takes."""
     from mesh.observing.span import Span
     from mesh.observing.waterfall import has_failed, summary
 
+    least = None if slower is None else duration(slower)
     has_value = None if where is None else field_test(where)
     run = open_run(run_file(number))
     by_trace: dict[str, list[Span]] = {}
@@ -43,13 +44,15 @@ def traces(
         if isinstance(entry, Span):
             by_trace.setdefault(entry.trace_id, []).append(entry)
     run.close()
+    if service is not None:
+        check_name(service, {each.service for spans in by_trace.values() for each in spans})
     found = sorted((sorted(each, key=lambda span: span.start) for each in by_trace.values()), key=lambda e: e[0].start)
     kept = [
         spans
         for spans in found
         if (service is None or any(each.service == service for each in spans))
         and (not errors or any(map(has_failed, spans)))
-        and (slower is None or max(each.milliseconds for each in spans) > slower)
+        and (least is None or max(each.milliseconds for each in spans) > least)
         and (has_value is None or any(map(has_value, spans)))
     ]
     for spans in kept[-tail:]:

@@ -87,13 +87,16 @@ def printing(supervisor: Supervisor, control: ControlServer, started: float, wan
     from mesh import __version__
     from mesh.commands.terminal.lines import Header
     from mesh.commands.terminal.printer import Printer
+    from mesh.observing.secrets import Secrets
 
     def header() -> Header:
         milliseconds = (time.perf_counter() - started) * 1000
         times = supervisor.times if wanted.timings else None
         return Header(__version__, supervisor.snapshot, milliseconds, control.running.url, times)
 
-    printer = Printer(sys.stdout, style_of(supervisor), header, as_json=wanted.as_json, quiet=wanted.quiet)
+    secrets = Secrets(supervisor.topology.secrets)
+    style = style_of(supervisor)
+    printer = Printer(sys.stdout, style, header, as_json=wanted.as_json, quiet=wanted.quiet, secrets=secrets)
     supervisor.journal.subscribe(printer)
     supervisor.journal.last_subscribers = (*supervisor.journal.last_subscribers, printer.write_last)
     try:

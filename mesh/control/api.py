@@ -17,6 +17,7 @@ from mesh.control.guard import Guard
 from mesh.control.metrics import CallMetrics
 from mesh.errors import Code, StatusError
 from mesh.observing.recorder import Recorder
+from mesh.observing.secrets import Secrets
 from mesh.runtime.messages import ServiceCommand, ServiceState, Snapshot, Stop
 from mesh.runtime.supervisor import Supervisor
 from mesh.serving.http.exception_handlers import exception_handlers
@@ -42,15 +43,18 @@ def control_app(supervisor: Supervisor, recorder: Recorder | None, token: str, h
             raise StatusError(Code.FAILED_PRECONDITION, "this mesh records nothing: it was started with --no-record")
         return recorder.file
 
+    def secrets() -> Secrets:
+        return Secrets(supervisor.topology.secrets)
+
     async def entries(request: Request) -> Response:
         limit = min(_number(request, "limit", MAX_ENTRIES), MAX_ENTRIES)
-        body = await run_in_threadpool(page, recorded(), _number(request, "after", 0), limit)
+        body = await run_in_threadpool(page, recorded(), secrets(), _number(request, "after", 0), limit)
         return Response(body, media_type="application/json")
 
     async def events(request: Request) -> Response:
         given = request.headers.get("last-event-id", "")
         after = int(given) if given.isdecimal() else _number(request, "after", 0)
-        return StreamingResponse(stream(recorded(), after), media_type="text/event-stream")
+        return StreamingResponse(stream(recorded(), secrets(), after), media_type="text/event-stream")
 
     metrics = CallMetrics(supervisor.journal)
 

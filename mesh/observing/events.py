@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 
 from mesh.observing.journal import Change, Entry, Line
+from mesh.observing.secrets import Secrets
 from mesh.observing.span import Span
 
 _KINDS: dict[str, type[Span] | type[Line] | type[Change]] = {"span": Span, "line": Line, "change": Change}
@@ -16,16 +17,18 @@ _KINDS: dict[str, type[Span] | type[Line] | type[Change]] = {"span": Span, "line
 _PAYLOADS = ("request", "response")
 
 
-def as_event(entry: Entry, payloads: bool = False, **more: object) -> str:
+def as_event(entry: Entry, payloads: bool = False, secrets: Secrets | None = None, **more: object) -> str:
     """Return `{"event": "span", ...}`: the kind of the entry, its fields, and more.
 
-    payloads: include a call's, in base64.
+    payloads: include a call's, in base64. secrets: mask those in the query of its target.
     """
     fields = asdict(entry)
     for name in _PAYLOADS if isinstance(entry, Span) else ():
         data = fields.pop(name)
         if payloads:
             fields[name] = base64.b64encode(data).decode()
+    if isinstance(entry, Span) and secrets is not None:
+        fields["target"] = secrets.masked_target(entry.target)
     return json.dumps({"event": type(entry).__name__.lower(), **fields, **more})
 
 

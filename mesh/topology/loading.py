@@ -96,8 +96,15 @@ def _anchored(topology: Topology, source: Path | None, folder: Path) -> Topology
 def _topology_below(
     topology: Topology, services: Sequence[Service], source: Path | None, folder: Path, protos: Sequence[Path]
 ) -> Topology:
-    name, descriptors = topology.name, topology.descriptors
-    return Topology(name, *services, folder=folder, source=source, protos=protos, descriptors=descriptors)
+    return Topology(
+        topology.name,
+        *services,
+        folder=folder,
+        source=source,
+        protos=protos,
+        descriptors=topology.descriptors,
+        secrets=topology.secrets,
+    )
 
 
 def _below(folder: Path, place: Path) -> Path:

@@ -144,6 +144,8 @@ class Topology:
     source: the file that declares the topology, if known.
     protos: folders of .proto files for every service.
     descriptors: files with a serialized FileDescriptorSet, for contracts whose protos are already compiled.
+    secrets: names of fields, parameters and headers that are masked where calls are shown, beside those that speak of
+        a secret.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Topology:
     source: Path | None
     protos: tuple[Path, ...]
     descriptors: tuple[Path, ...]
+    secrets: tuple[str, ...]
 
     def __init__(
         self,
@@ -161,6 +164,7 @@ class Topology:
         source: Path | None = None,
         protos: Sequence[Path] = (),
         descriptors: Sequence[Path] = (),
+        secrets: Sequence[str] = (),
     ) -> None:
         for key, value in (
             ("name", name),
@@ -169,6 +173,7 @@ class Topology:
             ("source", source),
             ("protos", tuple(protos)),
             ("descriptors", tuple(descriptors)),
+            ("secrets", tuple(secrets)),
         ):
             object.__setattr__(self, key, value)
 
@@ -208,6 +213,7 @@ class Topology:
             source=self.source,
             protos=self.protos,
             descriptors=self.descriptors,
+            secrets=self.secrets,
         )
 
 

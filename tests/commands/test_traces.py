@@ -91,6 +91,16 @@ def test_payloads_are_decoded_by_the_contract_and_secrets_are_masked(project: Pa
     assert '< {"name": "Ada", "session": {"api_key": "***"}}' in shown
 
 
+def test_names_of_secrets_in_mesh_toml_are_masked_as_well(project: Path) -> None:
+    text = '[mesh]\nsecrets = ["name", "PAGE"]\n[services.user-service]\nhttp = { port = 5001, app = "app:app" }\n'
+    (project / "mesh.toml").write_text(text)
+    shown = mesh("trace", ORDER, "-v")
+    assert "> ?token=***&page=***" in shown
+    assert '< {"name": "***", "session": {"api_key": "***"}}' in shown
+    assert '"target": "/users/1?token=***&page=***"' in mesh("trace", ORDER, "--json")
+    assert mesh("traces", "--where", "name=Ada") == ""
+
+
 def test_a_trace_is_json_with_a_call_or_a_line_in_each(project: Path) -> None:
     events = [json.loads(line) for line in mesh("trace", "0af7", "--json").splitlines()]
     assert [each["event"] for each in events] == ["span", "span", "span", "span", "line", "line"]

@@ -16,7 +16,7 @@ from mesh.observing.recorder import Recorder
 from mesh.observing.runs import new_run
 from tests.support.supervised import ECHO, Project, supervised
 
-DECLARED = '[services.echo]\nhttp = { port = 5001, app = "echo:app" }\n'
+DECLARED = '[mesh]\nsecrets = ["pin"]\n[services.echo]\nhttp = { port = 5001, app = "echo:app" }\n'
 
 
 class Client:
@@ -62,6 +62,13 @@ def client(tmp_path: Path) -> Iterator[Client]:
             control.start()
             with closing(Client(project, control, recorder)) as made:
                 yield made
+
+
+def test_secrets_are_masked_by_the_names_that_mesh_toml_adds_too(client: Client) -> None:
+    client.call("/one?pin=1234&token=abc&page=2")
+    (target,) = {each["target"] for each in client.get("/api/entries").json()["entries"] if each["event"] == "span"}
+    assert target == "/one?pin=***&token=***&page=2"
+    assert next(data for _, data in client.events("/api/events") if data["event"] == "span")["target"] == target
 
 
 def test_pages_follow_one_another_by_their_cursors(client: Client) -> None:

@@ -266,7 +266,7 @@ env = { A = ["1"] }
 command = "x"
 """
     assert mistakes_of(tmp_path, text) == [
-        "mesh.toml:2: mesh.nam: there is no such key; known are name, protos; did you mean 'name'?",
+        "mesh.toml:2: mesh.nam: there is no such key; known are name, protos, secrets; did you mean 'name'?",
         f"mesh.toml:5: services.gateway.root: there is no folder {tmp_path}/gone",
         'mesh.toml:6: services.gateway.http.app: expected "module:attribute", "module:function()" or '
         '"path/to/file.py:attribute", not "app.app"',
@@ -428,7 +428,7 @@ def test_a_mistake_in_pyproject_is_told_in_its_own_words(tmp_path: Path) -> None
     text = '[tool.mesh]\nprotos = ["gone"]\nservces = 1\n[tool.mesh.services.a]\nhttp = { port = 5001 }\n'
     assert mistakes_of(tmp_path, text, "pyproject.toml") == [
         f"pyproject.toml:2: tool.mesh.protos: there is no folder {tmp_path}/gone",
-        "pyproject.toml:3: tool.mesh.servces: there is no such key; known are name, protos, services; "
+        "pyproject.toml:3: tool.mesh.servces: there is no such key; known are name, protos, secrets, services; "
         "did you mean 'services'?",
         'pyproject.toml:5: tool.mesh.services.a.http: expected app, such as "module:app", or servicers under grpc to '
         "serve over HTTP",

@@ -95,6 +95,7 @@ def _text(value: object) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per call and line.")
 def trace(trace_id: str, verbose: bool, as_json: bool) -> int:
     """Show one request with all calls and log lines that followed from it; the first digits of its id are enough."""
+    from mesh.commands.terminal.payloads import Payloads
     from mesh.observing.critical_path import critical_path
     from mesh.observing.events import as_event
     from mesh.observing.span import Span
@@ -103,10 +104,11 @@ def trace(trace_id: str, verbose: bool, as_json: bool) -> int:
     spans, lines = find(trace_id.lower())
     if as_json:
         critical = critical_path(spans)
+        secrets = None if verbose else Payloads().secrets
         entries: list[Span | Line] = [*spans, *lines]
         for entry in sorted(entries, key=moment_of):
             path = {"critical": entry.span_id in critical} if isinstance(entry, Span) else {}
-            click.echo(as_event(entry, payloads=verbose, **path))
+            click.echo(as_event(entry, payloads=verbose, secrets=secrets, **path))
         return 0
     write_lines(shown(spans, lines, verbose))
     if not is_whole(spans):

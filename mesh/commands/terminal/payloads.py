@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
+from mesh.observing.secrets import Secrets
 from mesh.observing.span import Span
+from mesh.topology.model import Topology
 
-MASK = "***"
-_SECRET = re.compile(r"pass(word|wd|phrase)?$|secret|token|api_?key|authorization|cookie|credential|private_?key", re.I)
 _LONGEST = 2000
 
 
@@ -24,7 +22,7 @@ class Payloads:
     def shown(self, span: Span) -> list[str]:
         """Return a line for the request and one for the response of a call, without those that are empty."""
         query = span.target.partition("?")[2]
-        asked = [f"> ?{_masked_query(query)}"] if query else []
+        asked = [f"> ?{self.secrets.masked_query(query)}"] if query else []
         return asked + [
             f"{mark} {self._text(span, data, size, kind, message)[:_LONGEST]}"
             for mark, data, size, kind, message in _sides(span)
@@ -44,9 +42,9 @@ class Payloads:
             if span.protocol == "grpc" and whole:
                 return self._message(span.method, message, data)
             if "json" in kind and whole:
-                return json.dumps(masked(json.loads(data)), ensure_ascii=False)
+                return json.dumps(self.secrets.masked(json.loads(data)), ensure_ascii=False)
             if kind.startswith("application/x-www-form-urlencoded") and whole:
-                return _masked_query(data.decode())
+                return self.secrets.masked_query(data.decode())
             if kind.startswith("text/"):
                 return data.decode() + ("" if whole else f"... ({size} bytes)")
         except Exception:  # Whatever a decoder makes of bytes of any kind.
@@ -63,17 +61,27 @@ class Payloads:
             return f"{len(data)} bytes of a stream of {getattr(method, message).DESCRIPTOR.full_name}"
         found = getattr(method, message).FromString(data)
         fields = json_format.MessageToDict(found, preserving_proto_field_name=True)
-        return json.dumps(masked(fields), ensure_ascii=False)
+        return json.dumps(self.secrets.masked(fields), ensure_ascii=False)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Return what is masked, by the names that the project declares as well."""
+        return Secrets(self._declared.secrets)
+
+    @cached_property
+    def _declared(self) -> Topology:
+        from mesh.commands.project import project_folder
+        from mesh.store.topology import store
+        from mesh.topology.loading import load
+
+        return load(None, project_folder(), store)
 
     @cached_property
     def _descriptors(self) -> tuple[Path, ...]:
-        from mesh.commands.project import project_folder
         from mesh.runtime.contracts import Contracts
-        from mesh.store.topology import store
-        from mesh.topology.loading import load
         from mesh.topology.selection import select
 
-        declared = load(None, project_folder(), store)
+        declared = self._declared
         contracts = Contracts(declared.folder / ".mesh" / "protos")
         contracts.compile(select(declared))
         files = [file for each in contracts.descriptors().values() for file in each]
@@ -86,15 +94,3 @@ def _sides(span: Span) -> Sequence[tuple[str, bytes, int, str, str]]:
         (">", span.request, span.request_size, span.request_type, "request_class"),
         ("<", span.response, span.response_size, span.response_type, "response_class"),
     )
-
-
-def masked(value: Any) -> Any:
-    """Return a JSON value whose fields with the name of a secret hold MASK in the place of theirs."""
-    if isinstance(value, dict):
-        return {name: MASK if _SECRET.search(str(name)) else masked(each) for name, each in value.items()}
-    return [masked(each) for each in value] if isinstance(value, list) else value
-
-
-def _masked_query(query: str) -> str:
-    pairs = parse_qsl(query, keep_blank_values=True)
-    return urlencode([(name, MASK if _SECRET.search(name) else value) for name, value in pairs], safe="*")

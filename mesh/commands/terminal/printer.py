@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from mesh.commands.terminal.lines import Style, banner, failure, line_of, tree
 from mesh.observing.events import as_event
 from mesh.observing.journal import MAX_BYTES, Change, Entry, Line, size_of
+from mesh.observing.secrets import Secrets
 from mesh.observing.span import Span
 
 #: Entries that may wait for a slow terminal; more than this, or than MAX_BYTES, are counted and left out.
@@ -24,12 +25,22 @@ BATCH = 256 * 1024
 class Printer:
     """A journal's subscriber. It never blocks the thread that appends, and never fails because of the stream."""
 
-    def __init__(self, stream: TextIO, style: Style, header: Callable[[], Any], *, as_json: bool, quiet: bool) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        style: Style,
+        header: Callable[[], Any],
+        *,
+        as_json: bool,
+        quiet: bool,
+        secrets: Secrets | None = None,
+    ) -> None:
         self._stream = stream
         self._style = style
         self._header = header
         self._as_json = as_json
         self._quiet = quiet
+        self._secrets = secrets or Secrets()
         #: Entries, and marks to be set once everything before them has been written.
         self._waiting: queue.SimpleQueue[Entry | threading.Event] = queue.SimpleQueue()
         self._end = threading.Event()
@@ -131,4 +142,4 @@ class Printer:
     def _event(self, entry: Entry) -> str:
         if isinstance(entry, Change) and entry.service == "mesh" and entry.state == "running":
             return json.dumps({"event": "ready", **self._header().as_json()})
-        return as_event(entry)
+        return as_event(entry, secrets=self._secrets)

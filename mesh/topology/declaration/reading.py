@@ -89,6 +89,7 @@ class _Reading:
             folder=self.file.parent,
             source=self.file,
             protos=self.folders(project.get("protos", ())),
+            secrets=project.get("secrets", ()),
         )
 
     def service(self, name: str, table: Any) -> Service:

@@ -73,4 +73,4 @@ SERVICE = Table(
     }
 )
 
-PROJECT = Table({"name": TEXT, "protos": TEXTS})
+PROJECT = Table({"name": TEXT, "protos": TEXTS, "secrets": TEXTS})

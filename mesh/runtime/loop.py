@@ -29,6 +29,7 @@ from mesh.runtime.restart_policy import RestartPolicy
 from mesh.runtime.service_instances import ServiceInstances
 from mesh.runtime.shutdown import Shutdown
 from mesh.runtime.status import Status
+from mesh.topology.difference import edits
 from mesh.topology.selection import Selection
 
 #: How many services start at once: more threads only compete for the GIL (docs/benchmarks.md).
@@ -263,7 +264,10 @@ class Loop:
         """
         if self._reread is None:
             return frozenset()
+        before = self._instances.topology
         found = self._instances.adopt(self._reread())
+        for name, text in edits(before, self._instances.topology, found):
+            self._status.log(name, text)
         for name in found.added:
             self._status.add(name)
             self._start_again(name)

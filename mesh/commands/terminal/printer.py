@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from mesh.commands.terminal.lines import Style, banner, failure, line_of, tree
+from mesh.commands.terminal.changes import ChangeLines
+from mesh.commands.terminal.lines import Style, banner, line_of, tree
 from mesh.observing.events import as_event
 from mesh.observing.journal import MAX_BYTES, Change, Entry, Line, size_of
 from mesh.observing.secrets import Secrets
@@ -41,6 +42,7 @@ class Printer:
         self._as_json = as_json
         self._quiet = quiet
         self._secrets = secrets or Secrets()
+        self._changes = ChangeLines(style, lambda: header().snapshot)
         #: Entries, and marks to be set once everything before them has been written.
         self._waiting: queue.SimpleQueue[Entry | threading.Event] = queue.SimpleQueue()
         self._end = threading.Event()
@@ -131,7 +133,8 @@ class Printer:
 
     def _news(self, change: Change) -> list[str]:
         if change.service != "mesh":
-            return failure(change, self._style) if change.state == "failed" else []
+            return self._changes.of_service(change)
+        self._changes.of_mesh(change)
         if change.state == "running":
             return banner(self._header(), self._style)
         if change.state != "stopping":

@@ -92,7 +92,9 @@ def printing(supervisor: Supervisor, control: ControlServer, started: float, wan
     def header() -> Header:
         milliseconds = (time.perf_counter() - started) * 1000
         times = supervisor.times if wanted.timings else None
-        return Header(__version__, supervisor.snapshot, milliseconds, control.running.url, times)
+        # Files and pipes may be read by others than the one who sits at the terminal.
+        link = control.link if sys.stdout.isatty() else ""
+        return Header(__version__, supervisor.snapshot, milliseconds, control.running.url, times, link)
 
     secrets = Secrets(supervisor.topology.secrets)
     style = style_of(supervisor)

@@ -8,13 +8,14 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from mesh.control.events import MAX_ENTRIES, page, stream
 from mesh.control.guard import Guard
 from mesh.control.metrics import CallMetrics
+from mesh.control.page import page_of
 from mesh.errors import Code, StatusError
 from mesh.observing.recorder import Recorder
 from mesh.observing.secrets import Secrets
@@ -70,7 +71,11 @@ def control_app(supervisor: Supervisor, recorder: Recorder | None, token: str, h
         supervisor.post(ServiceCommand(name, what))
         return JSONResponse({}, 202)
 
+    async def root(request: Request) -> Response:
+        return HTMLResponse(page_of(supervisor.snapshot))
+
     routes = [
+        Route("/", root),
         Route("/api/state", state),
         Route("/api/stop", stop, methods=["POST"]),
         Route("/api/entries", entries),

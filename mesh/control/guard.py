@@ -7,6 +7,7 @@ import hmac
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.contract.rest.exchange import Response, error_response, send_answer
+from mesh.control.page import STRANGERS_PAGE, page_token
 from mesh.errors import Code, StatusError
 
 #: Headers that decide about a request, and so may occur once: programs differ in which of two they read.
@@ -17,23 +18,8 @@ _HEADERS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cross-origin-resource-policy": b"same-origin",
     b"cache-control": b"no-store",
+    b"referrer-policy": b"no-referrer",
 }
-
-
-#: For a browser, which has no token: it says nothing about what runs.
-_PAGE = """\
-<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>mesh</title>
-<h1>mesh</h1>
-<p>This is the control address of a running mesh. It answers programs that have the token of its project.</p>
-<p>In the project's folder, a terminal shows what happens there:</p>
-<pre>mesh ps               what runs, and where
-mesh traces           the last requests
-mesh trace ID         one request, call by call
-mesh logs -f          what the services write
-mesh top              calls by route</pre>
-</html>
-"""
 
 
 class Guard:
@@ -42,6 +28,7 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str]) -> None:
         self._app = app
         self._authorization = f"Bearer {token}".encode()
+        self._page_query = f"token={page_token(token)}".encode()
         self._hosts = hosts
         self._origins = frozenset(f"http://{host}" for host in hosts)
 
@@ -54,7 +41,8 @@ class Guard:
             await send(message)
 
         try:
-            self._check([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+            self._check(headers, self._is_page(scope))
         except StatusError as error:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close"})  # before it is accepted: the upgrade is refused with 403
@@ -63,7 +51,12 @@ class Guard:
             return
         await self._app(scope, receive, hardened)
 
-    def _check(self, sent: list[tuple[str, str]]) -> None:
+    def _is_page(self, scope: Scope) -> bool:
+        """Return whether this is the page behind the link, which needs no other token."""
+        is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] == "/"
+        return is_read and hmac.compare_digest(scope["query_string"], self._page_query)
+
+    def _check(self, sent: list[tuple[str, str]], is_page: bool) -> None:
         headers = dict(sent)
         for name in _DECISIVE:
             if sum(each == name for each, _ in sent) > 1:
@@ -73,7 +66,8 @@ class Guard:
             raise StatusError(Code.PERMISSION_DENIED, "this Host header is not accepted here")
         if headers.get("origin", next(iter(self._origins))) not in self._origins:
             raise StatusError(Code.PERMISSION_DENIED, "requests from another origin are refused")
-        if not hmac.compare_digest(headers.get("authorization", "").encode("latin-1"), self._authorization):
+        given = headers.get("authorization", "").encode("latin-1")
+        if not is_page and not hmac.compare_digest(given, self._authorization):
             raise StatusError(Code.UNAUTHENTICATED, "send the token of .mesh/run/*.json as `Authorization: Bearer`")
         # A page may send any other type to any site without a preflight request.
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
@@ -82,8 +76,8 @@ class Guard:
 
 
 def _refusal(error: StatusError, scope: Scope) -> Response:
-    """Return the error as JSON, or a page for a browser that was pointed at the address."""
+    """Return the error as JSON, or a page for a browser that has not followed the link."""
     accepts = dict(scope["headers"]).get(b"accept", b"")
     if error.code is Code.UNAUTHENTICATED and scope["path"] == "/" and b"text/html" in accepts:
-        return Response(401, [(b"content-type", b"text/html; charset=utf-8")], _PAGE.encode())
+        return Response(401, [(b"content-type", b"text/html; charset=utf-8")], STRANGERS_PAGE.encode())
     return error_response(error)

@@ -8,6 +8,7 @@ import secrets
 import threading
 
 from mesh.control.api import control_app
+from mesh.control.page import page_token
 from mesh.control.state import Running, parts_of
 from mesh.observing.recorder import Recorder
 from mesh.runtime.supervisor import Supervisor
@@ -33,6 +34,8 @@ class ControlServer:
         supervisor.keep_from_children(port)
         token = secrets.token_urlsafe(32)
         self.running = Running(os.getpid(), f"http://127.0.0.1:{port}", token, parts_of(supervisor.topology))
+        #: Where a browser is shown what runs.
+        self.link = f"{self.running.url}/?token={page_token(token)}"
         hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         self._server = HttpServer([self._socket], control_app(supervisor, recorder, token, hosts))
         self._serving = threading.Event()

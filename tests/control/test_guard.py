@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 
 from mesh import Http, Service, Supervisor, Topology
+from mesh.control.page import page_of
 from mesh.control.server import ControlServer
+from mesh.runtime.messages import ServiceState, Snapshot
 from tests.support.programs import Shell
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
@@ -200,6 +203,31 @@ def test_only_its_user_can_read_the_token_and_no_output_shows_it(shell: Shell) -
     assert shell.run("down").process.returncode == 0
     mesh.end()
     assert token not in mesh.text() + ps.text()
+
+
+def test_the_link_of_the_banner_shows_what_runs_and_nothing_can_be_done_with_it(control: ControlServer) -> None:
+    link = control.link.removeprefix(control.running.url)
+    page = ask(control, "GET", link, Authorization=None)
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "<h1>mesh: test</h1>" in page.text
+    assert re.search(r'<td>one</td><td>ready</td><td><a href="http://127.0.0.1:\d+/"', page.text)
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert control.running.token not in link + page.text
+    token = link.partition("=")[2]
+    for method, path in (("GET", "/api/state"), ("POST", "/api/stop"), ("POST", "/"), ("GET", "/?token=x")):
+        query = "" if "?" in path else f"?token={token}"
+        assert ask(control, method, f"{path}{query}", Authorization=None).status == 401
+        assert ask(control, method, path, Authorization=f"Bearer {token}").status == 401
+    assert ask(control, "GET", link, Authorization=None, Host="evil.com").status == 403
+    assert is_running(control)
+
+
+def test_names_and_reasons_on_the_page_are_text() -> None:
+    state = ServiceState("a", "failed", reason="<script>alert(1)</script>")
+    page = page_of(Snapshot("<b>", "running", (state,)))
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "<b>" not in page
 
 
 def test_a_browser_without_the_token_is_told_how_to_look_and_nothing_else(control: ControlServer) -> None:

@@ -78,7 +78,7 @@ class Header:
     """The banner's content.
 
     milliseconds: from the command's start until every service was ready or had failed. times: where they went, if that
-    is wanted.
+    is wanted. link: the url, with what lets a browser in; empty if it is not to be shown.
     """
 
     version: str
@@ -86,6 +86,7 @@ class Header:
     milliseconds: float
     url: str
     times: StartTimes | None = None
+    link: str = ""
 
     def as_json(self) -> dict[str, Any]:
         shown = {"milliseconds": round(self.milliseconds, 1), "url": self.url, **as_json(self.snapshot)}
@@ -102,7 +103,7 @@ def banner(header: Header, style: Style) -> list[str]:
     name = escaped(header.snapshot.topology)
     return [
         style.paint(f"mesh {header.version}  {name}  {counted}  {ready} in {header.milliseconds:.0f} ms", _BOLD),
-        header.url,
+        header.link or header.url,
         "",
         *(f"  {_whole_name(each.name, style)}  {where(each, style)}".rstrip() for each in services),
         "",

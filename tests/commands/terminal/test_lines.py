@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mesh.commands.terminal.lines import Header, Style, banner, failure, line_of, style_for, tree
@@ -91,6 +93,7 @@ def test_a_failed_service_comes_with_its_state_and_counts_in_the_banner() -> Non
         "",
     ]
     assert "\x1b[31mfailed\x1b[0m" in banner(header, COLOURED)[4]
+    assert banner(replace(header, link="http://127.0.0.1:4999/?token=t"), PLAIN)[1] == "http://127.0.0.1:4999/?token=t"
 
 
 def test_a_failure_does_not_say_the_name_twice() -> None:

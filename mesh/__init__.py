@@ -12,8 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mesh.calling.forwarding.proxy import proxy
     from mesh.calling.peer import OutgoingCall, Peer, Retry, SyncPeer
-    from mesh.calling.proxy import proxy
     from mesh.context import Call, current_call
     from mesh.contract.protojson.body import parse_json
     from mesh.errors import Code, MeshError, StatusError, UsageError
@@ -54,7 +54,7 @@ __all__ = [
 #: The module of each name. Imported on first use: `mesh --help` and pytest without the fixture need none of them.
 _FROM = {
     "mesh.calling.peer": ("OutgoingCall", "Peer", "Retry", "SyncPeer"),
-    "mesh.calling.proxy": ("proxy",),
+    "mesh.calling.forwarding.proxy": ("proxy",),
     "mesh.context": ("Call", "current_call"),
     "mesh.contract.protojson.body": ("parse_json",),
     "mesh.errors": ("Code", "MeshError", "StatusError", "UsageError"),

@@ -16,7 +16,7 @@ _IGNORED_OPTIONS = frozenset({"-u", "-B", "-OO", "-O"})
 _SHELL = re.compile(r"[;&|<>`]|\$[\w({]")
 
 #: Installed programs whose servers mesh serves.
-PROGRAMS = ("uvicorn", "flask", "gunicorn")
+PROGRAMS = ("uvicorn", "flask", "gunicorn", "fastapi", "hypercorn", "waitress-serve")
 
 #: What such a command looks like, for error messages.
 EXPECTED = '"server.py", "-m app.server", "uvicorn app:app" or "flask run", with arguments if need be'

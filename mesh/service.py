@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,16 @@ class ServiceContext:
 
 
 current_service_var: ContextVar[ServiceContext | None] = ContextVar("current_service_var", default=None)
+
+
+@contextmanager
+def outside_services() -> Iterator[None]:
+    """Run the block as mesh's own code, not as that of the current service."""
+    token = current_service_var.set(None)
+    try:
+        yield
+    finally:
+        current_service_var.reset(token)
 
 
 def current_service() -> ServiceContext:

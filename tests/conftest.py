@@ -9,8 +9,8 @@ import pytest
 
 # pytest rewrites the assert statements of modules at their first import, and CPython 3.11 parses in one thread at a
 # time: two services that import at once end with "AST constructor recursion depth mismatch" (seen once).
+import mesh.calling.forwarding.proxy
 import mesh.calling.peer
-import mesh.calling.proxy
 import mesh.store.gateway
 import mesh.store.order
 import mesh.store.product

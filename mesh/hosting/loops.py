@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mesh.hosting.clients.host_names import HostNames
-from mesh.hosting.mains.servers import refuse_own_server
+from mesh.hosting.mains.private_sockets import HTTPS, opened, private_socket
+from mesh.hosting.mains.servers import program_with_port
 from mesh.hosting.processes.signals import Signals
 
 
@@ -79,8 +80,15 @@ def _own_loop(base: Any) -> Any:
             return await super().create_connection(protocol, found_host, found_port, **options)
 
         async def create_server(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
-            refuse_own_server(port)
-            return await super().create_server(factory, host, port, **options)
+            if (main := program_with_port(port)) is not None:
+                if options.get("ssl"):
+                    raise main.refusal(HTTPS)
+                options = {key: options[key] for key in options.keys() & {"backlog", "start_serving"}}
+                options["sock"], host, port = private_socket(main, host, port), None, None
+            server = await super().create_server(factory, host, port, **options)
+            # uvloop listens without calling the socket's method.
+            opened(options.get("sock"))
+            return server
 
         def set_default_executor(self, executor: ThreadPoolExecutor) -> None:
             self.mesh_executor = executor

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from mesh.hosting.import_hooks import ImportHooks
+from mesh.hosting.mains.private_sockets import bind_privately
 from mesh.hosting.patches import Patch
 from mesh.service import current_service_var
 
@@ -28,11 +30,13 @@ class Servers(Patch):
             ("uvicorn.config", self._patch_uvicorn_config),
             ("uvicorn.server", lambda found: self._replace(found.Server, "serve", "serve_uvicorn")),
             ("gunicorn.app.base", lambda found: self._replace(found.Application, "run", "run_gunicorn")),
+            ("hypercorn.run", self._patch_hypercorn),
+            ("waitress.runner", self._patch_waitress),
             # The others have a reference of their own, which they may have got before mesh was there.
             *((name, self._patch_run_simple) for name in ("werkzeug.serving", "werkzeug", "flask.cli")),
         ):
             self._import_hooks.on_import(module, patch)
-        self._refuse_own_binds()
+        self._keep_own_binds_apart()
 
     def _replace(self, owner: Any, name: str, method: str) -> None:
         """Call that method of the program's `main`, if this is a program."""
@@ -65,22 +69,49 @@ class Servers(Patch):
         self.patches.replace(config.Config, "__init__", own_initialize)
         self.patches.replace(config.Config, "get_loop_factory", loop_factory)
 
-    def _refuse_own_binds(self) -> None:
+    def _patch_hypercorn(self, module: ModuleType) -> None:
+        """Have a program's hypercorn run in its thread: no processes of its own."""
+        run = module.run
+
+        @functools.wraps(run)
+        def own_run(config: Any) -> Any:
+            if _main() is not None:
+                config.workers, config.use_reloader = 0, False
+            return run(config)
+
+        self.patches.replace(module, "run", own_run)
+
+    def _patch_waitress(self, module: ModuleType) -> None:
+        """Have the command read the program's arguments: its default are those at the time of its import."""
+        run = module.run
+
+        @functools.wraps(run)
+        def own_run(argv: Any = None, **options: Any) -> Any:
+            return run(sys.argv if argv is None else argv, **options)
+
+        self.patches.replace(module, "run", own_run)
+
+    def _keep_own_binds_apart(self) -> None:
         bind = socket.socket.bind
 
-        def refusing_bind(bound: socket.socket, address: Any, /) -> None:
-            if isinstance(address, tuple) and len(address) > 1:
-                refuse_own_server(address[1])
-            bind(bound, address)
+        def own_bind(bound: socket.socket, address: Any, /) -> None:
+            is_inet = isinstance(address, tuple) and len(address) > 1
+            main = program_with_port(address[1]) if is_inet and type(bound) is socket.socket else None
+            if main is None:
+                bind(bound, address)
+            else:
+                bind_privately(bound, main, address)
 
-        self.patches.replace(socket.socket, "bind", refusing_bind)
+        self.patches.replace(socket.socket, "bind", own_bind)
 
 
-def refuse_own_server(port: object) -> None:
-    """Raise UsageError if a program opens a port of its service with a server that mesh does not know."""
+def program_with_port(port: object) -> Any:
+    """Return the current program's `main` if this is the port of its HTTP listener, which mesh has.
+
+    Raises UsageError for the port of its gRPC listener: mesh knows every server of gRPC that it can serve.
+    """
     main = _main()
-    if main is not None:
-        main.refuse_own_server(port)
+    return main if main is not None and isinstance(port, int) and main.takes_own_server(port) else None
 
 
 def _main() -> Any:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from mesh.calling.forwarding.forwarder import OwnServer
 from mesh.errors import UsageError
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError, translate_errors
 from mesh.hosting.mains.main_thread import MainThread
+from mesh.hosting.mains.private_sockets import close_sockets
 from mesh.hosting.tracebacks import caller
 from mesh.python_command import PROGRAMS, PythonCommand
 from mesh.runtime.diagnostics.stacks import stack_of
@@ -64,6 +66,8 @@ class RunningProgram:
         self._code = code
         self._loop = asyncio.get_running_loop()
         self._failure: Exception | None = None
+        #: The port of a server that mesh does not know.
+        self._own_server_port: int | None = None
         #: Set once everything that is declared has been opened, or the program has ended.
         self._settled = asyncio.Event()
         self.ended = asyncio.Event()
@@ -146,17 +150,25 @@ class RunningProgram:
             on_bind(int(port))
         http_servers.serve_wsgi(self, handler, in_this_thread=not threading)
 
-    def has_port(self, port: int) -> bool:
-        """Return True for a port of the service."""
-        return bool(port) and any(port in self._known_ports(kind) for kind in ("http", "grpc"))
-
     def refusal(self, does: str) -> UsageError:
         return self._refused(f"{caller()} {does}; start it with command = {self.command_line!r} instead of run")
 
-    def refuse_own_server(self, port: object) -> None:
-        """Raise UsageError if a server that mesh does not know is about to take a port of the service."""
-        if isinstance(port, int) and self.has_port(port):
-            raise self.refusal(f"listens on port {port} with a server that mesh cannot run in a thread")
+    def takes_own_server(self, port: int) -> bool:
+        """Return True for a port of the HTTP listener, which forwards to a server that mesh does not know.
+
+        Raises UsageError for the gRPC port.
+        """
+        if port and port in self._known_ports("grpc"):
+            raise self.refusal(f"listens on port {port} with a gRPC server that mesh does not know")
+        return bool(port) and port in self._known_ports("http")
+
+    def own_server_opened(self, port: int, address: Address) -> None:
+        """Forward to a server that mesh does not know; one that listens over IPv4 and IPv6 is forwarded to once."""
+        if self._own_server_port == port:
+            return
+        self._own_server_port = port
+        self.port_for("http", port)
+        self.opened("http", http_servers.ProgramApp(OwnServer(self.name, address), runs_lifespan=False))
 
     def port_for(self, kind: Kind, port: int) -> int:
         known, word = self._known_ports(kind), {"http": "HTTP", "grpc": "gRPC"}[kind]
@@ -215,6 +227,7 @@ class RunningProgram:
 
     def _ends(self) -> None:
         self._isolation.mains.pop(self.thread.ident or 0, None)
+        close_sockets(self)
         if self.thread.was_interrupted and isinstance(self.thread.error, KeyboardInterrupt):
             self.thread.error = None
         self._from_thread(self._settled.set)

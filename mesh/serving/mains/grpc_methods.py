@@ -59,7 +59,7 @@ def sync_method(path: str, handler: Handler, interceptors: Sequence[Any], pool: 
         while (item := call(next, answer, _END)) is not _END:
             yield item
 
-    return _with_behavior(handler, stream if handler.response_streaming else single)
+    return with_behavior(handler, stream if handler.response_streaming else single)
 
 
 def aio_method(path: str, handler: Handler, interceptors: Sequence[Any], loop: asyncio.AbstractEventLoop) -> Handler:
@@ -120,7 +120,7 @@ def aio_method(path: str, handler: Handler, interceptors: Sequence[Any], loop: a
         async for item in items_of(loop, lambda put: answer(given, own_context, put)):
             yield item
 
-    return _with_behavior(handler, stream if handler.response_streaming else single)
+    return with_behavior(handler, stream if handler.response_streaming else single)
 
 
 def _followed(interceptor: Any, follow: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -134,7 +134,8 @@ def _as_taken(request: Any, handler: Handler, found: Handler) -> Any:
     return iter((request,)) if found.request_streaming else next(iter(request))
 
 
-def _with_behavior(handler: Handler, function: Callable[..., Any]) -> Handler:
+def with_behavior(handler: Handler, function: Callable[..., Any]) -> Handler:
+    """Return the method with another function, under the name of its own."""
     inner = behavior(handler)
     function.__qualname__ = getattr(inspect.unwrap(inner), "__qualname__", function.__qualname__)
     kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")

@@ -11,6 +11,7 @@ from typing import Any
 
 from mesh.contract.servicers import Handlers, collect_handlers
 from mesh.hosting.mains.main_thread import SLICE
+from mesh.serving.mains.call_limit import CallLimit
 from mesh.serving.mains.grpc_methods import aio_method, sync_method
 from mesh.serving.mains.program import Program
 
@@ -33,8 +34,7 @@ class _Server:
         self.options.pop("grpc.so_reuseport", None)
         if compression is not None:
             self.options["grpc.default_compression_algorithm"] = int(compression)
-        if maximum_concurrent_rpcs is not None:
-            raise program.refusal("sets maximum_concurrent_rpcs, which mesh does not know")
+        self._limit = None if maximum_concurrent_rpcs is None else CallLimit(maximum_concurrent_rpcs)
         self._program = program
         self._interceptors = tuple(interceptors or ())
         self._adders: list[Callable[[Any], None]] = []
@@ -66,7 +66,10 @@ class _Server:
         plain = collect_handlers(self._adders)
         if plain.generic and self._interceptors:
             raise self._program.refusal("has interceptors around a handler that looks up its methods itself")
-        return replace(plain, by_path={path: self._method(path, each) for path, each in plain.by_path.items()})
+        methods = {path: self._method(path, each) for path, each in plain.by_path.items()}
+        if self._limit is not None:
+            methods = {path: self._limit.limited(each) for path, each in methods.items()}
+        return replace(plain, by_path=methods)
 
     def _method(self, path: str, handler: Any) -> Any:
         raise NotImplementedError

@@ -1,0 +1,85 @@
+"""Sockets of servers that mesh does not know: mesh has the port that they ask for, and forwards to them."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from mesh.topology.model import LOOPBACK, Address
+
+#: What a program does that is refused.
+HTTPS = "serves HTTPS, which mesh's listener does not speak"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a program asked for: its `main`, and the address to bind to."""
+
+    main: Any
+    address: tuple[Any, ...]
+
+
+_asked: WeakKeyDictionary[socket.socket, _Asked] = WeakKeyDictionary()
+#: By the connections that were accepted, the program.
+_accepted: WeakKeyDictionary[socket.socket, Any] = WeakKeyDictionary()
+
+
+class PrivateSocket(socket.socket):
+    """A socket that says it has the address that was asked for, which is the listener's."""
+
+    __slots__ = ()
+
+    def getsockname(self) -> Any:
+        return _asked[self].address
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        accepted, address = super().accept()
+        _accepted[accepted] = _asked[self].main
+        return accepted, address
+
+    def listen(self, *args: Any) -> None:
+        super().listen(*args)
+        opened(self)
+
+    def detach(self) -> int:
+        # `ssl` takes the descriptor of what it wraps; uvloop does that when it closes one.
+        if sys._getframe(1).f_globals.get("__name__") == "ssl":
+            raise _asked[self].main.refusal(HTTPS)
+        return super().detach()
+
+
+def bind_privately(bound: socket.socket, main: Any, address: tuple[Any, ...]) -> None:
+    """Bind the socket of a program to a free port of the loopback interface, instead of to that of its service."""
+    host = "::1" if bound.family == socket.AF_INET6 else LOOPBACK
+    _bind(bound, (host, 0))
+    anywhere = "::" if bound.family == socket.AF_INET6 else "0.0.0.0"
+    _asked[bound] = _Asked(main, (address[0] or anywhere, *address[1:]))
+    bound.__class__ = PrivateSocket
+
+
+def private_socket(main: Any, host: str | None, port: int) -> socket.socket:
+    """Return a socket for a server of the program that is told a host and a port."""
+    made = socket.socket()
+    bind_privately(made, main, (host, port))
+    return made
+
+
+def opened(listening: socket.socket | None) -> None:
+    """Tell the program that one of its own servers listens; nothing for any other socket."""
+    if isinstance(listening, PrivateSocket):
+        asked, (host, port, *_) = _asked[listening], socket.socket.getsockname(listening)
+        asked.main.own_server_opened(asked.address[1], Address(host, port))
+
+
+def close_sockets(main: Any) -> None:
+    """Close what a program that has ended left open, as the end of a process does."""
+    listening = [each for each, asked in list(_asked.items()) if asked.main is main]
+    for each in [*listening, *(each for each, owner in list(_accepted.items()) if owner is main)]:
+        each.close()
+
+
+# The original: a program's own call is replaced (servers.py).
+_bind = socket.socket.bind

@@ -143,9 +143,9 @@ class Isolation:
         for patch in reversed(self._patches):
             patch.remove_service(service)
 
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+    def new_event_loop(self, prefers_uvloop: bool = True) -> asyncio.AbstractEventLoop:
         """Return a service's event loop, for `asyncio.Runner(loop_factory=isolation.new_event_loop)`."""
-        return new_event_loop(self.names, self.signals)
+        return new_event_loop(self.names, self.signals, prefers_uvloop)
 
 
 def _python_path(env: Mapping[str, str]) -> list[Path]:

@@ -13,7 +13,15 @@ from mesh.errors import MeshError
 
 #: Messages of C extensions that were loaded before: numpy, PyO3, and others of one phase.
 _ONCE = re.compile(r"more than once|only be initialized once|already (been )?(loaded|initiali[sz]ed)", re.IGNORECASE)
-_MACHINERY = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<frozen importlib")
+#: Messages of protobuf for modules that were generated for another version than the installed one.
+_OTHER_PROTOBUF = re.compile(r"^Descriptors cannot be created directly|mismatched Protobuf Gencode/Runtime")
+_GENERATED_ANEW = "name the folder of its .proto in protos, and mesh generates the module for the installed protobuf"
+_MESH = Path(__file__).parents[1]
+_MACHINERY = (
+    *(str(_MESH / name) for name in ("hosting", "runtime", "serving")),
+    str(Path(importlib.__file__).parent),
+    "<frozen importlib",
+)
 
 
 class ServiceImportError(MeshError):
@@ -63,10 +71,12 @@ def _translated(error: BaseException, service: str, roots: Sequence[Path], phase
         exit_code = error.code if error.code is not None else 0
         what = f"called sys.exit({'' if error.code is None else repr(error.code)}) {phase}"
     else:
-        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        text = (error.msg if isinstance(error, SyntaxError) else str(error)).partition("\n")[0]
         what = f"{type(error).__name__} {phase}: {text}"
         if isinstance(error, ImportError) and _ONCE.search(text):
             what += '; a process holds one copy of such an extension; give this service its own: isolation = "process"'
+        if _OTHER_PROTOBUF.search(text):
+            what = f"{what.rstrip('.')}; {_GENERATED_ANEW}"
     where = f"{_short(file, roots)}:{line}: " if file else ""
     trace = "".join(told.format())
     return ServiceImportError(f"{service}: {where}{what}", file=file, line=line, trace=trace, exit_code=exit_code)

@@ -18,12 +18,12 @@ from mesh.hosting.mains.servers import program_with_port
 from mesh.hosting.processes.signals import Signals
 
 
-def new_event_loop(names: HostNames, signals: Signals) -> asyncio.AbstractEventLoop:
-    """Return a loop of uvloop's if it is installed, else of asyncio's, for the current service.
+def new_event_loop(names: HostNames, signals: Signals, prefers_uvloop: bool = True) -> asyncio.AbstractEventLoop:
+    """Return a loop of uvloop's if it is installed and preferred, else of asyncio's, for the current service.
 
     Call it in the thread that will run the loop.
     """
-    kind = _own_loop(_base())
+    kind = _own_loop(_base() if prefers_uvloop else asyncio.SelectorEventLoop)
     loop: asyncio.AbstractEventLoop = kind()
     loop.mesh_names, loop.mesh_signals = names, signals  # type: ignore[attr-defined]
     signals.add_loop(loop)

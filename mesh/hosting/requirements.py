@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def misfits(root: Path) -> Iterator[str]:
-    """Yield `requests<2, and 2.34.2 is installed` for each requirement of the service that is not met.
+    """Yield `requests<2 (2.34.2 is installed)` for each requirement of the service that is not met.
 
     Reads requirements.txt and the dependencies of pyproject.toml; a line that is not a plain requirement, or not for
     this platform, is ignored, and so is a package that is not installed: its import will fail.
@@ -26,7 +26,7 @@ def misfits(root: Path) -> Iterator[str]:
         except (InvalidRequirement, importlib.metadata.PackageNotFoundError):
             continue
         if not wanted.specifier.contains(installed, prereleases=True):
-            yield f"{wanted.name}{wanted.specifier}, and {installed} is installed"
+            yield f"{wanted.name}{wanted.specifier} ({installed} is installed)"
 
 
 def declares_requirements(root: Path) -> bool:

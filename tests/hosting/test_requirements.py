@@ -20,12 +20,12 @@ def test_a_requirement_that_the_environment_does_not_meet_is_told_with_what_is_i
         "click<1; sys_platform == 'amiga'\n"
         "this is no requirement\n"
     )
-    assert list(misfits(tmp_path)) == [f"click<1, and {CLICK} is installed"]
+    assert list(misfits(tmp_path)) == [f"click<1 ({CLICK} is installed)"]
 
 
 def test_the_dependencies_of_a_pyproject_count_too(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "one"\ndependencies = ["click==0.1", "requests"]\n')
-    assert list(misfits(tmp_path)) == [f"click==0.1, and {CLICK} is installed"]
+    assert list(misfits(tmp_path)) == [f"click==0.1 ({CLICK} is installed)"]
 
 
 def test_a_broken_pyproject_and_a_folder_without_either_say_nothing(tmp_path: Path) -> None:

@@ -148,6 +148,8 @@ UVICORN_SERVER = """
     async def main():
         global lock, users
         lock, users = asyncio.Lock(), {"a": "Ann"}
+        # As asyncio's own loop calls it; that of uvloop passes more.
+        asyncio.get_running_loop().set_task_factory(lambda loop, coroutine: asyncio.Task(coroutine, loop=loop))
         print("started")
         await uvicorn.Server(uvicorn.Config(app, port=PORT)).serve()
         print("ended")
@@ -611,6 +613,38 @@ def test_a_stream_ends_on_the_program_that_it_began_with(name: str, tmp_path: Pa
             sent.put(None)
             assert list(answers) == []
             edited.until(lambda: "ended" in edited.lines("talk"))
+
+
+@pytest.mark.parametrize("protos", ["", 'protos = ["."]\n'])
+def test_declared_protos_replace_modules_that_an_older_protoc_has_generated(protos: str, tmp_path: Path) -> None:
+    port = free_row(1)
+    old = """
+        from google.protobuf import descriptor
+        descriptor.EnumValueDescriptor(name="A", index=0, number=0, options=None, type=None)
+    """
+    files = {
+        "server.py": SERVICER.replace("50051", str(port)),
+        "talk.proto": PROTO,
+        "talk_pb2.py": old,
+        "talk_pb2_grpc.py": "import talk_pb2",
+        "mesh.toml": toml(talk=f'run = "server.py"\n{protos}env = {{ WORD = "w" }}\ngrpc = {port}'),
+    }
+    with Edited(tmp_path, files) as edited:
+        edited.until(lambda: edited.supervisor.snapshot["talk"].state in ("ready", "failed"))
+        reason = edited.supervisor.snapshot["talk"].reason
+        if protos:
+            assert reason is None
+            edited.until(lambda: "Ann w" in edited.lines("talk"))
+        else:
+            way_out = (
+                "name the folder of its .proto in protos, and mesh generates the module for the installed protobuf"
+            )
+            assert reason is not None
+            assert (
+                f"talk_pb2.py:3: TypeError in its program: Descriptors cannot be created directly; {way_out}" in reason
+            )
+            (trace,) = (line for line in edited.lines("talk") if line.startswith("Traceback"))
+            assert "mesh/runtime" not in trace
 
 
 def test_two_programs_have_protos_of_one_name(tmp_path: Path) -> None:

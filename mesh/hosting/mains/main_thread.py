@@ -82,6 +82,12 @@ class MainThread:
                 loop.call_soon_threadsafe(self.check)
         threading.Thread(target=self._interrupt_code, name="interrupt", daemon=True).start()
 
+    def close_loops(self) -> None:
+        """Close the event loops that the program left open, as the end of a process does."""
+        for loop in list(self.loops):
+            if not loop.is_running():
+                loop.close()
+
     def check(self, holds_lock: bool = False) -> None:
         """Deliver an interruption that is pending; called in the program's thread wherever it waits.
 

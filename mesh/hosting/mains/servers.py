@@ -64,7 +64,10 @@ class Servers(Patch):
                 made.reload, made.workers = False, 1
 
         def loop_factory(made: Any) -> Any:
-            return get_factory(made) if _main() is None else asyncio.new_event_loop
+            factory = get_factory(made)
+            if _main() is None or getattr(factory, "__module__", "") == "uvloop":
+                return factory
+            return asyncio.new_event_loop
 
         self.patches.replace(config.Config, "__init__", own_initialize)
         self.patches.replace(config.Config, "get_loop_factory", loop_factory)

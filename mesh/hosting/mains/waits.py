@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +22,7 @@ class Waits(Patch):
     new_loop: returns an event loop for the current service.
     """
 
-    def __init__(self, import_hooks: ImportHooks, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    def __init__(self, import_hooks: ImportHooks, new_loop: Callable[[bool], asyncio.AbstractEventLoop]) -> None:
         super().__init__()
         self.mains: dict[int, MainThread] = {}
         self._import_hooks = import_hooks
@@ -44,7 +44,7 @@ class Waits(Patch):
 
         def interruptible_join(thread: threading.Thread, timeout: float | None = None) -> None:
             main = mains.get(threading.get_ident())
-            join(thread, timeout) if main is None else main.wait_until(partial(has_ended, thread), timeout)
+            join(thread, timeout) if main is None else main.wait_until(functools.partial(has_ended, thread), timeout)
 
         def interruptible_pause() -> None:
             main = mains.get(threading.get_ident())
@@ -88,11 +88,13 @@ class Waits(Patch):
     def _replace_new_event_loop(self, module: ModuleType) -> None:
         real = module.new_event_loop
 
+        @functools.wraps(real)
         def new_event_loop() -> asyncio.AbstractEventLoop:
             main = self.mains.get(threading.get_ident())
             if main is None:
                 return real()  # type: ignore[no-any-return]  # of a module
-            loop = self._new_loop()
+            # What the author has tried the program with: the two differ in what they pass to a task factory, for one.
+            loop = self._new_loop(module.__name__ == "uvloop")
             main.loops.add(loop)
             loop.call_soon(main.check)
             return loop

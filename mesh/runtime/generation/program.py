@@ -228,6 +228,7 @@ class RunningProgram:
     def _ends(self) -> None:
         self._isolation.mains.pop(self.thread.ident or 0, None)
         close_sockets(self)
+        self.thread.close_loops()
         if self.thread.was_interrupted and isinstance(self.thread.error, KeyboardInterrupt):
             self.thread.error = None
         self._from_thread(self._settled.set)

@@ -322,10 +322,10 @@ class ThreadInstance:
 
     def _compare_requirements(self, root: Path) -> None:
         """Report the service's requirements that are not met; it may work nonetheless."""
-        for misfit in misfits(root):
+        if found := list(misfits(root)):
             self._say(
-                f"it requires {misfit}; the services of one process share each package: if that fails, give this "
-                'one its own packages with isolation = "process" and PYTHONPATH in its env, or with command'
+                f"it requires {', '.join(found)}; the services of one process share each package: if that fails, give "
+                'this one its own packages with isolation = "process" and PYTHONPATH in its env, or with command'
             )
 
     def _say(self, text: str) -> None:

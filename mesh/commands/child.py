@@ -32,7 +32,7 @@ def child() -> None:
     raise_limit()
     told = pickle.loads(bytes.fromhex(sys.stdin.readline()))
     assert isinstance(told, Assignment)
-    options = Options(host=told.host, data=told.data, watch=told.watch, held=told.held)
+    options = Options(host=told.host, data=told.data, grace=told.grace, watch=told.watch, held=told.held)
     guard(options.grace)
     signals = StopSignals({signal.SIGTERM: 0})
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C and then ends this process.

@@ -207,8 +207,8 @@ class ServiceInstances:
             from mesh.runtime.instances.process import ProcessInstance
 
             if service.command:
-                return CommandInstance(service, context, declared, self._post)
-            return ProcessInstance(service, context, declared, self._post, self._options.watch)
+                return CommandInstance(service, context, declared, self._post, self._options.grace)
+            return ProcessInstance(service, context, declared, self._post, self._options.grace, self._options.watch)
         return ThreadInstance(
             service, context, self.isolation, lambda: self._roots(service), self._post, self._options.held
         )

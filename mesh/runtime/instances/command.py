@@ -38,9 +38,16 @@ class CommandInstance:
     longest = LINE_LIMIT
     #: True if the process watches its own files.
     watches_itself = False
+    #: After the grace, for a process that cuts its calls itself.
+    more_seconds = 0.0
 
     def __init__(
-        self, service: Service, context: ServiceContext, declared: Topology, post: Callable[[Message], None]
+        self,
+        service: Service,
+        context: ServiceContext,
+        declared: Topology,
+        post: Callable[[Message], None],
+        grace: float,
     ) -> None:
         self.service = service
         self.context = context
@@ -52,7 +59,8 @@ class CommandInstance:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._again: str | None = None
-        self._grace = 5.0
+        #: Seconds for the process to end in its own way.
+        self._grace = grace
 
     def bind(self, kind: Kind, address: Address) -> None:
         """Return the port after checking that it is free; raises OSError if it is not."""
@@ -206,7 +214,7 @@ class CommandInstance:
         if process is None or process.poll() is not None:
             return
         process_group.send(process, signal.SIGTERM)
-        killer = threading.Timer(self._grace, self._kill, (process,))
+        killer = threading.Timer(self._grace + self.more_seconds, self._kill, (process,))
         killer.daemon = True
         killer.start()
 

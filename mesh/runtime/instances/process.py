@@ -40,6 +40,7 @@ class Assignment:
     kinds: tuple[Kind, ...]
     host: str
     data: Path | None
+    grace: float
     watch: bool = False
     #: By port, the descriptors of the HTTP sockets.
     held: Mapping[int, int] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class ProcessInstance(CommandInstance):
     #: Of an event, whose texts the sender cuts.
     longest = 1024 * 1024
     watches_itself = True
+    more_seconds = 0.75
 
     def __init__(
         self,
@@ -63,9 +65,10 @@ class ProcessInstance(CommandInstance):
         context: ServiceContext,
         declared: Topology,
         post: Callable[[Message], None],
+        grace: float,
         watch: bool = False,
     ) -> None:
-        super().__init__(service, context, declared, post)
+        super().__init__(service, context, declared, post, grace)
         self._watch = watch
         #: Set once the process has reported the outcome of its start.
         self._settled = threading.Event()
@@ -124,7 +127,14 @@ class ProcessInstance(CommandInstance):
         try:
             return pickle.dumps(
                 Assignment(
-                    declared, self.service.name, tuple(self._addresses), host, self.context.data, self._watch, held
+                    declared,
+                    self.service.name,
+                    tuple(self._addresses),
+                    host,
+                    self.context.data,
+                    self._grace,
+                    self._watch,
+                    held,
                 )
             )
         except (pickle.PicklingError, AttributeError, TypeError) as error:

@@ -6,11 +6,11 @@ import base64
 import json
 from dataclasses import asdict
 
-from mesh.observing.journal import Change, Entry, Line
+from mesh.observing.journal import Change, Entry, Hold, Line
 from mesh.observing.secrets import Secrets
 from mesh.observing.span import Span
 
-_KINDS: dict[str, type[Span] | type[Line] | type[Change]] = {"span": Span, "line": Line, "change": Change}
+_KINDS: dict[str, type[Entry]] = {"span": Span, "line": Line, "change": Change, "hold": Hold}
 
 
 #: Fields of a span that hold bytes.

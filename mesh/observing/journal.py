@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mesh.observing.span import Span
 
@@ -36,7 +36,23 @@ class Change:
     at: float = field(default_factory=time.time)
 
 
-Entry = Span | Line | Change
+@dataclass(slots=True)
+class Hold:
+    """A time in which the code of a service held its event loop, or the GIL of the whole process.
+
+    function, file, line: where it was.
+    """
+
+    service: str
+    what: Literal["loop", "gil"]
+    function: str
+    file: str
+    line: int
+    milliseconds: float
+    at: float = field(default_factory=time.time)
+
+
+Entry = Span | Line | Change | Hold
 Subscriber = Callable[[Entry], object]
 
 
@@ -55,6 +71,8 @@ def size_of(entry: Entry) -> int:
             return _ENTRY_BYTES + len(entry.target) + len(entry.request) + len(entry.response)
         case Change():
             text = entry.reason or ""
+        case Hold():
+            text = entry.file
     return _ENTRY_BYTES + sys.getsizeof(text)
 
 

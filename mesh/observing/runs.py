@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from mesh.observing.journal import Change, Entry, Line
+from mesh.observing.journal import Change, Entry, Hold, Line
 from mesh.observing.span import Span
 from mesh.state_folder import state_folder
 
@@ -21,7 +21,7 @@ KEPT_RUNS = 10
 #: Bytes that a run's file may take; beyond them its oldest entries go.
 MAX_FILE_BYTES = 128 * 1024 * 1024
 
-_KINDS: tuple[type[Entry], ...] = (Span, Line, Change)
+_KINDS: tuple[type[Entry], ...] = (Span, Line, Change, Hold)
 _TYPES = {"int": "INTEGER", "bool": "INTEGER", "float": "REAL", "bytes": "BLOB"}
 _COLUMNS = {kind: [each.name for each in fields(kind)] for kind in _KINDS}
 _VALUES = {kind: attrgetter(*names) for kind, names in _COLUMNS.items()}
@@ -115,7 +115,7 @@ class RunFile:
         """
         found: list[tuple[int, Entry]] = []
         for kind in _KINDS:
-            if trace is not None and kind is Change:
+            if trace is not None and kind in (Change, Hold):
                 continue
             where = "" if trace is None else " AND trace_id >= ? AND trace_id < ?"
             given = (after,) if trace is None else (after, trace, f"{trace}g")  # "g" comes after every digit.

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from mesh.calling.contracts import contract_of
 from mesh.contract import Contract
 from mesh.observing.journal import Journal
-from mesh.runtime.diagnostics.watchdog import Watchdog
+from mesh.runtime.diagnostics.holds import Holds
+from mesh.runtime.diagnostics.watchdog import Watchdog, Watched
 from mesh.runtime.instances.ports import Patience
 from mesh.runtime.loop import Loop
 from mesh.runtime.messages import Message, Ready, Snapshot, Stop
@@ -126,10 +127,13 @@ class Supervisor:
     def _watching(self) -> Iterator[None]:
         """Watch the loops and, if enabled, the files."""
         instances = self._instances
-        watchdog = Watchdog(
-            lambda: dict(instances.by_name), self.journal.in_flight, instances.workers_of, self._status.log
-        )
-        watching: list[Watchdog | Watcher] = [watchdog]
+
+        def by_name() -> dict[str, Watched]:
+            return dict(instances.by_name)
+
+        watchdog = Watchdog(by_name, self.journal.in_flight, instances.workers_of, self._status.log)
+        holds = Holds(by_name, watchdog.services_by_thread, self.journal.append, self._status.log)
+        watching: list[Watchdog | Holds | Watcher] = [watchdog, holds]
         if self.options.watch:
             watching.append(Watcher(self._instances.folders, self.post, lambda text: self._status.log("mesh", text)))
         for each in watching:

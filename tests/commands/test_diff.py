@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mesh.commands import cli
+from mesh.observing.journal import Entry, Hold
 from mesh.observing.runs import RunFile
 from mesh.observing.span import Span
 
@@ -36,7 +37,7 @@ def call(number: int, parent: int, attempt: int = 1) -> Span:
     return span
 
 
-def write(folder: Path, name: str, spans: Sequence[Span]) -> None:
+def write(folder: Path, name: str, spans: Sequence[Entry]) -> None:
     (folder / ".mesh" / "runs").mkdir(parents=True, exist_ok=True)
     (folder / ".mesh" / "run").mkdir(exist_ok=True)
     run = RunFile(folder / ".mesh" / "runs" / f"{name}.db")
@@ -110,4 +111,28 @@ def test_top_sums_up_calls_by_route_the_longest_first(project: Path) -> None:
         "p50": 1.0,
         "p95": 1.0,
         "total": 1.0,
+    }
+
+
+def test_top_names_what_held_up_others_with_its_share_of_the_time(project: Path) -> None:
+    load = Hold("order", "loop", "load", "/shop/orders.py", 12, 200.0, 3.0)
+    again = Hold("order", "loop", "load", "/shop/orders.py", 13, 300.0, 6.0)
+    parse = Hold("user", "gil", "parse", "/shop/users.py", 7, 1000.0, 11.0)
+    write(project, "1", [get(1), load, again, parse])
+    assert mesh("top")[1][2:] == [
+        "",
+        "service  held  where                   times    max ms   total ms   share",
+        "user     gil   parse at users.py:7         1    1000.0     1000.0   10.0%",
+        "order    loop  load at orders.py:12        2     300.0      500.0    5.0%",
+    ]
+    assert json.loads(mesh("top", "--json")[1][2]) == {
+        "service": "order",
+        "held": "loop",
+        "function": "load",
+        "file": "/shop/orders.py",
+        "line": 12,
+        "times": 2,
+        "max": 300.0,
+        "total": 500.0,
+        "share": 5.0,
     }

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from mesh.commands.terminal.changes import ChangeLines
 from mesh.commands.terminal.lines import Style, banner, line_of, tree
 from mesh.observing.events import as_event
-from mesh.observing.journal import MAX_BYTES, Change, Entry, Line, size_of
+from mesh.observing.journal import MAX_BYTES, Change, Entry, Hold, Line, size_of
 from mesh.observing.secrets import Secrets
 from mesh.observing.span import Span
 
@@ -116,6 +116,8 @@ class Printer:
             return [] if self._quiet else self._settled(entry)
         if isinstance(entry, Line):
             return line_of(entry, self._style)
+        if isinstance(entry, Hold):
+            return []  # The first of each place has a line.
         return self._news(entry)
 
     def _settled(self, span: Span) -> list[str]:

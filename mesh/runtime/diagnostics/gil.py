@@ -52,15 +52,20 @@ class GilHolds:
             stacks, services = current_stacks(), self._services()
             thread = self._holder(stacks, services)
             kind = "a garbage collection" if collections.began_after(self._collections) else "a C call"
-            text = f"held the GIL for more than {late:.1f} s in {kind}, while no other Python code ran"
-            if thread is None:
-                self._log("mesh", f"an unknown thread {text}")
-            else:
-                self._log(services.get(thread, "mesh"), f"it {text}; it was at\n{format_stack(stacks[thread])}")
+            self._report(stacks, services, thread, late, kind)
         self._waits, self._collections = waits, collections
         spent = time.process_time()
         if is_held or spent - self._spent > 0.1:
             self._before, self._spent = self._cpu_times(), spent
+
+    def _report(
+        self, stacks: Mapping[int, Stack], services: Mapping[int, str], thread: int | None, late: float, kind: str
+    ) -> None:
+        text = f"held the GIL for more than {late:.1f} s in {kind}, while no other Python code ran"
+        if thread is None:
+            self._log("mesh", f"an unknown thread {text}")
+        else:
+            self._log(services.get(thread, "mesh"), f"it {text}; it was at\n{format_stack(stacks[thread])}")
 
     def _holder(self, stacks: Mapping[int, Stack], services: Mapping[int, str]) -> int | None:
         """Return the thread that used most of the time; without one, the only one in a service's code."""

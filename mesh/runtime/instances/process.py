@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mesh.errors import UsageError
 from mesh.observing.events import entry_of
-from mesh.observing.journal import Change, Line
+from mesh.observing.journal import Change, Hold, Line
 from mesh.observing.span import Span
 from mesh.runtime.diagnostics.crash import CRASH_PREFIX, describe_crash
 from mesh.runtime.instances.command import LOOK, CommandInstance
@@ -148,7 +148,7 @@ class ProcessInstance(CommandInstance):
             # The child does not know the calls being answered here.
             is_root = entry.parent_id is None or not self.context.journal.is_open(entry.parent_id)
             self.context.journal.append(replace(entry, is_root=is_root))
-        elif isinstance(entry, Line):
+        elif isinstance(entry, Line | Hold):
             self.context.journal.append(entry)
         elif isinstance(entry, Change):
             if entry.service == self.service.name:

@@ -1,0 +1,68 @@
+"""A service that held up others for a tenth of a second is named with its function, file and line, once per place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mesh.observing.journal import Hold, Line
+from mesh.runtime.diagnostics.holds import Holds, sentence
+from tests.support.programs import in_background
+from tests.support.supervised import gate, supervised
+
+APP = """\
+import ctypes
+
+from tests.support.supervised import gate
+
+
+def load():
+    gate("load").wait(60)
+
+
+async def app(scope, receive, send):
+    if scope["path"] == "/load":
+        load()
+    if scope["path"] == "/compute":
+        ctypes.PyDLL(None).usleep(500_000)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+"""
+FILES = {"mesh.toml": '[services.web]\nhttp = { port = 0, app = "app:app" }\n', "app.py": APP}
+
+
+def test_a_blocked_loop_is_noted_each_time_and_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Holds, "watchdogs", {"loop": 60, "gil": 60})
+    with supervised(tmp_path, FILES) as project:
+        for _ in range(2):
+            seen = len(project.entries)
+            with in_background(lambda: project.get("web", "/load")):
+                # The watchdog looks less often, so that this one has looked as well by then.
+                project.line("web", "event loop blocked for", since=seen)
+                gate("load").set()
+            hold = project.wait_for(lambda each: isinstance(each, Hold), since=seen)
+            gate("load").clear()
+            assert (hold.service, hold.what, hold.function) == ("web", "loop", "load")
+            assert (hold.file, hold.line) == (str(tmp_path / "app.py"), 7)
+            assert hold.milliseconds >= 100
+        project.line("web", "load at app.py:7 blocked its event loop for ")
+        told = [each for each in project.entries if isinstance(each, Line) and "blocked its event loop" in each.text]
+        assert len(told) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell how often a thread waits")
+def test_a_thread_that_held_the_gil_is_noted(tmp_path: Path) -> None:
+    with supervised(tmp_path, FILES) as project:
+        project.get("web", "/compute")
+        hold = project.wait_for(lambda each: isinstance(each, Hold) and each.what == "gil")
+        assert (hold.service, hold.function, hold.file, hold.line) == ("web", "app", str(tmp_path / "app.py"), 14)
+        assert hold.milliseconds >= 100
+
+
+def test_a_sentence_says_who_waited() -> None:
+    hold = Hold("web", "loop", "load", "/shop/app.py", 6, 312.4)
+    assert sentence(hold) == "load at app.py:6 blocked its event loop for 312 ms; other calls to the service waited"
+    hold = Hold("web", "gil", "app", "/shop/app.py", 13, 120.0)
+    assert sentence(hold) == "app at app.py:13 held the GIL for 120 ms; every service waited"

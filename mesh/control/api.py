@@ -26,65 +26,86 @@ from mesh.serving.http.exception_handlers import exception_handlers
 
 def control_app(supervisor: Supervisor, recorder: Recorder | None, token: str, hosts: frozenset[str]) -> ASGIApp:
     """Return the API behind its guard. hosts: the accepted values of the Host header."""
+    routes = [*_Control(supervisor, recorder).routes(), *_Recorded(supervisor, recorder).routes()]
+    return Guard(Starlette(routes=routes, exception_handlers=exception_handlers), token, hosts)
 
-    async def state(request: Request) -> Response:
-        return JSONResponse(as_json(supervisor.snapshot))
 
-    async def stop(request: Request) -> Response:
-        supervisor.post(Stop("mesh down", 0))
+class _Control:
+    """The endpoints that show the state of the mesh and change it."""
+
+    def __init__(self, supervisor: Supervisor, recorder: Recorder | None) -> None:
+        self._supervisor = supervisor
+        self._recorder = recorder
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/", self.root),
+            Route("/api/state", self.state),
+            Route("/api/stop", self.stop, methods=["POST"]),
+            Route("/api/flush", self.flush, methods=["POST"]),
+            Route("/api/services/{name}/{what}", self.control, methods=["POST"]),
+        ]
+
+    async def root(self, request: Request) -> Response:
+        return HTMLResponse(page_of(self._supervisor.snapshot))
+
+    async def state(self, request: Request) -> Response:
+        return JSONResponse(as_json(self._supervisor.snapshot))
+
+    async def stop(self, request: Request) -> Response:
+        self._supervisor.post(Stop("mesh down", 0))
         return JSONResponse({}, 202)
 
-    async def flush(request: Request) -> Response:
-        if recorder is not None:
-            await run_in_threadpool(recorder.flush)
+    async def flush(self, request: Request) -> Response:
+        if self._recorder is not None:
+            await run_in_threadpool(self._recorder.flush)
         return JSONResponse({})
 
-    def recorded() -> Path:
-        if recorder is None:
-            raise StatusError(Code.FAILED_PRECONDITION, "this mesh records nothing: it was started with --no-record")
-        return recorder.file
-
-    def secrets() -> Secrets:
-        return Secrets(supervisor.topology.secrets)
-
-    async def entries(request: Request) -> Response:
-        limit = min(_number(request, "limit", MAX_ENTRIES), MAX_ENTRIES)
-        body = await run_in_threadpool(page, recorded(), secrets(), _number(request, "after", 0), limit)
-        return Response(body, media_type="application/json")
-
-    async def events(request: Request) -> Response:
-        given = request.headers.get("last-event-id", "")
-        after = int(given) if given.isdecimal() else _number(request, "after", 0)
-        return StreamingResponse(stream(recorded(), secrets(), after), media_type="text/event-stream")
-
-    metrics = CallMetrics(supervisor.journal)
-
-    async def prometheus(request: Request) -> Response:
-        return Response(metrics.text(supervisor.snapshot), media_type="text/plain; version=0.0.4")
-
-    async def control(request: Request) -> Response:
+    async def control(self, request: Request) -> Response:
         name, what = request.path_params["name"], request.path_params["what"]
-        if name not in {each.name for each in supervisor.snapshot.services}:
+        if name not in {each.name for each in self._supervisor.snapshot.services}:
             raise StatusError(Code.NOT_FOUND, f"there is no service {name!r} in this mesh")
         if what not in ("start", "stop", "restart"):
             raise StatusError(Code.NOT_FOUND, f"{what!r} is not one of start, stop and restart")
-        supervisor.post(ServiceCommand(name, what))
+        self._supervisor.post(ServiceCommand(name, what))
         return JSONResponse({}, 202)
 
-    async def root(request: Request) -> Response:
-        return HTMLResponse(page_of(supervisor.snapshot))
 
-    routes = [
-        Route("/", root),
-        Route("/api/state", state),
-        Route("/api/stop", stop, methods=["POST"]),
-        Route("/api/entries", entries),
-        Route("/api/events", events),
-        Route("/metrics", prometheus),
-        Route("/api/flush", flush, methods=["POST"]),
-        Route("/api/services/{name}/{what}", control, methods=["POST"]),
-    ]
-    return Guard(Starlette(routes=routes, exception_handlers=exception_handlers), token, hosts)
+class _Recorded:
+    """The endpoints that show what was recorded, and metrics of the calls."""
+
+    def __init__(self, supervisor: Supervisor, recorder: Recorder | None) -> None:
+        self._supervisor = supervisor
+        self._recorder = recorder
+        self._metrics = CallMetrics(supervisor.journal)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/entries", self.entries),
+            Route("/api/events", self.events),
+            Route("/metrics", self.prometheus),
+        ]
+
+    async def entries(self, request: Request) -> Response:
+        limit = min(_number(request, "limit", MAX_ENTRIES), MAX_ENTRIES)
+        body = await run_in_threadpool(page, self._file(), self._secrets(), _number(request, "after", 0), limit)
+        return Response(body, media_type="application/json")
+
+    async def events(self, request: Request) -> Response:
+        given = request.headers.get("last-event-id", "")
+        after = int(given) if given.isdecimal() else _number(request, "after", 0)
+        return StreamingResponse(stream(self._file(), self._secrets(), after), media_type="text/event-stream")
+
+    async def prometheus(self, request: Request) -> Response:
+        return Response(self._metrics.text(self._supervisor.snapshot), media_type="text/plain; version=0.0.4")
+
+    def _file(self) -> Path:
+        if self._recorder is None:
+            raise StatusError(Code.FAILED_PRECONDITION, "this mesh records nothing: it was started with --no-record")
+        return self._recorder.file
+
+    def _secrets(self) -> Secrets:
+        return Secrets(self._supervisor.topology.secrets)
 
 
 def _number(request: Request, name: str, default: int) -> int:

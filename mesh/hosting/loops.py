@@ -62,68 +62,74 @@ def _base() -> Any:
     return asyncio.SelectorEventLoop
 
 
+_AnyLoop: Any = object
+
+
+class _ServiceLoop(_AnyLoop):  # type: ignore[misc]  # its base comes with _own_loop
+    """Overrides methods of the event loop class, asyncio's or uvloop's, that follows it in the order of resolution."""
+
+    mesh_names: HostNames
+    mesh_signals: Signals
+    mesh_executor: ThreadPoolExecutor
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        found = self.mesh_names.actual_for(options.get("family", 0), host, port)
+        return await super().getaddrinfo(*found, **options)
+
+    async def create_connection(self, protocol: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        found_host, found_port = self.mesh_names.actual(host, port)
+        if options.get("ssl") and found_host != host and not options.get("server_hostname"):
+            options["server_hostname"] = host
+        return await super().create_connection(protocol, found_host, found_port, **options)
+
+    async def create_server(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        if (main := program_with_port(port)) is not None:
+            if options.get("ssl"):
+                raise main.refusal(HTTPS)
+            options = {key: options[key] for key in options.keys() & {"backlog", "start_serving"}}
+            options["sock"], host, port = private_socket(main, host, port), None, None
+        server = await super().create_server(factory, host, port, **options)
+        # uvloop listens without calling the socket's method.
+        opened(options.get("sock"))
+        return server
+
+    def set_default_executor(self, executor: ThreadPoolExecutor) -> None:
+        self.mesh_executor = executor
+        super().set_default_executor(executor)
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Release the threads; to wait for them, call `join_default_executor` first."""
+        self.mesh_executor.shutdown(wait=False)
+
+    async def join_default_executor(self, seconds: float) -> bool:
+        """Wait for the default executor's threads to end; return False if one is still busy after that time."""
+        ended = self.create_future()
+
+        def join() -> None:
+            self.mesh_executor.shutdown()
+            with contextlib.suppress(RuntimeError):  # closed in the meantime
+                self.call_soon_threadsafe(ended.set_result, None)
+
+        threading.Thread(target=join, name="executor end", daemon=True).start()
+        done, _ = await asyncio.wait([ended], timeout=seconds)
+        return bool(done)
+
+    # A child started by the loop itself would inherit the C environment.
+    async def subprocess_exec(self, protocol: Any, *args: Any, **options: Any) -> Any:
+        options["env"] = dict(os.environ) if options.get("env") is None else options["env"]
+        return await super().subprocess_exec(protocol, *args, **options)
+
+    async def subprocess_shell(self, protocol: Any, command: Any, **options: Any) -> Any:
+        options["env"] = dict(os.environ) if options.get("env") is None else options["env"]
+        return await super().subprocess_shell(protocol, command, **options)
+
+    def add_signal_handler(self, number: int, callback: Callable[..., object], *args: Any) -> None:
+        self.mesh_signals.set_loop_handler(self, number, functools.partial(callback, *args))
+
+    def remove_signal_handler(self, number: int) -> bool:
+        return self.mesh_signals.remove_loop_handler(number)
+
+
 @functools.cache
-def _own_loop(base: Any) -> Any:
-    class ServiceLoop(base):  # type: ignore[misc]  # one of two, known at run time
-        mesh_names: HostNames
-        mesh_signals: Signals
-        mesh_executor: ThreadPoolExecutor
-
-        async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-            found = self.mesh_names.actual_for(options.get("family", 0), host, port)
-            return await super().getaddrinfo(*found, **options)
-
-        async def create_connection(self, protocol: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
-            found_host, found_port = self.mesh_names.actual(host, port)
-            if options.get("ssl") and found_host != host and not options.get("server_hostname"):
-                options["server_hostname"] = host
-            return await super().create_connection(protocol, found_host, found_port, **options)
-
-        async def create_server(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
-            if (main := program_with_port(port)) is not None:
-                if options.get("ssl"):
-                    raise main.refusal(HTTPS)
-                options = {key: options[key] for key in options.keys() & {"backlog", "start_serving"}}
-                options["sock"], host, port = private_socket(main, host, port), None, None
-            server = await super().create_server(factory, host, port, **options)
-            # uvloop listens without calling the socket's method.
-            opened(options.get("sock"))
-            return server
-
-        def set_default_executor(self, executor: ThreadPoolExecutor) -> None:
-            self.mesh_executor = executor
-            super().set_default_executor(executor)
-
-        async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-            """Release the threads; to wait for them, call `join_default_executor` first."""
-            self.mesh_executor.shutdown(wait=False)
-
-        async def join_default_executor(self, seconds: float) -> bool:
-            """Wait for the default executor's threads to end; return False if one is still busy after that time."""
-            ended = self.create_future()
-
-            def join() -> None:
-                self.mesh_executor.shutdown()
-                with contextlib.suppress(RuntimeError):  # closed in the meantime
-                    self.call_soon_threadsafe(ended.set_result, None)
-
-            threading.Thread(target=join, name="executor end", daemon=True).start()
-            done, _ = await asyncio.wait([ended], timeout=seconds)
-            return bool(done)
-
-        # A child started by the loop itself would inherit the C environment.
-        async def subprocess_exec(self, protocol: Any, *args: Any, **options: Any) -> Any:
-            options["env"] = dict(os.environ) if options.get("env") is None else options["env"]
-            return await super().subprocess_exec(protocol, *args, **options)
-
-        async def subprocess_shell(self, protocol: Any, command: Any, **options: Any) -> Any:
-            options["env"] = dict(os.environ) if options.get("env") is None else options["env"]
-            return await super().subprocess_shell(protocol, command, **options)
-
-        def add_signal_handler(self, number: int, callback: Callable[..., object], *args: Any) -> None:
-            self.mesh_signals.set_loop_handler(self, number, functools.partial(callback, *args))
-
-        def remove_signal_handler(self, number: int) -> bool:
-            return self.mesh_signals.remove_loop_handler(number)
-
-    return ServiceLoop
+def _own_loop(base: type) -> type:
+    return type("ServiceLoop", (_ServiceLoop, base), {})

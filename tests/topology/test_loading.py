@@ -236,8 +236,7 @@ def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
         load(None, tmp_path, store)
 
 
-def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: Path) -> None:
-    text = """\
+FULL_OF_MISTAKES = """\
 [mesh]
 nam = "shop"
 
@@ -265,7 +264,10 @@ env = { A = ["1"] }
 [service.late]
 command = "x"
 """
-    assert mistakes_of(tmp_path, text) == [
+
+
+def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: Path) -> None:
+    assert mistakes_of(tmp_path, FULL_OF_MISTAKES) == [
         "mesh.toml:2: mesh.nam: there is no such key; known are name, protos, secrets; did you mean 'name'?",
         f"mesh.toml:5: services.gateway.root: there is no folder {tmp_path}/gone",
         'mesh.toml:6: services.gateway.http.app: expected "module:attribute", "module:function()" or '

@@ -113,6 +113,24 @@ def _noting_before(deserialize: Any, note: Callable[[bytes], None]) -> Callable[
     return deserializing
 
 
+def _watched(call: Outgoing | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return a call that continues after it was made: a future, or a stream of answers."""
+    try:
+        made = function(*args, **kwargs)
+    except BaseException as error:
+        if call is not None:
+            call.end("", error)
+        raise
+    if call is not None:
+
+        def ended() -> None:
+            call.end(made.code().name)
+
+        if not made.add_callback(ended):
+            ended()
+    return made
+
+
 def _sync(grpc: ModuleType) -> dict[str, Any]:
     """Return the multi-callables of each shape for plain code."""
 
@@ -127,23 +145,6 @@ def _sync(grpc: ModuleType) -> dict[str, Any]:
             call.end("OK")
         return answer
 
-    def watched(call: Outgoing | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Return a call that continues after it was made: a future, or a stream of answers."""
-        try:
-            made = function(*args, **kwargs)
-        except BaseException as error:
-            if call is not None:
-                call.end("", error)
-            raise
-        if call is not None:
-
-            def ended() -> None:
-                call.end(made.code().name)
-
-            if not made.add_callback(ended):
-                ended()
-        return made
-
     class Single(_MultiCallable):
         def __call__(self, request: Any, timeout: Any = None, metadata: Any = None, *args: Any, **kwargs: Any) -> Any:
             call, made, metadata = self._begun(metadata)
@@ -155,12 +156,12 @@ def _sync(grpc: ModuleType) -> dict[str, Any]:
 
         def future(self, request: Any, timeout: Any = None, metadata: Any = None, *args: Any, **kwargs: Any) -> Any:
             call, made, metadata = self._begun(metadata)
-            return watched(call, made.future, request, timeout, metadata, *args, **kwargs)
+            return _watched(call, made.future, request, timeout, metadata, *args, **kwargs)
 
     class Streamed(_MultiCallable):
         def __call__(self, request: Any, timeout: Any = None, metadata: Any = None, *args: Any, **kwargs: Any) -> Any:
             call, made, metadata = self._begun(metadata)
-            return watched(call, made, request, timeout, metadata, *args, **kwargs)
+            return _watched(call, made, request, timeout, metadata, *args, **kwargs)
 
     return {
         "unary_unary": type("UnaryUnary", (Single, grpc.UnaryUnaryMultiCallable), {}),

@@ -63,17 +63,7 @@ class AppDispatcher:
         call: Call,
         span: Span,
     ) -> None:
-        async def observed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                check_start(message)
-                span.status = str(message["status"])
-                if call.timings:
-                    value = ", ".join(map(str, call.timings)).encode()
-                    message["headers"] = [*message.get("headers", ()), (b"server-timing", value)]
-            elif message["type"] == "websocket.accept":
-                span.status = "101"
-            await send(message)
-
+        observed = _observing(span, call, send)
         try:
             in_time(call)
             if self.guard is not None and (refused := await self.guard.refusal(app, service, scope)) is not None:
@@ -98,6 +88,23 @@ class AppDispatcher:
             if not span.status and scope["type"] == "http":
                 await send_answer(error_response(refusal), observed)
             # Otherwise half an answer has been sent: returning now makes the server cut the connection, as it must.
+
+
+def _observing(span: Span, call: Call, send: Send) -> Send:
+    """Return a `send` that notes the status in the record, and adds the timings of the calls made for this one."""
+
+    async def observed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            check_start(message)
+            span.status = str(message["status"])
+            if call.timings:
+                value = ", ".join(map(str, call.timings)).encode()
+                message["headers"] = [*message.get("headers", ()), (b"server-timing", value)]
+        elif message["type"] == "websocket.accept":
+            span.status = "101"
+        await send(message)
+
+    return observed
 
 
 def _target(scope: Scope) -> str:

@@ -72,33 +72,8 @@ def aio_method(path: str, handler: Handler, interceptors: Sequence[Any], loop: a
             )
         return handler
 
-    async def found_for(context: Any) -> Handler:
-        async def innermost(details: Any) -> Any:
-            return handler
-
-        follow: Callable[[Any], Any] = innermost
-        for interceptor in reversed(interceptors):
-            follow = _followed(interceptor, follow)
-        found = await follow(_Details(path, context.invocation_metadata()))
-        if found is None:
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-        if not is_async(found):
-            raise TypeError(f"an interceptor of {path} returned a plain function; expected a coroutine function")
-        return found
-
     async def answer(request: Any, context: Any, put: Callable[[Any], Any]) -> None:
-        found = await found_for(context)
-        given = _as_taken(request, handler, found)
-        if not isinstance(given, _Requests) and found.request_streaming and not handler.request_streaming:
-            given = _one(request)
-        outcome = behavior(found)(given, context)
-        if hasattr(outcome, "__aiter__"):
-            async for item in outcome:
-                await put(item)
-        elif not found.response_streaming:
-            await put(await outcome)
-        else:
-            await outcome  # it answers by context.write()
+        await _answer_with(await _found_by(interceptors, path, handler, context), handler, request, context, put)
 
     def crossed(request: Any, context: Any) -> tuple[Any, Any]:
         here = asyncio.get_running_loop()
@@ -123,6 +98,38 @@ def aio_method(path: str, handler: Handler, interceptors: Sequence[Any], loop: a
     return with_behavior(handler, stream if handler.response_streaming else single)
 
 
+async def _found_by(interceptors: Sequence[Any], path: str, handler: Handler, context: Any) -> Handler:
+    """Return the method that the interceptors choose for the call; raises what they raise."""
+
+    async def innermost(details: Any) -> Any:
+        return handler
+
+    follow: Callable[[Any], Any] = innermost
+    for interceptor in reversed(interceptors):
+        follow = _followed(interceptor, follow)
+    found: Handler | None = await follow(_Details(path, context.invocation_metadata()))
+    if found is None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+    if not is_async(found):
+        raise TypeError(f"an interceptor of {path} returned a plain function; expected a coroutine function")
+    return found
+
+
+async def _answer_with(found: Handler, handler: Handler, request: Any, context: Any, put: Callable[[Any], Any]) -> None:
+    """Call the method that was found in place of `handler`; `put` gets each message that it answers."""
+    given = _as_taken(request, handler, found)
+    if not isinstance(given, _Requests) and found.request_streaming and not handler.request_streaming:
+        given = _one(request)
+    outcome = behavior(found)(given, context)
+    if hasattr(outcome, "__aiter__"):
+        async for item in outcome:
+            await put(item)
+    elif not found.response_streaming:
+        await put(await outcome)
+    else:
+        await outcome  # it answers by context.write()
+
+
 def _followed(interceptor: Any, follow: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda details: interceptor.intercept_service(follow, details)
 
@@ -135,7 +142,7 @@ def _as_taken(request: Any, handler: Handler, found: Handler) -> Any:
 
 
 def with_behavior(handler: Handler, function: Callable[..., Any]) -> Handler:
-    """Return the method with another function, under the name of its own."""
+    """Return the method with another function, under its own name."""
     inner = behavior(handler)
     function.__qualname__ = getattr(inspect.unwrap(inner), "__qualname__", function.__qualname__)
     kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")

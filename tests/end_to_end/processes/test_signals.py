@@ -141,39 +141,40 @@ def test_a_signal_during_the_start_ends_it(shell: Shell) -> None:
     assert "Traceback" not in mesh.text()
 
 
+ENDLESS = {
+    "mesh.toml": WORKER_TOML
+    + """
+        [services.blocker]
+        http = {port = 0, app = "blocker:app"}
+        [services.awaiter]
+        http = {port = 0, app = "awaiter:app"}
+    """,
+    "worker.py": WORKER,
+    "blocker.py": """
+        import threading
+
+        async def app(scope, receive, send):
+            if scope["type"] == "http":
+                print("began")
+                threading.Event().wait()  # blocks
+    """,
+    "awaiter.py": """
+        import asyncio
+
+        async def never():
+            await asyncio.Event().wait()  # awaits
+
+        async def app(scope, receive, send):
+            if scope["type"] == "http":
+                print("began")
+                await never()
+    """,
+}
+
+
 def test_handlers_that_never_end_are_named_with_their_stacks(shell: Shell) -> None:
     """One blocks a gRPC worker, one the loop of its service, one awaits what never comes."""
-    shell.write(
-        {
-            "mesh.toml": WORKER_TOML
-            + """
-                [services.blocker]
-                http = {port = 0, app = "blocker:app"}
-                [services.awaiter]
-                http = {port = 0, app = "awaiter:app"}
-            """,
-            "worker.py": WORKER,
-            "blocker.py": """
-                import threading
-
-                async def app(scope, receive, send):
-                    if scope["type"] == "http":
-                        print("began")
-                        threading.Event().wait()  # blocks
-            """,
-            "awaiter.py": """
-                import asyncio
-
-                async def never():
-                    await asyncio.Event().wait()  # awaits
-
-                async def app(scope, receive, send):
-                    if scope["type"] == "http":
-                        print("began")
-                        await never()
-            """,
-        }
-    )
+    shell.write(ENDLESS)
     mesh = shell.up()
     call = shell.start("call", mesh.grpc("worker"), "GetUser", "--timeout", "60")
     with in_background(lambda: get(mesh.http("blocker"))), in_background(lambda: get(mesh.http("awaiter"))):

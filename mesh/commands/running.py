@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked of the output. apart: the mesh has ports of its own, and may run beside another."""
+    """What was asked of the output.
+
+    otlp: the address of a collector, if there is one. apart: the mesh has ports of its own, and may run beside another.
+    """
 
     as_json: bool
     quiet: bool
     timings: bool
+    otlp: str | None
     apart: bool
 
 
@@ -55,6 +59,8 @@ def run(supervisor: Supervisor, declared: Topology, signals: StopSignals, starte
             stack.callback(crash_note.remove)
             signals.before_exit = crash_note.remove
         supervisor.journal.last_subscribers = (crash_note.write,)
+        if wanted.otlp is not None:
+            stack.enter_context(exporting(supervisor, wanted.otlp))
         if wanted.timings:
             supervisor.journal.subscribe(supervisor.times)
             stack.enter_context(supervisor.times.observing())
@@ -79,6 +85,20 @@ def recording(supervisor: Supervisor, declared: Topology) -> Iterator[Recorder |
         yield recorder
     finally:
         recorder.close()
+
+
+@contextmanager
+def exporting(supervisor: Supervisor, url: str) -> Iterator[None]:
+    """Send what is recorded to a collector."""
+    from mesh.export.exporter import Exporter
+    from mesh.observing.secrets import Secrets
+
+    exporter = Exporter(url, Secrets(supervisor.topology.secrets), supervisor.warn)
+    supervisor.journal.subscribe(exporter)
+    try:
+        yield
+    finally:
+        exporter.close()
 
 
 @contextmanager

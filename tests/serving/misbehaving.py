@@ -60,6 +60,8 @@ class Misbehaving(user_pb2_grpc.UserServiceServicer):
             25: self._sets_a_long_text,
             26: self._raises_with_details,
             27: self._waits,
+            28: self._aborts_beside_metadata,
+            29: self._sets_a_long_text_beside_metadata,
         }
         deed: Any = deeds.get(request.id, lambda context: user_pb2.User(id=request.id, name="well"))
         return deed(context)
@@ -96,6 +98,14 @@ class Misbehaving(user_pb2_grpc.UserServiceServicer):
         context.set_code(grpc.StatusCode.ABORTED)
         context.set_details(LONG)
         return user_pb2.User()
+
+    def _aborts_beside_metadata(self, context: Any) -> Any:
+        context.set_trailing_metadata((("x-large", "y" * 4000),))
+        return context.abort(grpc.StatusCode.NOT_FOUND, LONG)
+
+    def _sets_a_long_text_beside_metadata(self, context: Any) -> Any:
+        context.set_trailing_metadata((("x-large", "y" * 4000),))
+        return self._sets_a_long_text(context)
 
     def _raises_with_details(self, context: Any) -> None:
         context.set_trailing_metadata((("x-tried", "2"),))

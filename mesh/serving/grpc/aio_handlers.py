@@ -21,7 +21,7 @@ from mesh.service import ServiceContext
 from mesh.serving.grpc.call_queue import CallQueue
 from mesh.serving.grpc.calls import ActiveCalls, Attempt
 from mesh.serving.grpc.handlers import CANCEL_SECONDS, Layered
-from mesh.serving.grpc.status import CODES, cut
+from mesh.serving.grpc.status import CODES, cut, room_beside
 
 
 class LayeredAio(Layered):
@@ -186,7 +186,8 @@ class Coding:
         await self._context.write(self._method.encoded(message, self._span))
 
     async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
-        await self._context.abort(CODES[code_given(code)], cut(details), trailing_metadata)
+        own = trailing_metadata or self._context.trailing_metadata() or ()
+        await self._context.abort(CODES[code_given(code)], cut(details, room_beside(own)), trailing_metadata)
         raise AssertionError("abort() raises")
 
     async def abort_with_status(self, status: Any) -> NoReturn:

@@ -11,7 +11,7 @@ from mesh.contract.backends.servicer_context import code_given, failure_of
 from mesh.errors import Code, StatusError
 from mesh.layers import status_of
 from mesh.observing.span import Span
-from mesh.serving.grpc.status import CODES, Trailers, cut, trailers_of
+from mesh.serving.grpc.status import CODES, Metadata, Trailers, cut, room_beside, trailers_of
 
 if TYPE_CHECKING:
     from mesh.serving.grpc.handlers import Layered
@@ -41,11 +41,11 @@ class Attempt:
         self.span.status = code.name
         if code is not Code.OK:
             self.context.set_code(CODES[code])
-            self.context.set_details(cut(self._details()))
+            self.context.set_details(cut(self._details(), room_beside(self._own_metadata())))
 
     def trailers(self, error: BaseException) -> Trailers:
         """Record and return what the caller is told of an exception that left the handler."""
-        own = tuple((key, value) for key, value in self.context.trailing_metadata() or ())
+        own = self._own_metadata()
         failure = failure_of(error, self.context.code(), self._details(), own)
         refusal = status_of(failure, self.method.service, self.call)
         self.span.status = refusal.code.name
@@ -56,6 +56,9 @@ class Attempt:
         """Record and return what the caller is told of a call that is cut."""
         self.span.status = Code.UNAVAILABLE.name
         return trailers_of(StatusError(Code.UNAVAILABLE, self.cut_reason), ())
+
+    def _own_metadata(self) -> Metadata:
+        return tuple((key, value) for key, value in self.context.trailing_metadata() or ())
 
     def _details(self) -> str:
         details = self.context.details() or ""

@@ -35,12 +35,17 @@ def trailers_of(error: StatusError, own: Iterable[tuple[str, str | bytes]]) -> T
     A text that is too long for them is cut, and details that do not fit beside it are left out.
     """
     own = tuple((key, value) for key, value in own if not (error.details and key == DETAILS_KEY))
-    room = MAX_TRAILERS - sum(map(_size, own))
+    room = room_beside(own)
     message = cut(error.message, room // 2 if error.details else room)
     packed = ((DETAILS_KEY, status_bytes(error, message)),) if error.details else ()
     if _text_size(message) + sum(map(_size, packed)) > room:
         packed = ()
     return Trailers(CODES[error.code], message, (*own, *packed))
+
+
+def room_beside(metadata: Iterable[tuple[str, str | bytes]]) -> int:
+    """Return the bytes of trailers that are left for the text of an error beside this metadata."""
+    return MAX_TRAILERS - sum(map(_size, metadata))
 
 
 def cut(text: str, room: int = MAX_TRAILERS) -> str:

@@ -104,6 +104,16 @@ def test_a_text_over_the_limit_of_metadata_is_cut_and_no_other_status(bad: Mesh,
     assert answer.json()["message"] == LONG
 
 
+@pytest.mark.parametrize(("deed", "code"), [(28, "NOT_FOUND"), (29, "ABORTED")])
+def test_a_text_gets_what_the_handlers_own_metadata_leaves_of_the_limit(bad: Mesh, deed: int, code: str) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        bad.stub("user-service").GetUser(id=deed)
+    assert (caught.value.code().name, caught.value.details()) == (code, "ü % " * 284 + "...")
+    assert metadata_of(caught.value)["x-large"] == "y" * 4000
+    for service, path in (("user-service", "/users"), ("gateway", "/api/grpc/users")):
+        assert bad.http(service).get(f"{path}/{deed}").json()["code"] == {"NOT_FOUND": 5, "ABORTED": 10}[code]
+
+
 def test_details_stay_beside_a_text_that_was_cut_and_beside_metadata_of_the_handlers(bad: Mesh) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         bad.stub("user-service").GetUser(id=26)

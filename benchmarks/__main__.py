@@ -67,12 +67,12 @@ def machine() -> str:
 
 
 def busy() -> str:
-    """How many threads have wanted a core in the last minute, ours among them."""
+    """Return how many threads have wanted a core in the last minute, ours among them."""
     return f"a load of {os.getloadavg()[0]:.1f}"
 
 
 def speed() -> str:
-    """What this machine takes for something that others can try on theirs: goals in milliseconds mean one machine."""
+    """Time something on this machine that others can try on theirs: goals in milliseconds mean one machine."""
     took = median(milliseconds_to_end(sys.executable, "-c", _IMPORTS) for _ in range(9))
     return f"Here, `python -c '{_IMPORTS}'` takes {took:.0f} ms."
 
@@ -84,7 +84,7 @@ def processor_times() -> list[int]:
 
 
 def stolen(before: Sequence[int], after: Sequence[int]) -> str:
-    """What a virtual machine's host took away while it was measured: it shows in every p99."""
+    """Return what a virtual machine's host took away during the measurement: it shows in every p99."""
     if not before:
         return ""
     spent = [new - old for old, new in zip(before, after, strict=True)]

@@ -1,4 +1,4 @@
-"""What each further service costs at the start with no mesh at all, and no code of the service's own.
+"""Measures what each further service costs at the start without mesh, and without code.
 
 `python -m benchmarks.bare_servers` starts 4 and 64 threads, each with a loop of uvloop's, a gRPC server and a uvicorn
 server on free ports, and prints what one of the further sixty takes.
@@ -42,7 +42,7 @@ def measure(count: int) -> tuple[float, float]:
 
 def _serve(up: threading.Semaphore, over: threading.Event) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        """Nobody asks."""
+        """Answers nothing: it is not called."""
 
     async def live() -> None:
         rpc = grpc.server(ThreadPoolExecutor(100), options=[("grpc.so_reuseport", 0)])

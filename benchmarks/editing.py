@@ -1,4 +1,4 @@
-"""From saving a file to the first answer of its code, in services of more and more modules."""
+"""Time from saving a file to the first answer of its code, in services of more and more modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an order costs when gRPC is refused and both services are asked over HTTP instead."""
+"""Cost of an order if gRPC is refused and both services are asked over HTTP instead."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class GrpcJob:
 
 
 class GrpcLoad(Load):
-    """The same process, with calls in the place of requests."""
+    """The same process, with calls instead of requests."""
 
     module = "benchmarks.grpc_load"
 

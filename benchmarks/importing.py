@@ -42,14 +42,14 @@ class Service:
         self.shared: Callable[[], ModuleType] = self.code.load("app:shared")
 
     def nanoseconds(self, statement: Callable[[], ModuleType], rounds: int) -> float:
-        """Of one statement, by the clock of this thread."""
+        """Time one statement by the clock of this thread."""
         current_service_var.set(self.context)
         took = timeit.repeat(statement, timer=time.thread_time, number=STATEMENTS, repeat=rounds)
         return median(took) / STATEMENTS * 1e9
 
 
 def rows(effort: Effort) -> Iterator[Row]:
-    """Of the service that loaded its modules first, since when all others have taken theirs."""
+    """Times of the service that loaded its modules first, since when all others have taken theirs."""
     services: list[Service] = []
     with tempfile.TemporaryDirectory() as folder:
         try:

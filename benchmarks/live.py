@@ -1,4 +1,4 @@
-"""From saving a file to the first answer of its code, and what reloads cost those who call meanwhile."""
+"""Time from saving a file to the first answer of its code, and what reloads cost those who call meanwhile."""
 
 from __future__ import annotations
 
@@ -131,13 +131,13 @@ class Project:
         return Program(((MESH, "up", str(self._folder / "mesh.toml"), "--quiet"),), (self._http,), (self._grpc,))
 
     def uvicorn(self) -> Program:
-        """As its documentation says; it watches with the same library."""
+        """Start it as its documentation says; it watches with the same library."""
         where = ("--app-dir", str(self._folder), "--reload-dir", str(self._folder))
         command = (sys.executable, "-m", "uvicorn", "app:app", "--reload", *where, "--port", str(self._http))
         return Program((command,), (self._http,))
 
     def uvicorn_hmr(self) -> Program:
-        """As its documentation says: in the project's folder."""
+        """Start it as its documentation says: in the project's folder."""
         script = Path(sys.executable).with_name("uvicorn-hmr")
         command = f"cd '{self._folder}' && exec '{script}' app:app --host 127.0.0.1 --port {self._http}"
         return Program((("sh", "-c", command),), (self._http,))
@@ -151,7 +151,7 @@ class Project:
         return GrpcJob(f"127.0.0.1:{self._grpc}", "/Talk/Say", CALLERS, 0.0)
 
     def save(self) -> str:
-        """As editors do: the new file takes the old one's place. Returns what the code answers from now on."""
+        """Save as editors do: the new file replaces the old one. Returns what the code answers from now on."""
         self._number += 1
         aside = self._last.with_suffix(".tmp")
         # Of another size each time: Python takes bytecode for current by whole seconds and the size of its source.

@@ -37,7 +37,7 @@ class Program:
 
     @property
     def url(self) -> str:
-        """Of the gateway."""
+        """URL of the gateway."""
         return f"http://127.0.0.1:{self.http[0]}"
 
 
@@ -99,14 +99,14 @@ def running(program: Program, stderr: IO[str] | None = None) -> Iterator[list[in
 
 
 def milliseconds_to_answer(program: Program) -> float:
-    """From exec until every port answers."""
+    """Time from exec until every port answers."""
     started = time.perf_counter()
     with running(program):
         return (time.perf_counter() - started) * 1000
 
 
 def milliseconds_to_end(*command: str) -> float:
-    """From exec to the end of a process that ends by itself."""
+    """Time from exec to the end of a process that ends by itself."""
     started = time.perf_counter()
     subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, timeout=PATIENCE, check=True)
     return (time.perf_counter() - started) * 1000
@@ -123,7 +123,7 @@ def free_row(count: int) -> int:
 
 
 def _is_up(program: Program, processes: Sequence[subprocess.Popen[bytes]]) -> bool:
-    """Whether every port answers, as soon as it does; no when a process has ended or time is up."""
+    """Return True as soon as every port answers, False if a process has ended or time is up."""
     until = time.monotonic() + PATIENCE
     waiting = [(port, _HEALTH, b"HTTP/1.1 200", b"HTTP/1.0 200") for port in program.http]
     waiting += [(port, _PREFACE, b"\0\0", b"\0\0") for port in program.grpc]

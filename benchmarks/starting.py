@@ -1,4 +1,4 @@
-"""How long a start takes: exec to every port answering."""
+"""Time that a start takes: from exec to every port answering."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def bare_imports() -> str:
 
 
 def _import_times() -> str:
-    """What `python -X importtime` says of a mesh that is up."""
+    """Return what `python -X importtime` says of a mesh that is up."""
     program = mesh()
     with tempfile.TemporaryFile("w+") as report:
         profiled = (sys.executable, "-X", "importtime", *program.commands[0])

@@ -11,7 +11,7 @@ HEADINGS = ("what", "mesh", "against", "", "ratio", "goal")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """of: what is bounded: the ratio, or the figure of mesh itself."""
+    """The limit of a row. of: what is bounded: the ratio, or the figure of mesh itself."""
 
     bound: Literal["at most", "at least"]
     limit: float

@@ -1,4 +1,4 @@
-"""What the transcoder costs: a rule of a contract against the same route written by hand.
+"""Cost of the transcoder: a rule of a contract against the same route written by hand.
 
 Both call the same servicer in a thread, as Starlette does with plain functions, and are asked as an ASGI server asks.
 """
@@ -73,7 +73,7 @@ def hand_written(users: Users) -> App:
 
 
 def microseconds(app: App, method: str, path: str, effort: Effort) -> float:
-    """Of one request, over as many as the effort allows, one after the other."""
+    """Time one request, over as many as the effort allows, one after the other."""
     count = max(50, round(1000 * effort.seconds))
     return asyncio.run(_ask(app, method, path, count))
 
@@ -97,7 +97,7 @@ async def _ask(app: App, method: str, path: str, count: int) -> float:
 
 
 def router(rules: int) -> Router[int]:
-    """As many rules as that, in the shape that APIs have."""
+    """Make that many rules, in the shape that APIs have."""
     return Router(
         ("GET", Template.parse(f"/v1/things{number}/{{id}}/parts/{{part}}"), number) for number in range(rules)
     )

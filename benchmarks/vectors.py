@@ -93,7 +93,7 @@ def main(folder: Path) -> None:
 
 
 def outcome(run: Callable[[], Any]) -> Any:
-    """What a case comes to; an error as its HTTP status, or 0 for one that has none."""
+    """Return the outcome of a case; an error as its HTTP status, or 0 for one that has none."""
     try:
         return run()
     except StatusError as error:
@@ -419,7 +419,7 @@ def known_bindings(method: Method, options: list[list[str]]) -> Iterator[Binding
 
 
 def says(method: Method, query: str, left: dict[str, Any]) -> bool:
-    """Whether the query says what is left of the message, which has no words for a message that is set and empty."""
+    """Return True if the query says what is left of the message; it cannot say that a message is set and empty."""
     wanted = json_format.ParseDict(left.get("json", {}), method.request_class())
     for field, value in wanted.ListFields():
         if field.message_type and not field.is_repeated and not value.ListFields():

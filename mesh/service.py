@@ -17,7 +17,7 @@ from mesh.topology.directory import Directory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hook:
-    """What a service wants to be called. module: the one of its modules that it belongs to; empty for none."""
+    """A function that a service wants called. module: the one of its modules that it belongs to; empty for none."""
 
     function: Callable[[], object]
     module: str = ""
@@ -64,7 +64,7 @@ class ServiceContext:
         self.reset_hooks.append(self._hook(hook))
 
     def note_set_up(self) -> None:
-        """Record that the running code changed something that each generation of the service begins with anew."""
+        """Record that the running code changed something that is set up for each generation."""
         if self.import_scope is not None:
             self.import_scope.note_set_up()
 

@@ -24,7 +24,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def no_such(what: str, word: str, known: Iterable[str]) -> str:
     """Return the sentence for an unknown name: the name, the nearest one, and all that are known."""
     known = list(known)
-    return f"there is no {what} {word!r}{did_you_mean(word, known) or ';'} there are {', '.join(known) or 'none'}"
+    return f"no {what} is named {word!r}{did_you_mean(word, known) or ';'} known {what}s: {', '.join(known) or 'none'}"
 
 
 def _likeness(word: str, name: str) -> float:

@@ -1,4 +1,4 @@
-"""What was measured, and what it may be at most."""
+"""Figures that were measured, and their limits."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def limited(shell: Shell, limits: str, *options: str) -> Up:
 
 @contextmanager
 def crowd(address: str, count: int, first: bytes = b"") -> Iterator[None]:
-    """So many connections to the address, each of which has sent only this."""
+    """Open so many connections to the address, each of which has sent only this."""
     raise_limit()
     host, _, port = address.removeprefix("http://").rpartition(":")
     with contextlib.ExitStack() as opened:

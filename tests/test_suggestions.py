@@ -1,4 +1,4 @@
-"""Which known name an unknown one is likely to mean."""
+"""Suggestions: the known name that an unknown one is likely to mean."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def test_a_name_is_suggested_only_where_it_is_close(word: str, expected: str | N
 def test_the_sentence_names_the_word_the_nearest_one_and_all_there_are() -> None:
     assert did_you_mean("x", KNOWN) == ""
     assert no_such("service", "gatway", ["gateway", "web"]) == (
-        "there is no service 'gatway'; did you mean 'gateway'? there are gateway, web"
+        "no service is named 'gatway'; did you mean 'gateway'? known services: gateway, web"
     )
-    assert no_such("service", "x", []) == "there is no service 'x'; there are none"
+    assert no_such("service", "x", []) == "no service is named 'x'; known services: none"

@@ -101,7 +101,7 @@ class Reflected:
         if len(found) != 1:
             which = "more than one" if found else "no"
             hint = did_you_mean(wanted, [each.name for each in methods.values()]) or ";"
-            raise UsageError(f"{self._address} has {which} method {name!r}{hint} there are {', '.join(methods)}")
+            raise UsageError(f"{self._address} has {which} method {name!r}{hint} known methods: {', '.join(methods)}")
         return Method.of(methods[found[0]])
 
 

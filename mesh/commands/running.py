@@ -1,4 +1,4 @@
-"""What `mesh up` does once it knows what to run: from the ports to the end of the process."""
+"""Runs a selected topology: from its ports to the end of the process."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked of the output.
+    """Options of the output.
 
-    otlp: the address of a collector, if there is one. apart: the mesh has ports of its own, and may run beside another.
+    otlp: the address of a collector, if there is one. apart: the mesh has its own ports, and may run beside another.
     """
 
     as_json: bool

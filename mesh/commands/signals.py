@@ -29,7 +29,7 @@ def leave(supervisor: Supervisor, status: int) -> NoReturn:
     Threads of services and libraries may still run. Up to Python 3.13, finalization ends each thread that asks for the
     GIL, even in the middle of C++ code (see PyEval_RestoreThread), which can crash.
     """
-    if not supervisor.stuck:  # A blocked thread may hold the locks that atexit functions wait for.
+    if not supervisor.has_unfinished_work:  # A blocked thread may hold the locks that atexit functions wait for.
         limit = threading.Timer(EXIT_SECONDS, _give_up, (threading.get_ident(), status))
         limit.daemon = True
         limit.start()

@@ -64,7 +64,7 @@ class _Control:
     async def control(self, request: Request) -> Response:
         name, what = request.path_params["name"], request.path_params["what"]
         if name not in {each.name for each in self._supervisor.snapshot.services}:
-            raise StatusError(Code.NOT_FOUND, f"there is no service {name!r} in this mesh")
+            raise StatusError(Code.NOT_FOUND, f"no service of this mesh is named {name!r}")
         if what not in ("start", "stop", "restart"):
             raise StatusError(Code.NOT_FOUND, f"{what!r} is not one of start, stop and restart")
         self._supervisor.post(ServiceCommand(name, what))

@@ -38,7 +38,7 @@ class CrashNote:
         self._path.unlink(missing_ok=True)
 
     def _copy_crashes(self) -> None:
-        """Have faulthandler write here and to stderr.
+        """Let faulthandler write here and to stderr.
 
         It knows one file only, and nothing of this process can copy it afterwards: a process of its own does.
         """

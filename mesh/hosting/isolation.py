@@ -1,4 +1,4 @@
-"""Everything that is patched in the process while services run: installed once, by one object, and undone."""
+"""Installs everything that is patched in the process while services run, and undoes it."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Isolation:
             patch.carry(earlier, service, modules)
 
     def service_loaded(self, service: ServiceContext) -> None:
-        """After the generation's code was loaded, or could not be."""
+        """Called after the generation's code was loaded, or could not be."""
         for patch in self._patches:
             patch.service_loaded(service)
 

@@ -58,10 +58,10 @@ class Patch:
         """Prepare a generation before its code is loaded. Each has its own ServiceContext object."""
 
     def service_loaded(self, service: ServiceContext) -> None:
-        """After the generation's code was loaded, or could not be."""
+        """Called after the generation's code was loaded, or could not be."""
 
     def carry(self, earlier: ServiceContext, service: ServiceContext, modules: Collection[str]) -> None:
-        """Before the generation's code is loaded: it has these modules of an earlier one, as they are."""
+        """Called before the generation's code is loaded: it takes over these modules of an earlier one, as they are."""
 
     def remove_service(self, service: ServiceContext) -> None:
         """Clean up after the generation has ended."""

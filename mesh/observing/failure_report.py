@@ -1,4 +1,4 @@
-"""What the services did in a test that failed, as text for its report. Pure."""
+"""Tells what the services did in a test that failed, as text for its report. Pure."""
 
 from __future__ import annotations
 

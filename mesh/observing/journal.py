@@ -89,7 +89,7 @@ class Journal:
         # Reentrant: a finalizer that runs during an append may print.
         self._lock = threading.RLock()
         self._subscribers: tuple[Subscriber, ...] = ()
-        #: Called with the last line before the process ends; each returns when it has written it, or given up.
+        #: Called with the last line before the process ends; each returns when it has written it, or cannot.
         self.last_subscribers: tuple[Callable[[Line], object], ...] = ()
         #: Ids of the calls being answered, with the thread that answers each.
         self.in_flight: dict[str, InFlight] = {}

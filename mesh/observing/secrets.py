@@ -28,7 +28,7 @@ class Secrets:
         return plain in self._names or _BUILT_IN.search(plain) is not None
 
     def masked(self, value: Any) -> Any:
-        """Return a JSON value whose fields with the name of a secret hold MASK in the place of theirs."""
+        """Return a JSON value whose fields with the name of a secret hold MASK instead."""
         if isinstance(value, dict):
             return {name: MASK if self.is_secret(str(name)) else self.masked(each) for name, each in value.items()}
         return [self.masked(each) for each in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Where the time of a start goes: its phases, and for each service its imports by package, its start, its readiness."""
+"""Measures where a start's time goes: its phases, and for each service imports by package, start, readiness."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mesh.service import current_service_var
 
 @dataclass(slots=True)
 class ServiceTimes:
-    """Of one service, in milliseconds.
+    """Times of one service, in milliseconds.
 
     imports: by the top-level name of the package or module, the time of its own modules without those that they import.
     waited: from the first start of a service to this one's. loaded: for its code, imports and start-up together.

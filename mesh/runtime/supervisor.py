@@ -43,7 +43,7 @@ class Supervisor:
         self.options = options or Options()
         self.journal = Journal(is_recording=self.options.record)
         #: True if something did not end in time, so that only the end of the process will end it.
-        self.stuck = False
+        self.has_unfinished_work = False
         self.times = StartTimes()
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._status = Status(selection.running.name, [each.name for each in selection.running], self.journal)
@@ -119,7 +119,7 @@ class Supervisor:
                     self._loop.out_of_time()
         self._instances.release(self.snapshot.in_state("waiting"))
         self.settled.set()
-        self.stuck = bool(self.journal.in_flight or self.snapshot.in_state("stopping"))
+        self.has_unfinished_work = bool(self.journal.in_flight or self.snapshot.in_state("stopping"))
         failed = any(service.reason for service in self.snapshot.services)
         return 1 if failed else self._loop.exit_status
 

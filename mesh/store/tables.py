@@ -40,7 +40,7 @@ class Tables:
                 _run(connection, self._create)
             connection.execute(f"PRAGMA user_version = {self.version}")
             if missing := sorted(self._columns - _columns(connection)):
-                raise sqlite3.DatabaseError(f"it is of another service or version: there is no column {missing[0]}")
+                raise sqlite3.DatabaseError(f"it is of another service or version: column {missing[0]} is missing")
 
     def recreate(self, connection: sqlite3.Connection) -> None:
         """Drop every table, and create and fill them again."""

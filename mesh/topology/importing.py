@@ -70,7 +70,7 @@ def _module(name: str, folder: Path) -> Any:
 def _module_of_file(file: Path) -> Any:
     """Return the module that this file already is, as a module of the file's name."""
     if not file.is_file():
-        raise UsageError(f"there is no file {file}")
+        raise UsageError(f"no such file: {file}")
     with _leading(file.parent):
         return _module(file.stem, file.parent)
 

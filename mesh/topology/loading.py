@@ -123,7 +123,7 @@ def _text(file: Path, shown: Path) -> str:
     try:
         data = file.read_bytes()
     except FileNotFoundError:
-        raise UsageError(f"there is no file {shown}; looked for {file}") from None
+        raise UsageError(f"no such file: {shown}; looked for {file}") from None
     except OSError as error:
         raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
     try:

@@ -27,7 +27,7 @@ def test_a_contract_is_known_by_what_is_declared_of_it() -> None:
 
 
 def test_its_classes_are_kept_for_who_comes_while_others_go() -> None:
-    """Without that, a thread may be given one that the garbage collector is taking apart, and crash."""
+    """A thread would otherwise be given one that the garbage collector is taking apart, and crash."""
     kept = weakref.ref(contract_of("user-service", declared())["GetUser"].request_class)
     gc.collect()
     assert kept() is not None

@@ -33,7 +33,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def ways(answer: Any) -> dict[str, str]:
-    """Which way each service was asked, as Server-Timing says."""
+    """Return the transport by which each service was asked, as Server-Timing says."""
     found = re.findall(r'([a-z-]+);desc="(\w+)";dur=\d+\.\d', answer.headers["server-timing"])
     assert len(found) == len(dict(found)), found
     return dict(found)

@@ -1,4 +1,4 @@
-"""`mesh parity` finds every difference between a contract's two doors, and nothing where there is none."""
+"""`mesh parity` finds every difference between a contract's two transports, and nothing where they agree."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def connect(address: Address) -> socket.socket:
 
 
 def everything_of(connection: socket.socket) -> bytes:
-    """What comes until the other side closes."""
+    """Return what arrives until the other side closes."""
     received = b""
     while data := connection.recv(65536):
         received += data

@@ -20,7 +20,7 @@ METHODS = "user.UserService.ListUsers, user.UserService.GetUser, user.UserServic
 
 @pytest.fixture
 def users(mesh: Mesh) -> str:
-    """Where the store's user service listens for gRPC."""
+    """Return the gRPC address of the store's user service."""
     return str(mesh.address("user-service.grpc"))
 
 
@@ -62,7 +62,7 @@ def test_a_request_that_does_not_fit_is_the_users_mistake(
 def test_an_unknown_method_is_told_the_nearest_and_all_there_are(mesh_command: RunMesh, users: str) -> None:
     ran = mesh_command("call", users, "GetUsr")
     assert ran.status == 2
-    assert ran.err.startswith(f"mesh: {users} has no method 'GetUsr'; did you mean 'GetUser'? there are {METHODS}")
+    assert ran.err.startswith(f"mesh: {users} has no method 'GetUsr'; did you mean 'GetUser'? known methods: {METHODS}")
 
 
 def test_an_answer_that_is_an_error_is_shown_with_its_code(mesh_command: RunMesh, users: str) -> None:

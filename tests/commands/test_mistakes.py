@@ -15,25 +15,25 @@ ONE = '[services.one]\nhttp = {port = 0, app = "one:app"}\n'
 def test_an_unknown_service_is_told_the_nearest_and_all_names(mesh_command: RunMesh) -> None:
     ran = mesh_command("up", "--only", "usr")
     assert (ran.status, ran.out) == (2, "")
-    assert ran.err == f"mesh: there is no service 'usr'; did you mean 'user-service'? there are {NAMES}\n"
+    assert ran.err == f"mesh: no service is named 'usr'; did you mean 'user-service'? known services: {NAMES}\n"
     assert not Path(".mesh").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["up", "--except", "user-service.htp"], "there is no listener 'user-service.htp'; did you mean 'user-service"),
+        (["up", "--except", "user-service.htp"], "no listener is named 'user-service.htp'; did you mean 'user-service"),
         (["up", "--port-base", "65530"], "port base 65530: 7 ports are needed; give one from 1 to 65529"),
         (["up", "--port-base", "0"], "port base 0: 7 ports are needed; give one from 1 to 65529"),
         (["up", "--port-base", "6000", "--free-ports"], "a port base and free ports exclude each other; give one"),
-        (["up", "nowhere/mesh.toml"], "there is no file nowhere/mesh.toml; looked for /"),
+        (["up", "nowhere/mesh.toml"], "no such file: nowhere/mesh.toml; looked for /"),
         (["up", "nowhere"], "'nowhere' is neither a file such as path/to/mesh.toml nor a module:attribute"),
         (["up", "nowhere:thing"], "no module named 'nowhere'; looked in /"),
         (
             ["up", "--pin", "--processes"],
             f"--pin would also keep the processes of {NAMES} on that processor; leave it out",
         ),
-        (["call", "usr", "GetUser"], "there is no service 'usr'; did you mean 'user-service'?"),
+        (["call", "usr", "GetUser"], "no service is named 'usr'; did you mean 'user-service'?"),
         (["call", "gateway", "GetUser"], "gateway.grpc is not a listener of this topology; "),
         (["call", "127.0.0.1:0", "GetUser"], "'127.0.0.1:0' is not an address of the form host:port"),
     ],
@@ -96,7 +96,7 @@ def test_every_mistake_of_a_declaration_is_told_at_once(mesh_command: RunMesh) -
     assert ran.status == 2
     lines = ran.err.removeprefix("mesh: ").splitlines()
     assert [line.partition(": ")[0] for line in lines] == [f"mesh.toml:{number}" for number in (2, 4, 6, 8)]
-    assert "services.s3.httpp: there is no such key" in lines[3]
+    assert "services.s3.httpp: unknown key" in lines[3]
     assert "did you mean 'http'?" in lines[3]
 
 

@@ -112,7 +112,7 @@ class Coroutines(LibraryServicer):
 
 
 class Writing(LibraryServicer):
-    """In the older style of grpc.aio: `context.read` and `context.write`."""
+    """Answer in the older style of grpc.aio: `context.read` and `context.write`."""
 
     async def WatchBooks(self, request: Any, context: Any) -> None:
         for number in range(1, request.count + 1):

@@ -1,4 +1,4 @@
-"""Which .proto files below a folder are compiled."""
+"""Selection of the .proto files below a folder that are compiled."""
 
 from __future__ import annotations
 

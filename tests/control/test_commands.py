@@ -1,4 +1,4 @@
-"""What many commands at once leave behind."""
+"""Commands that run at the same time, and what they leave behind."""
 
 from __future__ import annotations
 

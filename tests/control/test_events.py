@@ -1,4 +1,4 @@
-"""What the control API tells of what is recorded: pages, a stream of events, and metrics."""
+"""The control API on what is recorded: pages, a stream of events, and metrics."""
 
 from __future__ import annotations
 

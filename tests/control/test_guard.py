@@ -109,7 +109,7 @@ def test_two_hosts_are_refused(control: ControlServer) -> None:
 
 @pytest.mark.parametrize("name", ["Authorization", "Origin", "Content-Type"])
 def test_a_header_that_decides_and_is_sent_twice_is_refused(control: ControlServer, name: str) -> None:
-    """Also with the same value: which of two counts is never a question."""
+    """Refuse two headers also if they are equal: which of the two counts is never a question."""
     good = {"Authorization": f"Bearer {control.running.token}", "Origin": control.running.url}
     value = good.get(name, "application/json")
     for method in METHODS:

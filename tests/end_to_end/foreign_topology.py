@@ -130,7 +130,7 @@ class Foreign:
         return grpc.insecure_channel(self.state(service)["grpc"], [("grpc.enable_http_proxy", 0)])
 
     def about(self, service: str) -> Any:
-        """What the service says of itself."""
+        """Return what the service says of itself."""
         if service in GRPC:
             return about_over_grpc(self.state(service)["grpc"], GRPC[service])
         answer = self.get(service, "/about")
@@ -160,7 +160,7 @@ def about_over_grpc(target: str, method: str) -> Any:
 
 
 def about_alone(folder: Path, service: str, stubs: Path) -> Any:
-    """What the service says of itself when it is run as its README would say: `python app.py`."""
+    """Return what the service says of itself when it is run as its README would say: `python app.py`."""
     port = free_row(1)
     mine = {"GREETING": f"hello from {service}", "PORT": str(port)} | ({"WHO": "users"} if service == "users" else {})
     if (folder / service / "proto").is_dir() and service not in COMPILED:

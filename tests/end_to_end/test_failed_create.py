@@ -1,4 +1,4 @@
-"""What a caller learns of a create that failed on its way, and whether it was executed: as docs/calling.md says."""
+"""Creates that fail on their way: the caller learns whether they were executed, as docs/calling.md says."""
 
 from __future__ import annotations
 

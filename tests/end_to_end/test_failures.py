@@ -1,4 +1,4 @@
-"""What a service that fails does to itself, to the others, and to what the user reads."""
+"""Effects of a service that fails: on itself, on the others, and on what the user reads."""
 
 from __future__ import annotations
 

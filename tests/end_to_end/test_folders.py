@@ -1,4 +1,4 @@
-"""Where a mesh is started, and what it keeps there."""
+"""Folders that a mesh is started in, and what it keeps there."""
 
 from __future__ import annotations
 

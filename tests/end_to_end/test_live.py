@@ -126,7 +126,7 @@ class Live:
         return get(self.mesh.http(service)).text
 
     def reloads(self, *services: str) -> int:
-        """Return how often these were loaded anew so far."""
+        """Return how often these were loaded again so far."""
         live = [each for each in self.mesh.events() if LIVE.match(each.get("text", ""))]
         self.told = [each["text"] for each in live if each["service"] in services]
         return len(self.told)

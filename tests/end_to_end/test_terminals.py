@@ -1,4 +1,4 @@
-"""What is printed, on which kind of terminal, and with none."""
+"""Output on each kind of terminal, and without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user installs: built from a clean tree by the declared requirements, and run in an environment elsewhere.
+"""A user's wheel: built from a clean tree by the declared requirements, and run in an environment elsewhere.
 
 pyproject.toml pins grpcio-tools for builds, and a developer's environment holds a later one. Hence an environment of
 its own for the build, filled from the package index; but one, where `python -m build` would fill two. The dependencies

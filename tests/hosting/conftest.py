@@ -52,8 +52,8 @@ class Loaded(ServiceCode):
 
 
 @pytest.fixture
-def world() -> Iterator[Load]:
-    """`world("user", root)` is a service's code that is closed after the test."""
+def code_of() -> Iterator[Load]:
+    """`code_of("user", root)` is a service's code that is closed after the test."""
     made: list[Loaded] = []
 
     def generation(name: str, *roots: Path) -> Loaded:
@@ -68,8 +68,8 @@ def world() -> Iterator[Load]:
 Lines = list[tuple[str, str, str]]
 
 
-class Neighbours:
-    """A isolation, the services in it, and the lines they wrote."""
+class Hosted:
+    """An isolation, the services in it, and the lines they wrote."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -113,8 +113,8 @@ class Neighbours:
 
 
 @pytest.fixture
-def neighbours(tmp_path: Path) -> Iterator[Neighbours]:
-    made = Neighbours(tmp_path)
+def hosted(tmp_path: Path) -> Iterator[Hosted]:
+    made = Hosted(tmp_path)
     with made.isolation:
         yield made
         made.close()
@@ -123,7 +123,7 @@ def neighbours(tmp_path: Path) -> Iterator[Neighbours]:
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """pytest gives sys.stdout a new value between a test's set-up and its call."""
-    found = getattr(item, "funcargs", {}).get("neighbours")
+    found = getattr(item, "funcargs", {}).get("hosted")
     if found is not None:
         found.isolation.output.uninstall()
         found.isolation.output.install()

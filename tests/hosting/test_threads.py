@@ -11,7 +11,7 @@ import pytest
 from mesh.service import current_service, current_service_var
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours
+    from tests.hosting.conftest import Hosted
 
 
 class Worker(threading.Thread):
@@ -19,8 +19,8 @@ class Worker(threading.Thread):
         self.found = current_service().name
 
 
-def test_threads_timers_and_pools_carry_the_service(neighbours: Neighbours) -> None:
-    one, found = neighbours.add("one"), []
+def test_threads_timers_and_pools_carry_the_service(hosted: Hosted) -> None:
+    one, found = hosted.add("one"), []
 
     def note() -> None:
         found.append(current_service().name)
@@ -31,18 +31,18 @@ def test_threads_timers_and_pools_carry_the_service(neighbours: Neighbours) -> N
             thread.start()
         return threads
 
-    threads = neighbours.within(one, start)
+    threads = hosted.within(one, start)
     for thread in threads:
         thread.join(5)
     assert found == ["one", "one"]
     assert threads[2].found == "one"
     assert [vars(thread).get("run") for thread in threads] == [None, None, None]
     with ThreadPoolExecutor(1) as pool:
-        assert neighbours.within(one, pool.submit, current_service).result() is one
+        assert hosted.within(one, pool.submit, current_service).result() is one
         assert pool.submit(current_service_var.get).result() is None
 
 
-def test_a_thread_outside_a_service_belongs_to_nobody(neighbours: Neighbours) -> None:
+def test_a_thread_outside_a_service_belongs_to_nobody(hosted: Hosted) -> None:
     found = []
     thread = threading.Thread(target=lambda: found.append(current_service_var.get()))
     thread.start()
@@ -50,7 +50,7 @@ def test_a_thread_outside_a_service_belongs_to_nobody(neighbours: Neighbours) ->
     assert found == [None]
 
 
-def test_a_thread_is_started_once_as_ever(neighbours: Neighbours) -> None:
+def test_a_thread_is_started_once_as_ever(hosted: Hosted) -> None:
     thread = threading.Thread(target=int)
 
     def twice() -> None:
@@ -59,4 +59,4 @@ def test_a_thread_is_started_once_as_ever(neighbours: Neighbours) -> None:
         with pytest.raises(RuntimeError, match="threads can only be started once"):
             thread.start()
 
-    neighbours.within(neighbours.add("one"), twice)
+    hosted.within(hosted.add("one"), twice)

@@ -18,7 +18,7 @@ from mesh.topology.model import Address
 
 if TYPE_CHECKING:
     from mesh.service import ServiceContext
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 FLASK = {
     "app.py": """
@@ -80,7 +80,7 @@ FASTAPI = {
 class Running:
     """A service's thread from its first line to its last."""
 
-    def __init__(self, neighbours: Neighbours, service: ServiceContext, reference: str) -> None:
+    def __init__(self, hosted: Hosted, service: ServiceContext, reference: str) -> None:
         import uvicorn
 
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -94,13 +94,13 @@ class Running:
             try:
                 current_service_var.set(service)
                 assert own_folder(service.root) is None
-                with asyncio.Runner(loop_factory=neighbours.isolation.new_event_loop) as runner:
+                with asyncio.Runner(loop_factory=hosted.isolation.new_event_loop) as runner:
                     asyncio.set_event_loop(runner.get_loop())
-                    app = asgi_app(neighbours.generation(service).load(reference), service.name)
+                    app = asgi_app(hosted.generation(service).load(reference), service.name)
                     config = uvicorn.Config(_announcing(app, self.started), log_config=None, ws="none")
                     self.server = uvicorn.Server(config)
                     runner.run(self.server.serve(sockets=[self.socket]))
-                    neighbours.isolation.signals.run_stop_handler(service)
+                    hosted.isolation.signals.run_stop_handler(service)
             except BaseException as error:
                 self.error = error
             finally:
@@ -128,16 +128,16 @@ def _announcing(app: Any, started: threading.Event) -> Any:
     return announcing
 
 
-def test_a_flask_and_a_fastapi_service_are_good_neighbours(neighbours: Neighbours, write: Write) -> None:
+def test_a_flask_and_a_fastapi_service_run_side_by_side(hosted: Hosted, write: Write) -> None:
     pytest.importorskip("flask"), pytest.importorskip("fastapi")
-    shop = neighbours.add("shop", {"WHO": "shop"}, write("shop", FLASK))
-    catalog = neighbours.add("catalog", {"WHO": "catalog"}, write("catalog", FASTAPI))
-    running = [Running(neighbours, shop, "app:create_app()"), Running(neighbours, catalog, "app:app")]
+    shop = hosted.add("shop", {"WHO": "shop"}, write("shop", FLASK))
+    catalog = hosted.add("catalog", {"WHO": "catalog"}, write("catalog", FASTAPI))
+    running = [Running(hosted, shop, "app:create_app()"), Running(hosted, catalog, "app:app")]
     try:
         for each in running:
             assert each.started.wait(30)
             assert each.error is None, each.error
-        neighbours.isolation.names.point({("catalog", 8080): running[1].address})
+        hosted.isolation.names.point({("catalog", 8080): running[1].address})
         with urllib.request.urlopen(f"http://{running[0].address}/", timeout=10) as answer:
             said = json.load(answer)
     finally:
@@ -145,7 +145,7 @@ def test_a_flask_and_a_fastapi_service_are_good_neighbours(neighbours: Neighbour
             each.stop()
     theirs = {"me": ["fastapi", "catalog", "data of fastapi"]}
     assert said == {"me": ["flask", "shop", "data of flask"], "other": theirs}
-    lines = [(name, text) for name, stream, text in neighbours.lines if stream != "mesh"]
+    lines = [(name, text) for name, stream, text in hosted.lines if stream != "mesh"]
     assert [text for name, text in lines if name == "shop"][-1] == "bye"
     for expected in (
         ("shop", "flask says asked"),

@@ -1,4 +1,4 @@
-"""What is masked where calls are shown."""
+"""Masking of secrets where calls are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time of a start went: each service's imports are its own, and phases follow one another."""
+"""Times of a start: each service's imports are its own, and phases follow one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From bound ports to running and back: in which order, with which news, and what becomes of who does not come."""
+"""The start and the stop of services: their order, what is told, and services that do not become ready."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_dependency_that_failed_does_not_keep_back_who_needs_it(made: Start) -
     supervisor.start()
     assert [each.state for each in supervisor.snapshot.services] == ["failed", "ready"]
     (failure,) = supervisor.failures()
-    assert failure.startswith("user failed to start: user: there is no module 'nowhere'")
+    assert failure.startswith("user failed to start: user: no module is named 'nowhere'")
 
 
 def test_a_stop_during_the_start_ends_what_is_starting(made: Start) -> None:
@@ -154,7 +154,7 @@ def test_a_stop_during_the_start_ends_what_is_starting(made: Start) -> None:
     running.join(10)
     assert not running.is_alive()
     assert statuses == [143]
-    assert not supervisor.stuck
+    assert not supervisor.has_unfinished_work
     assert "next starting" not in changes(supervisor)
 
 
@@ -181,7 +181,7 @@ def test_a_stop_that_comes_before_a_units_loop_is_not_lost(made: Start, monkeypa
     running.join(4.5)  # in less than the grace
     assert not running.is_alive()
     assert changes(supervisor)[-2:] == ["one stopped", "mesh stopped"]
-    assert not supervisor.stuck
+    assert not supervisor.has_unfinished_work
 
 
 @pytest.mark.parametrize(("app", "status"), [(fine, 7), ("nowhere:app", 1)])

@@ -1,4 +1,4 @@
-"""What a contract answers that HTTP cannot carry, or only in part, never looks like a whole answer."""
+"""Answers of a contract that HTTP cannot carry, or only in part, never look like whole answers."""
 
 from __future__ import annotations
 

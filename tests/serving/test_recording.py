@@ -14,7 +14,7 @@ SCOPE = {"type": "http", "method": "GET", "raw_path": b"/users", "query_string":
 
 
 def kept(*bodies: dict[str, Any]) -> Any:
-    """What is kept of an application that sends these body messages."""
+    """Return what is recorded of an application that sends these body messages."""
     service = ServiceContext("user-service", Path("/"), exchanges=Exchanges())
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the record of an answered call holds."""
+"""Content of the record of an answered call."""
 
 from __future__ import annotations
 

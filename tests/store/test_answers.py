@@ -1,4 +1,4 @@
-"""What the guide's curl lines answer: shapes, statuses, headers and texts, on every way to the same data."""
+"""Answers to the guide's curl lines: shapes, statuses, headers and texts, on every way to the same data."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ def _rescued(path: Path) -> list[str]:
 
 
 def _refused(database: Database) -> str:
-    """What the database says to a read and to a write."""
+    """Return what the database says to a read and to a write."""
     with pytest.raises(StatusError) as written:
         database.insert(INSERT, ("lost",))
     with pytest.raises(StatusError) as read:
@@ -426,7 +426,7 @@ def test_a_database_of_another_service_is_refused_and_kept(tmp_path: Path) -> No
     path = tmp_path / "d.db"
     Database(path, Tables("CREATE TABLE plants (id INTEGER PRIMARY KEY);")).close()
     content = path.read_bytes()
-    with pytest.raises(MeshError, match=r"it is of another service or version: there is no column words\.id; move it"):
+    with pytest.raises(MeshError, match=r"it is of another service or version: column words\.id is missing; move it"):
         Database(path, TABLES)
     assert path.read_bytes() == content
 

@@ -1,4 +1,4 @@
-"""What the store refuses: every such request is 400 naming what is wrong with it, and leaves nothing stored."""
+"""Requests that the store refuses: each is 400 naming what is wrong with it, and leaves nothing stored."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ KINDS = {"one phase": _ONE_PHASE, "two phases": _TWO_PHASES}
 
 
 def compile_extension(folder: Path, name: str, word: str, kind: str) -> Path:
-    """Put a library with `word()` into the folder, as linkers and setuptools do: in the place of the one before."""
+    """Put a library with `word()` into the folder, as linkers and setuptools do, replacing the one before."""
     source = folder / f"{name}.c"
     source.write_text((_SOURCE + KINDS[kind]) % {"name": name, "word": word})
     made = folder / f"{name}.new"

@@ -11,7 +11,7 @@ What a page writes, and what happens:
 - A comment on the line above a block says more of it: `<!-- times vary -->` (durations, clocks and pids need not be the
   same), `<!-- any order -->` (of the lines), `<!-- not run: REASON -->`.
 
-Ports are free ones in the place of those that the page names.
+Free ports replace those that the page names.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Terminal:
             self._news.notify_all()
 
     def until(self, enough: Callable[[str], bool]) -> str:
-        """What was printed since the last time, as soon as it is enough, or the command has ended."""
+        """Return what was printed since the last time, as soon as it is enough, or the command has ended."""
         with self._news:
             self._news.wait_for(lambda: self._ended or enough(self._printed[self._seen :]), PATIENCE)
             news = self._printed[self._seen :]
@@ -201,7 +201,7 @@ class Reader:
             _same(block, after, self._ports.shown(terminal.until(lambda text: False)))
 
     def _run(self, command: list[str]) -> str:
-        """What a command prints. The folder it ends in is that of the next one."""
+        """Return what a command prints. The folder it ends in is that of the next one."""
         command = [*command[:-1], f"trap 'pwd > \"$HOME/.cwd\"' EXIT\n{command[-1]}"]
         result = subprocess.run(
             command,

@@ -31,7 +31,7 @@ class Ports:
         self._control: dict[int, int] = {}
 
     def real(self, text: str) -> str:
-        """What a page says, with the ports there are."""
+        """Return the text of a page, with the ports there are."""
         self._look()
         return _replaced(text, self._real | {CONTROL: next(iter(self._control), CONTROL)})
 
@@ -41,7 +41,7 @@ class Ports:
         return self.real(text) if own else f"{self.real(text)} --port-base {self._base}"
 
     def shown(self, text: str) -> str:
-        """What was printed, with the ports of the page."""
+        """Return what was printed, with the ports of the page."""
         self._look()
         return _replaced(text, {real: port for port, real in self._real.items()} | self._control)
 

@@ -1,4 +1,4 @@
-"""What an edit of the declaration does to each service, in words."""
+"""Describes in words what an edit of the declaration does to each service."""
 
 from __future__ import annotations
 

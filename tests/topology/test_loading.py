@@ -200,7 +200,7 @@ def test_an_empty_file_says_where_was_looked(tmp_path: Path, text: str) -> None:
 def test_a_named_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         load("shop/mesh.toml", tmp_path, store)
-    assert str(refused.value) == f"there is no file shop/mesh.toml; looked for {tmp_path}/shop/mesh.toml"
+    assert str(refused.value) == f"no such file: shop/mesh.toml; looked for {tmp_path}/shop/mesh.toml"
 
 
 def test_a_folder_in_the_files_place_is_told(tmp_path: Path) -> None:
@@ -268,19 +268,19 @@ command = "x"
 
 def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: Path) -> None:
     assert mistakes_of(tmp_path, FULL_OF_MISTAKES) == [
-        "mesh.toml:2: mesh.nam: there is no such key; known are name, protos, secrets; did you mean 'name'?",
-        f"mesh.toml:5: services.gateway.root: there is no folder {tmp_path}/gone",
+        "mesh.toml:2: mesh.nam: unknown key; known keys: name, protos, secrets; did you mean 'name'?",
+        f"mesh.toml:5: services.gateway.root: no such folder: {tmp_path}/gone",
         'mesh.toml:6: services.gateway.http.app: expected "module:attribute", "module:function()" or '
         '"path/to/file.py:attribute", not "app.app"',
         'mesh.toml:6: services.gateway.http.prefix: expected a path such as "/api/grpc", with a slash before and none '
         'after it, not "/api/"',
-        "mesh.toml:7: services.gateway.depends_on: there is no service 'usr'; there are gateway, user-service, Web_; "
-        "did you mean 'user-service'?",
+        "mesh.toml:7: services.gateway.depends_on: no service is named 'usr'; known services: gateway, user-service, "
+        "Web_; did you mean 'user-service'?",
         "mesh.toml:10: services.user-service.http.port: 5001 is already the port of gateway.http; give "
         "user-service.http another, or 0 for any free one",
         'mesh.toml:11: services.user-service.isolation: expected "thread" or "process", not "processes"; '
         "did you mean 'process'?",
-        "mesh.toml:12: services.user-service.comand: there is no such key; known are root, http, grpc, depends_on, "
+        "mesh.toml:12: services.user-service.comand: unknown key; known keys: root, http, grpc, depends_on, "
         "env, protos, run, command, ready, isolation, watch, private, shared, keep, fresh; did you mean 'command'?",
         "mesh.toml:15: services.user-service.grpc.port: expected a whole number from 0 to 65535 (0 for any free port), "
         'not "abc"',
@@ -288,7 +288,7 @@ def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: P
         "mesh.toml:21: services.Web_.http.app: not allowed with command, which serves its own app; remove one of them",
         'mesh.toml:22: services.Web_.ready: expected "port", "done", or a path such as "/health", not "health"',
         'mesh.toml:23: services.Web_.env: expected a table of texts, numbers, true or false, not {"A": ["1"]}',
-        "mesh.toml:25: service: there is no such key; known are mesh, services; did you mean 'services'?",
+        "mesh.toml:25: service: unknown key; known keys: mesh, services; did you mean 'services'?",
     ]
 
 
@@ -330,7 +330,7 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         ),
         (
             "http = {port = 1, contract = ['b']}",
-            "2: services.a.http.contract: there is no service 'b'; there are a",
+            "2: services.a.http.contract: no service is named 'b'; known services: a",
         ),
         (
             "http = {port = 1, app = 'a:a', contract = 'a'}",
@@ -429,8 +429,8 @@ def test_what_listens_is_never_done(tmp_path: Path, serves: str) -> None:
 def test_a_mistake_in_pyproject_is_told_in_its_own_words(tmp_path: Path) -> None:
     text = '[tool.mesh]\nprotos = ["gone"]\nservces = 1\n[tool.mesh.services.a]\nhttp = { port = 5001 }\n'
     assert mistakes_of(tmp_path, text, "pyproject.toml") == [
-        f"pyproject.toml:2: tool.mesh.protos: there is no folder {tmp_path}/gone",
-        "pyproject.toml:3: tool.mesh.servces: there is no such key; known are name, protos, secrets, services; "
+        f"pyproject.toml:2: tool.mesh.protos: no such folder: {tmp_path}/gone",
+        "pyproject.toml:3: tool.mesh.servces: unknown key; known keys: name, protos, secrets, services; "
         "did you mean 'services'?",
         'pyproject.toml:5: tool.mesh.services.a.http: expected app, such as "module:app", or servicers under grpc to '
         "serve over HTTP",
@@ -470,7 +470,7 @@ def test_a_topology_comes_from_a_file_below_the_folder(tmp_path: Path) -> None:
     topology = load("deploy/mesh_shop_file.py:shop", tmp_path, store)
     assert [service.name for service in topology] == ["web"]
     assert topology.source == tmp_path / "deploy" / "mesh_shop_file.py"
-    with pytest.raises(UsageError, match=r"there is no file .*/deploy/gone\.py"):
+    with pytest.raises(UsageError, match=r"no such file: .*/deploy/gone\.py"):
         load("deploy/gone.py:shop", tmp_path, store)
 
 
@@ -501,7 +501,7 @@ shop = Topology("shop", web, api, protos=[Path("api")])
         (
             "mesh_shop_used:broken",
             'services.web.http: expected app, such as "module:app", or servicers under grpc to serve over HTTP\n'
-            "services.web.depends_on: there is no service 'usr'; there are web",
+            "services.web.depends_on: no service is named 'usr'; known services: web",
         ),
         (
             "mesh_shop_used:idle",

@@ -1,4 +1,4 @@
-"""What a module does beside serving when it is run, as `mesh check` tells it."""
+"""Statements that a module runs beside serving, as `mesh check` tells them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which part of a topology runs, on which ports, and in which order."""
+"""Selection of the part of a topology that runs, its ports, and its order."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def test_an_unknown_name_is_told_the_nearest_and_all(shop: Topology, only: list[
     with pytest.raises(UsageError) as refused:
         select(shop, only, excluded)
     assert str(refused.value) == (
-        "there is no service 'usr'; did you mean 'user-service'? there are gateway, user-service, order-service, worker"
+        "no service is named 'usr'; did you mean 'user-service'? "
+        "known services: gateway, user-service, order-service, worker"
     )
 
 
@@ -82,7 +83,7 @@ def test_an_unknown_listener_is_told_the_nearest_listener(shop: Topology) -> Non
 
 
 def test_a_name_like_no_other_is_told_all(shop: Topology) -> None:
-    with pytest.raises(UsageError, match=r"service 'zzz'; there are gateway, "):
+    with pytest.raises(UsageError, match=r"service is named 'zzz'; known services: gateway, "):
         select(shop, ["zzz"], [])
 
 

@@ -25,7 +25,7 @@ _HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
     b"transfer-encoding", b"upgrade",
 })  # fmt: skip
-#: Those that are written anew.
+#: Headers that are replaced.
 _OURS = frozenset({b"traceparent", b"grpc-timeout"})
 FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix"})
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))

@@ -1,4 +1,4 @@
-"""Where the time of a start went, as lines of text. Pure."""
+"""Shows where the time of a start went, as lines of text. Pure."""
 
 from __future__ import annotations
 

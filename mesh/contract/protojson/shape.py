@@ -23,7 +23,7 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> Mismatch:
 
 
 class _Field(NamedTuple):
-    """What is checked of one field. oneof: the oneof that it is a member of, if any."""
+    """The rules that one field is checked by. oneof: the oneof that it is a member of, if any."""
 
     number: int
     check: Check

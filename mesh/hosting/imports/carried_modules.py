@@ -1,4 +1,4 @@
-"""Which modules of a generation are executed again in the next one, and which are carried over as they are.
+"""Decides which modules of a generation the next one executes again, and which it carries over as they are.
 
 Executed again are the modules whose files have changed, those that a declaration names, those that others wrote to
 after they had run (a route, a table, a task was registered), every module that cannot be judged, and all that import
@@ -120,7 +120,7 @@ class ModuleRecords:
         return _executing.get() or (calling() if self._is_settled else "")
 
     def note_set_up(self, name: str) -> None:
-        """Record that the module has changed something that each generation begins with anew."""
+        """Record that the module has changed something that is set up for each generation."""
         if name in self.modules:
             self.modules[name].sets_up = True
 

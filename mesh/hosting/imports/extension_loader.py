@@ -1,7 +1,8 @@
 """A service's own C extensions: a file is loaded once in a process and shared; a changed one is loaded from a copy.
 
-The system keeps a library until the process ends, and gives it again to whoever asks for that path: what a compiler has
-put there since is reached under another path only. Installed packages are not loaded here; they are shared as ever.
+<<<<<<< HEAD
+The system keeps a library until the process ends, and returns it again for that path: what a compiler has put there
+since is reached under another path only. Installed packages are not loaded here; they are shared as ever.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def is_extension(file: Path) -> bool:
 
 
 class ServiceExtensionLoader(ExtensionFileLoader):
-    """Gives a later generation, and a neighbour with the same file, the module that there is.
+    """Gives a later generation, and another service with the same file, the module that there is.
 
     Python executes a library's module once, however often it is asked to.
     """

@@ -254,7 +254,7 @@ def _subclasses(subject: type) -> list[Any]:
 
 
 def _make_dict(subject: Any) -> None:
-    """Have the object keep its attributes in a dict from now on: what it refers to does not change by a look at it."""
+    """Make the object keep its attributes in a dict from now on: looking at it then adds no references."""
     found = next((vars(each)["__dict__"] for each in type(subject).__mro__ if "__dict__" in vars(each)), None)
     # A lazy object has a property of that name, which runs its code.
     if type(found) is types.GetSetDescriptorType:

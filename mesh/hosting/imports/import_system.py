@@ -95,7 +95,7 @@ class ImportSystem:
         return entry
 
     def hide(self, heads: Iterable[str], scope: ImportScope) -> None:
-        """Have shared modules of these names, loaded or not, found by those scopes only that have none of their own."""
+        """Hide shared modules of these names, loaded or not, from the scopes that do not have one themselves."""
         if not self.has_keys:
             return
         with _lock:

@@ -18,7 +18,7 @@ from mesh.hosting.imports.module_keys import current_scope
 from mesh.hosting.patches import Patches
 from mesh.service import current_service_var
 
-#: What a service may set on `sys` without its neighbours' seeing it.
+#: What a service may set on `sys` unseen by other services.
 _PER_SERVICE = ("path", "argv", "stdin", "stdout", "stderr", "excepthook")
 
 
@@ -93,7 +93,7 @@ class _Builtins(ModuleType):
 def _reload_of(reload: Callable[[ModuleType], ModuleType]) -> Callable[[ModuleType], ModuleType]:
     @functools.wraps(reload)
     def reload_own(module: ModuleType) -> ModuleType:
-        """A shared module is not executed a second time: the neighbours hold the first."""
+        """A shared module is not executed a second time: other services hold the first."""
         scope = current_scope()
         if scope is None:
             return reload(module)

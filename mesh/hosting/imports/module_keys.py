@@ -1,7 +1,7 @@
 """Keys of `sys.modules` under which a module is found by one service only.
 
 A dict asks each key that has the hash of the name looked up whether it is equal to that name. So an entry whose key is
-a `ModuleKey` is found while its service runs, under the module's real name, by whoever looks: the import statement,
+a `ModuleKey` is found while its service runs, under the module's real name, by every look-up: the import statement,
 `importlib`, C's pickle, `sys.modules[name]`. No look-up is replaced.
 
     sys.modules = {
@@ -148,7 +148,7 @@ class ParkedKey(str):
         key = self.key
         with _lock:
             if key.scope.parked.get(key.entry.name) is self:
-                # Added before the other is taken away: whoever looks meanwhile finds one of the two.
+                # Added before the other is removed: a look-up meanwhile finds one of the two.
                 sys.modules[key] = sys.modules[self]
                 del key.scope.parked[key.entry.name]
                 del sys.modules[self]
@@ -241,7 +241,7 @@ class NameEntry:
 def is_supported() -> bool:
     """Return whether what this interpreter finds by a name depends on the running service.
 
-    Any other would show a service its neighbours' modules.
+    Any other would show a service the modules of others.
     """
     name = "mesh_self_check"
     entry = NameEntry(name)

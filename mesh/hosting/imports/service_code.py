@@ -33,7 +33,7 @@ class ServiceCode:
     service: as this generation sees itself; while it is the current one, so are its modules.
     roots: folders searched in order, the service's own first; then shared libraries of the project and generated
         stubs. With none, the service is an installed package and a load is a plain import.
-    pool: of its generated code; `Isolation.add_service` gives the one that knows the neighbours.
+    pool: of its generated code; `Isolation.add_service` gives the one that knows the other services.
     private: installed packages that are executed for this service alone.
     sources: of the project, if installed packages among them are to be reloaded.
     """
@@ -65,7 +65,7 @@ class ServiceCode:
         return self.load_all([reference])[0]
 
     def load_all(self, references: Sequence[str]) -> list[Any]:
-        """The same for all that a service declares, at once: where its protos clash with a neighbour's the modules are
+        """The same for all that a service declares, at once: where its protos clash with another's the modules are
         loaded a second time, which only the first call can do.
         """
         self._pool.may_restart_load = not self._is_loaded
@@ -186,7 +186,7 @@ class ServiceCode:
         base = self.roots[0] if self.roots else Path.cwd()
         path = Path(os.path.abspath(base / file))
         if not path.is_file():
-            raise ServiceImportError(f"{self.service_name}: there is no file {path}", file=path)
+            raise ServiceImportError(f"{self.service_name}: no such file: {path}", file=path)
         for root in self.roots if not self.scope.package else (self.roots[0].parent,):
             parts = path.relative_to(root).with_suffix("").parts if path.is_relative_to(root) else (".",)
             name = ".".join(parts)
@@ -213,7 +213,7 @@ class ServiceCode:
     def _no_module(self, name: str) -> ServiceImportError:
         known = [found.name for found in pkgutil.iter_modules([str(root) for root in self.roots])]
         where = f" in {', '.join(map(str, self.roots))}" if self.roots else ""
-        return ServiceImportError(f"{self.service_name}: there is no module {name!r}{where}{did_you_mean(name, known)}")
+        return ServiceImportError(f"{self.service_name}: no module is named {name!r}{where}{did_you_mean(name, known)}")
 
     def _no_attribute(self, module: ModuleType, found: Any, name: str) -> ServiceImportError:
         holder = getattr(found, "__name__", type(found).__name__)

@@ -1,4 +1,4 @@
-"""Which modules a module's code imports, read from its bytecode: at its top, and later in its functions."""
+"""Reads from a module's bytecode which modules it imports: at its top, and later in its functions."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ HTTPS = "serves HTTPS, which mesh's listener does not speak"
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a program asked for: its `main`, and the address to bind to."""
+    """The request of a program to listen: its `main`, and the address to bind to."""
 
     main: Any
     address: tuple[Any, ...]

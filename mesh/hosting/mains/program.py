@@ -32,7 +32,7 @@ def execute(command: PythonCommand, scope: ImportScope) -> None:
     if command.kind == "script":
         path = scope.roots[0] / command.target
         if not path.is_file():
-            raise ServiceImportError(f"{scope.service_name}: there is no file {path}", file=path)
+            raise ServiceImportError(f"{scope.service_name}: no such file: {path}", file=path)
         _lead(scope, path.parent)
     else:
         path = _file_of_module(command.target, scope, module)
@@ -49,9 +49,7 @@ def _program(name: str, scope: ImportScope) -> Callable[[], Any]:
     for entry in importlib.metadata.entry_points(group="console_scripts", name=name):
         found: Callable[[], Any] = entry.load()
         return found
-    raise ServiceImportError(
-        f"{scope.service_name}: there is no program {name!r} in mesh's environment; install it there"
-    )
+    raise ServiceImportError(f"{scope.service_name}: {name!r} is not installed in mesh's environment; install it there")
 
 
 def _lead(scope: ImportScope, folder: Path) -> None:
@@ -72,6 +70,6 @@ def _file_of_module(name: str, scope: ImportScope, module: ModuleType) -> Path:
         spec = None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         where = ", ".join(map(str, scope.roots))
-        raise ServiceImportError(f"{scope.service_name}: there is no module {name!r} to run in {where}")
+        raise ServiceImportError(f"{scope.service_name}: no module to run is named {name!r} in {where}")
     module.__spec__, module.__package__ = spec, spec.name.rpartition(".")[0]
     return Path(spec.origin)

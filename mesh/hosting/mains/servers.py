@@ -54,7 +54,7 @@ class Servers(Patch):
             self._replace(module, "run_simple", "run_werkzeug")
 
     def _patch_uvicorn_config(self, config: ModuleType) -> None:
-        """Have a program's uvicorn run in its thread: no processes of its own, and a loop that mesh can interrupt."""
+        """Make a program's uvicorn run in its thread, without processes, in a loop that mesh can interrupt."""
         initialize, get_factory = config.Config.__init__, config.Config.get_loop_factory
 
         @functools.wraps(initialize)
@@ -73,7 +73,7 @@ class Servers(Patch):
         self.patches.replace(config.Config, "get_loop_factory", loop_factory)
 
     def _patch_hypercorn(self, module: ModuleType) -> None:
-        """Have a program's hypercorn run in its thread: no processes of its own."""
+        """Make a program's hypercorn run in the program's thread, without processes."""
         run = module.run
 
         @functools.wraps(run)
@@ -85,7 +85,7 @@ class Servers(Patch):
         self.patches.replace(module, "run", own_run)
 
     def _patch_waitress(self, module: ModuleType) -> None:
-        """Have the command read the program's arguments: its default are those at the time of its import."""
+        """Make the command read the program's arguments: its default are those at the time of its import."""
         run = module.run
 
         @functools.wraps(run)

@@ -56,7 +56,7 @@ class DescriptorPool:
         return self.pool is not None
 
     def carry(self, earlier: DescriptorPool) -> None:
-        """Have generated modules of an earlier generation."""
+        """Take over generated modules of an earlier generation."""
         self._is_used = earlier._is_used
 
     def add(self, serialized: bytes) -> Any:

@@ -140,7 +140,7 @@ class Logs(Patch):
         def get_own(manager: logging.Manager, name: str) -> logging.Logger:
             """Return the logger, enabled if this is the service's first request for it.
 
-            `disable_existing_loggers` disables what neighbours have asked for as well; alone, the service would make
+            `disable_existing_loggers` disables what other services asked for as well; alone, the service would make
             the logger only now.
             """
             logger = get(manager, name)

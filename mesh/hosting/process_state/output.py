@@ -42,7 +42,7 @@ class Output(Patch):
 
     @contextmanager
     def rerouted(self) -> Iterator[None]:
-        """Route the streams that the process has now, which a test runner has put in the place of others.
+        """Route the streams that the process has now, which may be a test runner's.
 
         What a service writes is shown there as well, after its name.
         """

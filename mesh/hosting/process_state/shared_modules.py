@@ -1,4 +1,4 @@
-"""Attributes of the standard library that a service replaces: its neighbours get them too, and it is named."""
+"""Attributes of the standard library that a service replaces: all services get them, and it is named."""
 
 from __future__ import annotations
 

@@ -238,11 +238,11 @@ class Generation:
         own = []
         left: dict[int, list[Hook]] = {}
         for hook in self.context.stop_hooks:
-            heir = next((each for each in reversed(self._living) if self._shares(hook.module, each)), None)
-            if heir is None:
+            successor = next((each for each in reversed(self._living) if self._shares(hook.module, each)), None)
+            if successor is None:
                 own.append(hook)
             else:
-                left.setdefault(id(heir), []).append(hook)
+                left.setdefault(id(successor), []).append(hook)
         for each in self._living:
             each.context.stop_hooks[:0] = left.get(id(each), ())
         return own

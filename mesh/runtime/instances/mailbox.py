@@ -28,9 +28,9 @@ class Mailbox:
         self._news: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def put(self, order: Reload | None) -> None:
+    def put(self, request: Reload | None) -> None:
         """Send a request from any thread; without effect after the loop's end."""
-        self._given.append(order)
+        self._given.append(request)
         if self._loop is not None and self._news is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._news.set)
@@ -51,10 +51,10 @@ class Mailbox:
             given = [self._given.popleft() for _ in range(len(self._given))]
             if None in given:
                 return None
-            orders = [order for order in given if order is not None]
-            if orders:
-                why = ", ".join(dict.fromkeys(order.why for order in orders if order.why))
-                return Reload(why, any(order.executes_all for order in orders))
+            reloads = [each for each in given if each is not None]
+            if reloads:
+                why = ", ".join(dict.fromkeys(each.why for each in reloads if each.why))
+                return Reload(why, any(each.executes_all for each in reloads))
 
     async def run_unless_superseded(self, work: Coroutine[object, object, None]) -> bool:
         """Do the work, or cancel it for a request that arrives meanwhile; return whether it was done."""

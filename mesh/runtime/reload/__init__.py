@@ -1,1 +1,1 @@
-"""From changed files to the services that must reload."""
+"""Finds the services that must reload after files have changed."""

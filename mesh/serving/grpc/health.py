@@ -39,7 +39,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def Check(self, request: Any, context: Any) -> Any:
         if request.service not in self._names:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r} here")
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no service is named {request.service!r} here")
         return health_pb2.HealthCheckResponse(status=self._status(request.service))
 
     def List(self, request: Any, context: Any) -> Any:

@@ -139,7 +139,7 @@ def serve_wsgi(program: Program, application: Any, in_this_thread: bool = False)
 
 @contextmanager
 def _waiting(program: Program, leave: Callable[[], None]) -> Iterator[None]:
-    """Have an interruption of the program end the waiting of this server, if it waits in the program's thread."""
+    """Let an interruption of the program end this server's wait, if it waits in the program's thread."""
     if not program.is_main_thread():
         yield
         return

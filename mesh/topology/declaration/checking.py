@@ -70,7 +70,7 @@ def _circles(topology: Topology) -> Iterator[Mistake]:
 def _project_mistakes(topology: Topology) -> Iterator[Mistake]:
     for folder in topology.protos:
         if not Path(folder).is_dir():
-            yield Mistake("mesh.protos", f"there is no folder {folder}")
+            yield Mistake("mesh.protos", f"no such folder: {folder}")
     names = [service.name for service in topology]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield Mistake(f"services.{name}", "two services have this name; rename one of them")
@@ -163,14 +163,14 @@ def _folder_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     folders = [("root", service.root), *(("protos", folder) for folder in service.protos)]
     for word, folder in folders:
         if folder is not None and not Path(folder).is_dir():
-            yield Mistake(f"{key}.{word}", f"there is no folder {folder}")
+            yield Mistake(f"{key}.{word}", f"no such folder: {folder}")
 
 
 def _name_mistakes(topology: Topology, key: str, names: tuple[str, ...]) -> Iterator[Mistake]:
     known = [service.name for service in topology]
     for name in names:
         if name not in known:
-            problem = f"there is no service {name!r}; there are {', '.join(known)}"
+            problem = f"no service is named {name!r}; known services: {', '.join(known)}"
             yield Mistake(key, problem, nearest(name, known))
 
 

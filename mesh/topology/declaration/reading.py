@@ -156,7 +156,7 @@ class _Reading:
         return tuple(self.folder(text) for text in texts)
 
     def unknown(self, key: Key, known: list[str]) -> None:
-        self.mistake(key, f"there is no such key; known are {', '.join(known)}", nearest(key[-1], known))
+        self.mistake(key, f"unknown key; known keys: {', '.join(known)}", nearest(key[-1], known))
 
     def mistake(self, key: Key, problem: str, meant: str | None = None) -> None:
         self.mistakes.append(Mistake(".".join(key), problem, meant))

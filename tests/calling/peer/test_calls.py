@@ -147,14 +147,14 @@ def test_a_request_is_a_message_a_dict_or_fields(run: Any) -> None:
     (lambda: peer.Get(Item(id=1), name="x"), "calls.Calls.Get takes a message or fields, not both: name"),
     (lambda: peer.Get(id=1, timeout=3), "calls.Calls.Get: timeout is an option of the call and a field of calls.Item; "
      "give the fields as a message or a dict, Get({'timeout': ...}), and the option beside it"),
-    (lambda: peer.Get(nmae="x"), "calls.Calls.Get: there is no field 'nmae'; did you mean 'name'?"),
+    (lambda: peer.Get(nmae="x"), "calls.Calls.Get: no field is named 'nmae'; did you mean 'name'?"),
     (lambda: peer.Get(name="n", id="x"), "calls.Calls.Get: id = 'x': "),
     (lambda: peer.Get(7), "calls.Calls.Get takes calls.Item or a dict of its fields, not int"),
     (lambda: peer.Sum(), "calls.Calls.Sum takes a stream: an iterator of calls.Item, or of dicts of its fields"),
     (lambda: peer.Sum(Item()), "calls.Calls.Sum takes a stream: an iterator of calls.Item, not Item"),
     (lambda: peer.Watch.with_reply(id=1), "calls.Calls.Watch answers with a stream; read the metadata from the stream"),
     (lambda: peer.sync.Get(id=1), "calls: .sync.Get() would block the event loop that runs here; await Get()"),
-    (lambda: Peer("cals").Get(id=1), "there is no service 'cals'; did you mean 'calls'? there are caller, calls"),
+    (lambda: Peer("cals").Get(id=1), "no service is named 'cals'; did you mean 'calls'? known services: caller, calls"),
     (lambda: Peer(cast(Any, dict)).Get(id=1), "Peer takes the name of a service or a generated stub class"),
     (lambda: Peer("calls", at="localhost:1"), "Peer('calls') names its service; service= and at= need"),
 ])  # fmt: skip
@@ -169,7 +169,7 @@ def test_a_mistake_is_named_before_anything_is_asked(caller: Caller, servicer: C
 
 
 def test_a_mistyped_method_is_answered_with_the_nearest(caller: Caller) -> None:
-    with pytest.raises(AttributeError, match=r"calls: there is no method 'Wathc'; did you mean 'Watch'\?"):
+    with pytest.raises(AttributeError, match=r"calls: no method is named 'Wathc'; did you mean 'Watch'\?"):
         caller.run_elsewhere(lambda: peer.Wathc())
 
 

@@ -1,4 +1,4 @@
-"""What a peer and a single call can ask for, met by servers that really do it."""
+"""Options of a peer and of a single call, against servers that really need them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a type checker knows of a peer made from a generated stub."""
+"""Types that mypy knows of a peer made from a generated stub."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_peer_of_a_stub_has_the_stubs_types(tmp_path: Path) -> None:
         ]
     )
     (tmp_path / "code.py").write_text(textwrap.dedent(CODE))
-    # The cache of `make lint`: without it the whole of mesh is read anew.
+    # The cache of `make lint`: without it the whole of mesh is read again.
     words = [sys.executable, "-m", "mypy", "--cache-dir", str(ROOT / ".mypy_cache"), "code.py"]
     words += ["--config-file=", "--strict", "--no-error-summary", "--hide-error-context", "--follow-imports=silent"]
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the terminal says of services that start, stop, and fail to reload."""
+"""Lines in the terminal about services that start, stop, and fail to reload."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ TOML = """
     http = {{port = 0, app = "web:app"}}
     isolation = "{}"
 
-    [services.neighbour]
+    [services.other]
     http = {{port = 0, app = "web:app"}}
 """
 WEB = """
@@ -113,7 +113,7 @@ def test_a_crash_in_c_code_is_shown_and_told_by_the_next_start_with_the_service(
 
 
 def test_a_mesh_that_was_killed_is_told_as_such(shell: Shell) -> None:
-    """Also where a child of a service has crashed before."""
+    """Happens also if a child of a service has crashed before."""
     mesh = web(shell)
     assert get(mesh.http("web") + "/segfault-in-child").text == "here"
     mesh.line("Fatal Python error: Segmentation fault")
@@ -164,5 +164,5 @@ def test_the_end_of_a_services_own_process_is_told_with_its_cause(path: str, she
         status, cause = -SIGSEGV, f"Segmentation fault in web at {shell.folder}/web.py:14 (segfault)"
     how = f"ended with status {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"
     assert re.sub(r"; retrying in .*", "", failed["reason"]) == f"its process {how}: {cause}"
-    assert get(mesh.http("neighbour")).text == "here"
+    assert get(mesh.http("other")).text == "here"
     assert mesh.end(SIGTERM) == 1  # a service has failed

@@ -15,10 +15,10 @@ TOML = """
     http = {{port = 0, app = "sender:app"}}
     isolation = "{}"
 
-    [services.neighbour]
-    http = {{port = 0, app = "neighbour:app"}}
+    [services.other]
+    http = {{port = 0, app = "other:app"}}
 """
-NEIGHBOUR = """
+OTHER = """
     async def app(scope, receive, send):
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -60,14 +60,14 @@ SENDER = """
 
 @pytest.fixture(params=["thread", "process"])
 def mesh(request: pytest.FixtureRequest, shell: Shell) -> Up:
-    shell.write({"mesh.toml": TOML.format(request.param), "sender.py": SENDER, "neighbour.py": NEIGHBOUR})
+    shell.write({"mesh.toml": TOML.format(request.param), "sender.py": SENDER, "other.py": OTHER})
     return shell.up()
 
 
 def stopped(mesh: Up) -> None:
-    """Wait for the end of the sender; the neighbour goes on, and mesh ends as it is told to."""
+    """Wait for the end of the sender; the other service goes on, and mesh ends as it is told to."""
     mesh.event("change", service="sender", state="stopped")
-    assert get(mesh.http("neighbour")).text == "here"
+    assert get(mesh.http("other")).text == "here"
     assert mesh.end(SIGTERM) == 143
     assert [each for each in mesh.events() if each.get("state") == "failed"] == []
     assert "Traceback" not in mesh.text()
@@ -96,7 +96,7 @@ def test_an_interrupt_of_the_main_thread_stops_the_service_that_asks_for_it(mesh
 
 @pytest.mark.parametrize("number", [SIGUSR1, SIGUSR2])
 def test_a_signal_from_outside_reaches_the_service_with_a_handler_for_it(shell: Shell, number: signal.Signals) -> None:
-    shell.write({"mesh.toml": TOML.format("thread"), "sender.py": SENDER, "neighbour.py": NEIGHBOUR})
+    shell.write({"mesh.toml": TOML.format("thread"), "sender.py": SENDER, "other.py": OTHER})
     mesh = shell.up()
     mesh.ready()
     mesh.send(number)

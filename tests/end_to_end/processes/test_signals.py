@@ -1,4 +1,4 @@
-"""How a mesh ends: asked once, asked twice, killed, suspended, and with a handler that does not end."""
+"""The end of a mesh: asked once, asked twice, killed, suspended, and with a handler that does not end."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_signal_closes_the_listeners_and_lets_a_call_in_flight_end(
 
 
 def test_a_mesh_ends_at_sigint_and_lives_through_the_hang_up_that_its_parent_ignores(shell: Shell) -> None:
-    """As under `nohup mesh up &` in a script: its shell ignores SIGINT as well."""
+    """Simulates `nohup mesh up &` in a script: its shell ignores SIGINT as well."""
     shell.write({"mesh.toml": PATIENT_TOML, "patient.py": PATIENT})
     ignoring = ["/bin/sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *MESH, "up", "--json"]
     mesh = Up(ignoring, shell.folder, shell.env)

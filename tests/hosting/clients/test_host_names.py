@@ -23,7 +23,7 @@ from tests.support.raw_calls import unary
 
 if TYPE_CHECKING:
     from mesh.service import ServiceContext
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 
 class Hello(BaseHTTPRequestHandler):
@@ -37,7 +37,7 @@ class Hello(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def one(neighbours: Neighbours) -> Iterator[ServiceContext]:
+def one(hosted: Hosted) -> Iterator[ServiceContext]:
     """A service beside an HTTP listener at users:8080 and a gRPC one at user-service:50051, both really elsewhere."""
     http_server = ThreadingHTTPServer(("127.0.0.1", 0), Hello)
     threading.Thread(target=http_server.serve_forever, daemon=True).start()
@@ -48,14 +48,14 @@ def one(neighbours: Neighbours) -> Iterator[ServiceContext]:
     grpc_server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", {"Say": handler}),))
     port = grpc_server.add_insecure_port("127.0.0.1:0")
     grpc_server.start()
-    neighbours.isolation.names.point(
+    hosted.isolation.names.point(
         {
             ("users", 8080): Address("127.0.0.1", http_server.server_port),
             ("localhost", 8080): Address("127.0.0.1", http_server.server_port),
             ("user-service", 50051): Address("127.0.0.1", port),
         }
     )
-    yield neighbours.add("one")
+    yield hosted.add("one")
     grpc_server.stop(None).wait()
     http_server.shutdown()
     http_server.server_close()
@@ -86,9 +86,9 @@ BLOCKING: list[Callable[[str], bytes]] = [_urllib, _http_client, _httpx, lambda 
 @pytest.mark.parametrize("get", BLOCKING)
 @pytest.mark.parametrize("host", ["users", "USERS", "localhost"])
 def test_blocking_clients_reach_a_name_and_its_port(
-    get: Callable[[str], bytes], host: str, one: ServiceContext, neighbours: Neighbours
+    get: Callable[[str], bytes], host: str, one: ServiceContext, hosted: Hosted
 ) -> None:
-    assert neighbours.within(one, get, f"http://{host}:8080/") == b"hello"
+    assert hosted.within(one, get, f"http://{host}:8080/") == b"hello"
 
 
 async def _aiohttp(url: str) -> bytes:
@@ -117,22 +117,22 @@ async def _streams(url: str) -> bytes:
 @pytest.mark.parametrize("get", [_aiohttp, _async_httpx, _streams])
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio", "plain"])
 def test_async_clients_reach_it_on_every_loop(
-    get: Any, loop: str, one: ServiceContext, neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+    get: Any, loop: str, one: ServiceContext, hosted: Hosted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if loop == "asyncio":
         monkeypatch.setitem(sys.modules, "uvloop", None)
-    factory = asyncio.new_event_loop if loop == "plain" else neighbours.isolation.new_event_loop
+    factory = asyncio.new_event_loop if loop == "plain" else hosted.isolation.new_event_loop
 
     def run() -> bytes:
         with asyncio.Runner(loop_factory=factory) as runner:
             assert ("uvloop" in repr(type(runner.get_loop()).__mro__)) == (loop == "uvloop")
             return bytes(runner.run(get("http://users:8080")))
 
-    assert neighbours.within(one, run) == b"hello"
+    assert hosted.within(one, run) == b"hello"
 
 
 @pytest.mark.parametrize("target", ["user-service:50051", "dns:///user-service:50051", "dns:user-service:50051"])
-def test_grpc_reaches_it_and_keeps_the_authority(target: str, one: ServiceContext, neighbours: Neighbours) -> None:
+def test_grpc_reaches_it_and_keeps_the_authority(target: str, one: ServiceContext, hosted: Hosted) -> None:
     def call() -> bytes:
         with grpc.insecure_channel(target, [("grpc.max_receive_message_length", 1000)]) as channel:
             return bytes(unary(channel, "/test.Echo/Say")(b"hello", timeout=30))
@@ -142,46 +142,44 @@ def test_grpc_reaches_it_and_keeps_the_authority(target: str, one: ServiceContex
             say: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/test.Echo/Say")
             return await say(b"hello", timeout=30)
 
-    assert neighbours.within(one, call) == b"hello user-service:50051"
-    assert neighbours.within(one, asyncio.run, acall()) == b"hello user-service:50051"
+    assert hosted.within(one, call) == b"hello user-service:50051"
+    assert hosted.within(one, asyncio.run, acall()) == b"hello user-service:50051"
 
 
-def test_names_taken_from_grpc_by_the_service_are_served_too(
-    one: ServiceContext, neighbours: Neighbours, write: Write
-) -> None:
+def test_names_taken_from_grpc_by_the_service_are_served_too(one: ServiceContext, hosted: Hosted, write: Write) -> None:
     app = """
         from grpc import insecure_channel
         with insecure_channel("user-service:50051") as channel:
             answer = channel.unary_unary("/test.Echo/Say")(b"hello", timeout=30)
     """
-    two = neighbours.add("two", root=write("two", {"app.py": app}))
-    assert neighbours.load(two, "app:answer") == b"hello user-service:50051"
+    two = hosted.add("two", root=write("two", {"app.py": app}))
+    assert hosted.load(two, "app:answer") == b"hello user-service:50051"
 
 
-def test_a_table_is_swapped_whole_and_serves_services_alone(one: ServiceContext, neighbours: Neighbours) -> None:
+def test_a_table_is_swapped_whole_and_serves_services_alone(one: ServiceContext, hosted: Hosted) -> None:
     with pytest.raises(OSError, match=r".*"):
         socket.getaddrinfo("users", 8080)
-    assert neighbours.within(one, socket.gethostbyname, "users") == "127.0.0.1"
-    neighbours.isolation.names.point({("orders", 80): Address("127.0.0.1", 7)})
-    assert neighbours.within(one, socket.getaddrinfo, "orders", "80", 0, socket.SOCK_STREAM)[0][4] == ("127.0.0.1", 7)
+    assert hosted.within(one, socket.gethostbyname, "users") == "127.0.0.1"
+    hosted.isolation.names.point({("orders", 80): Address("127.0.0.1", 7)})
+    assert hosted.within(one, socket.getaddrinfo, "orders", "80", 0, socket.SOCK_STREAM)[0][4] == ("127.0.0.1", 7)
     with pytest.raises(OSError, match=r".*"):
-        neighbours.within(one, socket.getaddrinfo, "users", 8080)
+        hosted.within(one, socket.getaddrinfo, "users", 8080)
 
 
-def test_a_target_that_nobody_declared_is_left_alone(one: ServiceContext, neighbours: Neighbours) -> None:
-    names = neighbours.isolation.names
+def test_a_target_that_nobody_declared_is_left_alone(one: ServiceContext, hosted: Hosted) -> None:
+    names = hosted.isolation.names
     for target in ("unix:/tmp/x", "other:50051", "ipv4:127.0.0.1:5", "[::1]:7", "nonsense"):
-        assert neighbours.within(one, names.target, target) == (target, None)
+        assert hosted.within(one, names.target, target) == (target, None)
     assert names.target("user-service:50051") == ("user-service:50051", None)
 
 
-def test_a_certificate_is_asked_for_the_name_meant(one: ServiceContext, neighbours: Neighbours) -> None:
+def test_a_certificate_is_asked_for_the_name_meant(one: ServiceContext, hosted: Hosted) -> None:
     anyio = types.ModuleType("anyio")
     anyio.connect_tcp = lambda host, port, **options: (host, port, options)  # type: ignore[attr-defined]
-    names = neighbours.isolation.names
+    names = hosted.isolation.names
     names.point({("users", 443): Address("127.0.0.1", 7)})
     names._serve_anyio(anyio)
-    assert neighbours.within(one, anyio.connect_tcp, "users", 443, tls=True) == (
+    assert hosted.within(one, anyio.connect_tcp, "users", 443, tls=True) == (
         "127.0.0.1",
         7,
         {"tls": True, "tls_hostname": "users"},

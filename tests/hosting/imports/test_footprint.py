@@ -1,4 +1,4 @@
-"""What a module holds is looked at without running its code."""
+"""A module's content is looked at without running its code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mesh.hosting.imports.footprint import Footprint
 
 
 class Lazy:
-    """As celery's proxies: asked for its attributes, it makes what it stands for."""
+    """A proxy like celery's: asked for its attributes, it makes what it stands for."""
 
     @property
     def __dict__(self) -> dict[str, object]:  # type: ignore[override]

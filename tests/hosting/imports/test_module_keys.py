@@ -21,9 +21,9 @@ APP = "def late():\n    import models\n    return models.N\n"
 
 
 @pytest.fixture
-def many(write: Write, world: Load) -> list[Loaded]:
+def many(write: Write, code_of: Load) -> list[Loaded]:
     """Twenty services that have all names in common, loaded."""
-    made = [world(f"s{n}", write(f"s{n}", {"app.py": APP, "models.py": f"N = {n}"})) for n in range(20)]
+    made = [code_of(f"s{n}", write(f"s{n}", {"app.py": APP, "models.py": f"N = {n}"})) for n in range(20)]
     for each in made:
         each.call(each.load("app:late"))
     return made
@@ -78,15 +78,15 @@ def test_copies_and_updates_of_sys_modules_keep_every_entry(many: list[Loaded]) 
     assert len(copy) == len(sys.modules)
 
 
-def test_code_of_no_service_finds_what_one_service_alone_has(write: Write, world: Load) -> None:
-    """As a finalizer or a C library's thread does; the newest of its generations, and nothing that is installed."""
-    one, two = (world("one", write(f"one{n}", {"only.py": f"N = {n}", "click.py": "N = 0"})) for n in (1, 2))
+def test_code_of_no_service_finds_what_one_service_alone_has(write: Write, code_of: Load) -> None:
+    """Finds, as for a finalizer or a C library's thread, the newest generation's, and nothing that is installed."""
+    one, two = (code_of("one", write(f"one{n}", {"only.py": f"N = {n}", "click.py": "N = 0"})) for n in (1, 2))
     assert one.load("only:N") == one.load("click:N") + 1
     assert __import__("only").N == 1
     assert two.load("only:N") == 2
     assert __import__("only").N == 2
     assert not hasattr(__import__("click"), "N")
-    world("other", write("other", {"only.py": ""})).load("only:__name__")
+    code_of("other", write("other", {"only.py": ""})).load("only:__name__")
     with pytest.raises(ModuleNotFoundError, match="No module named 'only'"):
         __import__("only")
 
@@ -101,14 +101,14 @@ def broken(real: Any) -> Any:
 
 
 def test_an_interpreter_that_finds_modules_in_another_way_is_found_out(
-    monkeypatch: pytest.MonkeyPatch, write: Write, world: Load
+    monkeypatch: pytest.MonkeyPatch, write: Write, code_of: Load
 ) -> None:
     """One service alone has plain names then, and its newest code has them."""
     assert is_supported()
     monkeypatch.setattr(builtins, "__import__", broken(builtins.__import__))
     assert not is_supported()
     for n in (1, 2):
-        service = world("one", write(f"one{n}", {"app.py": APP, "models.py": f"N = {n}"}))
+        service = code_of("one", write(f"one{n}", {"app.py": APP, "models.py": f"N = {n}"}))
         assert service.call(service.load("app:late")) == n
         assert n == sys.modules["models"].N
 

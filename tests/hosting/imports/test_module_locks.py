@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 PACKAGE = """
     class NotEnabled(Exception):
@@ -38,22 +38,20 @@ GATE = "enter = lambda: None"
 
 
 @pytest.mark.parametrize(("env", "expected"), [({}, "without"), ({"PART": "yes"}, "with")])
-def test_a_service_meets_no_module_that_has_failed_for_its_neighbour(
-    neighbours: Neighbours, write: Write, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], expected: str
+def test_a_service_meets_no_module_that_has_failed_for_another(
+    hosted: Hosted, write: Write, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], expected: str
 ) -> None:
-    """It gets what it would get alone, while CPython gives it a module in which names are missing."""
+    """The service gets what it would get alone, while CPython gives it a module in which names are missing."""
     installed = write("installed", {"together/__init__.py": PACKAGE, "together/optional.py": OPTIONAL, "gate.py": GATE})
     monkeypatch.syspath_prepend(str(installed))
     for name in ("together", "together.optional", "gate"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    first = neighbours.add("first", root=write("first", {"app.py": "from together import setup"}))
-    second = neighbours.add("second", env, write("second", {"app.py": "from together import setup"}))
-    setups = [(each, neighbours.load(each, "app:setup")) for each in (first, second)]
+    first = hosted.add("first", root=write("first", {"app.py": "from together import setup"}))
+    second = hosted.add("second", env, write("second", {"app.py": "from together import setup"}))
+    setups = [(each, hosted.load(each, "app:setup")) for each in (first, second)]
     found: dict[str, Any] = {}
     threads = [
-        threading.Thread(
-            target=lambda each=each, setup=setup: found.update({each.name: neighbours.within(each, setup)})
-        )
+        threading.Thread(target=lambda each=each, setup=setup: found.update({each.name: hosted.within(each, setup)}))
         for each, setup in setups
     ]
     gate = importlib.import_module("gate")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 APP = """\
 import importlib
@@ -28,7 +28,7 @@ SERVICE = {"app.py": APP, "shop/sub/deep/thing.py": "WHO = 'deep'", "shop/sub/ot
 @pytest.mark.parametrize("folder", ["shop", "shop/sub", "shop/sub/deep", "shop/sub/deep/thing"])
 @pytest.mark.parametrize("is_known", [False, True], ids=["first", "imported before"])
 def test_a_folder_with_the_name_of_a_namespace_package_does_no_harm(
-    neighbours: Neighbours, write: Write, monkeypatch: pytest.MonkeyPatch, entry: str, folder: str, is_known: bool
+    hosted: Hosted, write: Write, monkeypatch: pytest.MonkeyPatch, entry: str, folder: str, is_known: bool
 ) -> None:
     here = write("project", {f"{folder}/notes.txt": ""})
     root = write("project/service", SERVICE)
@@ -38,13 +38,13 @@ def test_a_folder_with_the_name_of_a_namespace_package_does_no_harm(
         monkeypatch.delitem(sys.modules, name, raising=False)
     if is_known:
         __import__("shop")
-    one = neighbours.add("one", root=root)
-    who = neighbours.load(one, "app:who")
-    assert neighbours.within(one, who) == ("deep", "other", str(root / "shop"))
+    one = hosted.add("one", root=root)
+    who = hosted.load(one, "app:who")
+    assert hosted.within(one, who) == ("deep", "other", str(root / "shop"))
 
 
 def test_two_services_with_the_namespace_package_of_a_folder_here_each_import_their_own(
-    neighbours: Neighbours, write: Write, monkeypatch: pytest.MonkeyPatch
+    hosted: Hosted, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = write("project", {"shop/sub/deep/notes.txt": ""})
     monkeypatch.chdir(here)
@@ -54,4 +54,4 @@ def test_two_services_with_the_namespace_package_of_a_folder_here_each_import_th
     for name in ("one", "two"):
         files = {"app.py": "from shop.sub.deep.thing import WHO", "shop/sub/deep/thing.py": f"WHO = '{name}'"}
         root = write(f"project/{name}", files)
-        assert neighbours.load(neighbours.add(name, root=root), "app:WHO") == name
+        assert hosted.load(hosted.add(name, root=root), "app:WHO") == name

@@ -11,7 +11,7 @@ import pytest
 from mesh.hosting.load_errors import ServiceImportError
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 #: `settled` is set up once; `plugin` uses it and `helper` uses `plugin`; `plain` uses none of them.
 INSTALLED = {
@@ -39,68 +39,64 @@ def installed(write: Write, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_each_service_sets_it_up_for_itself_and_so_does_each_generation(
-    neighbours: Neighbours, write: Write, installed: Path
+    hosted: Hosted, write: Write, installed: Path
 ) -> None:
-    """What uses it, at whatever distance, is executed with it; what does not is shared."""
+    """Packages that use it, directly or not, are executed with it; all others are shared."""
     for who in ("alice", "bob", "bob"):
-        service = neighbours.add(who, root=write(who, {"app.py": APP.format(who)}), private=["settled"])
-        assert neighbours.load(service, "app:found") == [who]
-        assert neighbours.load(service, "app:settled").__name__ == "settled"
-        assert neighbours.generation(service).files() == {neighbours.folder / who / "app.py"}
-    assert neighbours.load(service, "app:seen") == ["alice", "bob", "bob"]
+        service = hosted.add(who, root=write(who, {"app.py": APP.format(who)}), private=["settled"])
+        assert hosted.load(service, "app:found") == [who]
+        assert hosted.load(service, "app:settled").__name__ == "settled"
+        assert hosted.generation(service).files() == {hosted.folder / who / "app.py"}
+    assert hosted.load(service, "app:seen") == ["alice", "bob", "bob"]
     assert not {"settled", "settled.state", "plugin", "helper"} & set(sys.modules)
 
 
-def test_a_package_that_is_declared_shared_is_set_up_for_all(
-    neighbours: Neighbours, write: Write, installed: Path
-) -> None:
+def test_a_package_that_is_declared_shared_is_set_up_for_all(hosted: Hosted, write: Write, installed: Path) -> None:
     for who in ("alice", "bob"):
         root = write(who, {"app.py": APP.format(who)})
-        service = neighbours.add(who, root=root, private=["settled"], shared=["settled"])
-        found = neighbours.load(service, "app:found")
+        service = hosted.add(who, root=root, private=["settled"], shared=["settled"])
+        found = hosted.load(service, "app:found")
     assert found == ["alice", "bob"]
     for name in [name for name in sys.modules if name.partition(".")[0] in ("settled", "plugin", "helper", "plain")]:
         del sys.modules[name]
 
 
-def test_a_late_import_of_what_uses_it_says_what_to_declare(
-    neighbours: Neighbours, write: Write, installed: Path
-) -> None:
+def test_a_late_import_of_what_uses_it_says_what_to_declare(hosted: Hosted, write: Write, installed: Path) -> None:
     (installed / "late.py").write_text("import settled\n")
     root = write("one", {"app.py": "import settled\ndef make():\n    import late\n"})
-    service = neighbours.add("one", root=root, private=["settled"])
-    make = neighbours.load(service, "app:make")
+    service = hosted.add("one", root=root, private=["settled"])
+    make = hosted.load(service, "app:make")
     with pytest.raises(ImportError, match=r"late uses settled, .* add late to `private` of one") as caught:
-        neighbours.within(service, make)
+        hosted.within(service, make)
     assert caught.value.name == "late"
-    again = neighbours.add("one", root=root, private=["settled"])
-    assert neighbours.within(again, neighbours.load(again, "app:make")) is None
+    again = hosted.add("one", root=root, private=["settled"])
+    assert hosted.within(again, hosted.load(again, "app:make")) is None
 
 
 def test_a_package_that_uses_it_may_have_put_another_module_in_its_own_place(
-    neighbours: Neighbours, write: Write, installed: Path
+    hosted: Hosted, write: Write, installed: Path
 ) -> None:
-    """As kombu does, which celery uses; that module has no spec."""
+    """Replaces it as kombu does, which celery uses; that module has no spec."""
     replacing = "import sys, types\nsys.modules[__name__] = types.ModuleType(__name__)\n"
     (installed / "lazy").mkdir()
     (installed / "lazy" / "__init__.py").write_text(f"{replacing}sys.modules[__name__].__path__ = __path__\n")
     (installed / "lazy" / "part.py").write_text("from settled import STATE\n")
     for who in ("alice", "bob"):
         app = f"import lazy\nfrom lazy.part import STATE as found\nfound.append('{who}')\n"
-        service = neighbours.add(who, root=write(who, {"app.py": app}), private=["settled"])
-        assert neighbours.load(service, "app:found") == [who]
+        service = hosted.add(who, root=write(who, {"app.py": app}), private=["settled"])
+        assert hosted.load(service, "app:found") == [who]
     for name in [name for name in sys.modules if name.partition(".")[0] == "lazy"]:
         del sys.modules[name]
 
 
-def test_an_error_in_it_is_told_with_its_place(neighbours: Neighbours, write: Write, installed: Path) -> None:
+def test_an_error_in_it_is_told_with_its_place(hosted: Hosted, write: Write, installed: Path) -> None:
     (installed / "settled" / "state.py").write_text("STATE = [][0]\n")
-    service = neighbours.add("one", root=write("one", {"app.py": APP}), private=["settled"])
+    service = hosted.add("one", root=write("one", {"app.py": APP}), private=["settled"])
     with pytest.raises(ServiceImportError, match=r"one/app.py:2: IndexError at import: list index out of range"):
-        neighbours.load(service, "app:found")
+        hosted.load(service, "app:found")
 
 
-def test_two_django_projects_each_have_their_settings_and_models(neighbours: Neighbours, write: Write) -> None:
+def test_two_django_projects_each_have_their_settings_and_models(hosted: Hosted, write: Write) -> None:
     app = """
         import django
         from django.conf import settings
@@ -119,7 +115,7 @@ def test_two_django_projects_each_have_their_settings_and_models(neighbours: Nei
     models = "from django.db import models\nclass Person(models.Model):\n    {0} = models.CharField(max_length=9)"
     for who in ("alice", "bob", "bob"):
         files = {"app.py": app.replace("{0}", who), "people/models.py": models.replace("{0}", who)}
-        service = neighbours.add(who, root=write(who, {**files, "people/__init__.py": ""}))
-        found = neighbours.within(service, neighbours.load(service, "app:find"))
+        service = hosted.add(who, root=write(who, {**files, "people/__init__.py": ""}))
+        found = hosted.within(service, hosted.load(service, "app:find"))
         assert found == (who, ["id", who], 1)
     assert "django" not in sys.modules

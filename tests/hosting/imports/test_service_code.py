@@ -33,8 +33,8 @@ MODELS = """
 """
 
 
-def test_two_services_with_the_same_file_names_each_get_their_own(write: Write, world: Load) -> None:
-    """By every form of import."""
+def test_two_services_with_the_same_file_names_each_get_their_own(write: Write, code_of: Load) -> None:
+    """Covers every form of import."""
     app = """
         import models
         import pkg.deep.leaf as leaf
@@ -63,7 +63,7 @@ def test_two_services_with_the_same_file_names_each_get_their_own(write: Write, 
         files |= {"pkg/__init__.py": "", "pkg/deep/__init__.py": "", "namespaced/inner.py": f"WHO = '{who}'"}
         files |= {"pkg/deep/leaf.py": f"WHO = '{who}'"}
         files |= {"pkg/sibling.py": "from .deep.leaf import WHO\nfrom models import Thing\nabove = Thing().owner"}
-        generations.append(world(f"{who}-service", write(who, files)))
+        generations.append(code_of(f"{who}-service", write(who, files)))
     alice, bob = generations
     assert alice.call(alice.load("app:owners")) == ["alice"] * 12
     assert bob.call(bob.load("app:owners")) == ["bob"] * 12
@@ -71,31 +71,31 @@ def test_two_services_with_the_same_file_names_each_get_their_own(write: Write, 
     assert alice.load("app:owners").__module__ == "app"
 
 
-def test_a_root_that_is_a_package_by_its_relative_imports_is_one(write: Write, world: Load) -> None:
-    """As under `python -m alice.app`."""
+def test_a_root_that_is_a_package_by_its_relative_imports_is_one(write: Write, code_of: Load) -> None:
+    """Works as under `python -m alice.app`."""
     files = {"app.py": "from .models import Thing\nfrom .pkg import who", "models.py": MODELS.format("alice")}
     files |= {"pkg/__init__.py": "from ..models import Thing\nwho = Thing().owner"}
-    service = world("alice-service", write("alice", files))
+    service = code_of("alice-service", write("alice", files))
     assert service.load("app:who") == "alice"
     assert service.load("app:Thing").__module__ == "alice.models"
     assert service.load("app.py:who") == "alice"
 
 
-def test_third_party_packages_are_shared(write: Write, world: Load) -> None:
+def test_third_party_packages_are_shared(write: Write, code_of: Load) -> None:
     root = write("one", {"app.py": "import json\nimport click.testing\nimport os.path as p\nnames = json, click, p"})
-    assert world("one", root).load("app:names") == (json, sys.modules["click"], os.path)
+    assert code_of("one", root).load("app:names") == (json, sys.modules["click"], os.path)
 
 
-def test_a_local_package_wins_over_an_installed_one_and_over_the_standard_library(write: Write, world: Load) -> None:
+def test_a_local_package_wins_over_an_installed_one_and_over_the_standard_library(write: Write, code_of: Load) -> None:
     files = {"click/__init__.py": "WHO = 'local'", "calendar.py": "WHO = 'local'", "sys.py": "", "os.py": ""}
     files["app.py"] = "import click, calendar, sys, os\nwho = click.WHO, calendar.WHO, sys.platform, os.sep"
-    assert world("one", write("one", files)).load("app:who") == ("local", "local", sys.platform, os.sep)
+    assert code_of("one", write("one", files)).load("app:who") == ("local", "local", sys.platform, os.sep)
     import calendar
 
     assert not hasattr(calendar, "WHO")
 
 
-def test_a_folder_without_init_gives_way_but_for_what_it_alone_holds(write: Write, world: Load) -> None:
+def test_a_folder_without_init_gives_way_but_for_what_it_alone_holds(write: Write, code_of: Load) -> None:
     """`click/` with configuration in it is no package; `click/user_pb2.py` is the service's."""
     app = """
         import click
@@ -106,24 +106,24 @@ def test_a_folder_without_init_gives_way_but_for_what_it_alone_holds(write: Writ
         import click
         still = click.command
     """
-    generation = world("one", write("one", {"app.py": app, "click/user_pb2.py": "WHO = 'local'"}))
+    generation = code_of("one", write("one", {"app.py": app, "click/user_pb2.py": "WHO = 'local'"}))
     assert generation.load("app:own") == "local"
     assert generation.load("app:command") is sys.modules["click"].command
     assert generation.load("app:still") is sys.modules["click"].command
 
 
-def test_a_file_whose_name_is_no_identifier_is_loaded(write: Write, world: Load) -> None:
+def test_a_file_whose_name_is_no_identifier_is_loaded(write: Write, code_of: Load) -> None:
     root = write("one", {"app.py": "name = __name__", "my-app.py": "name = __name__", "v1.2.py": "name = __name__"})
-    service = world("one", root)
+    service = code_of("one", root)
     assert service.load("app:name") == "app"
     assert service.load("my-app.py:name") == "my-app"
     assert service.load("v1.2.py:name") == "v1_2"
 
 
-def test_a_main_block_is_not_run_and_a_module_knows_its_file(write: Write, world: Load) -> None:
+def test_a_main_block_is_not_run_and_a_module_knows_its_file(write: Write, code_of: Load) -> None:
     text = "import sys\nif __name__ == '__main__':\n    sys.exit(3)\nself = sys.modules[__name__]\n"
     root = write("one", {"app.py": text})
-    module = world("one", root).load("app:self")
+    module = code_of("one", root).load("app:self")
     assert type(module) is ModuleType
     assert module.__file__ == str(root / "app.py")
     assert module.__spec__ is not None
@@ -131,7 +131,7 @@ def test_a_main_block_is_not_run_and_a_module_knows_its_file(write: Write, world
     assert linecache.getline(module.__file__, 1) == "import sys\n"
 
 
-def test_pickle_type_hints_and_resources_work(write: Write, world: Load) -> None:
+def test_pickle_type_hints_and_resources_work(write: Write, code_of: Load) -> None:
     app = """
         from __future__ import annotations
         import pickle, pkgutil, typing
@@ -149,25 +149,25 @@ def test_pickle_type_hints_and_resources_work(write: Write, world: Load) -> None
             return kept == Node(Node()), hints["next"] == (Node | None), text, pkgutil.get_data(__name__, "page.html")
     """
     files = {"app.py": app, "page.html": "<p>", "pages/page.html": "<p>"}
-    generation = world("one", write("one", files))
+    generation = code_of("one", write("one", files))
     assert generation.call(generation.load("app:all")) == (True, True, "<p>", b"<p>")
     node = generation.load("app:Node")()
     assert pickle.loads(pickle.dumps(node)) == node
 
 
-def test_what_an_old_generation_pickled_is_read_by_the_new_one(write: Write, world: Load) -> None:
-    """So is what another run wrote, or the service when it ran alone."""
+def test_what_an_old_generation_pickled_is_read_by_the_new_one(write: Write, code_of: Load) -> None:
+    """Used as well: what another run wrote, or the service when it ran alone."""
     root = write("one", {"models.py": MODELS.format("alice")})
-    old = world("one", root)
+    old = code_of("one", root)
     text = pickle.dumps(old.load("models:Thing")())
     old.close()
-    new = world("one", root)
+    new = code_of("one", root)
     assert type(new.call(pickle.loads, text)) is new.load("models:Thing")
 
 
-def test_circular_imports_work_from_many_threads_at_once(write: Write, world: Load) -> None:
+def test_circular_imports_work_from_many_threads_at_once(write: Write, code_of: Load) -> None:
     files = {f"m{i}.py": f"import m{(i + 1) % 20}\nimport time; time.sleep(0)\nWHO = {i}" for i in range(20)}
-    generations = [world(f"s{n}", write(f"s{n}", files)) for n in range(4)]
+    generations = [code_of(f"s{n}", write(f"s{n}", files)) for n in range(4)]
     found: list[Any] = []
 
     def load(generation: Loaded, i: int) -> None:
@@ -181,21 +181,21 @@ def test_circular_imports_work_from_many_threads_at_once(write: Write, world: Lo
     assert found == [True] * 16
 
 
-def test_the_files_a_service_reaches_are_known_and_no_other(write: Write, world: Load) -> None:
+def test_the_files_a_service_reaches_are_known_and_no_other(write: Write, code_of: Load) -> None:
     """A library in the roots of two services is loaded once for each."""
     library = write("libs", {"common.py": "value = []", "unused.py": ""})
     one = write("one", {"app.py": "import repo\nfrom common import value", "repo.py": "import common"})
     two = write("two", {"app.py": "from common import value"})
-    first, second = world("one", one, library), world("two", two, library)
+    first, second = code_of("one", one, library), code_of("two", two, library)
     assert first.load("app:value") is not second.load("app:value")
     assert first.files() == {one / "app.py", one / "repo.py", library / "common.py"}
     assert second.files() == {two / "app.py", library / "common.py"}
 
 
-def test_closed_code_leaves_no_module_behind(write: Write, world: Load) -> None:
+def test_closed_code_leaves_no_module_behind(write: Write, code_of: Load) -> None:
     root = write("one", {"app.py": "import models", "models.py": ""})
     before, path, types = set(sys.modules), list(sys.meta_path), (type(sys), type(builtins))
-    service = world("one", root)
+    service = code_of("one", root)
     service.load("app:models")
     assert set(sys.modules) - before == {service.scope.key("app"), service.scope.key("models")}
     service.close()
@@ -205,16 +205,16 @@ def test_closed_code_leaves_no_module_behind(write: Write, world: Load) -> None:
 
 
 def test_an_edit_of_the_same_size_in_the_same_second_is_seen(
-    write: Write, world: Load, monkeypatch: pytest.MonkeyPatch
+    write: Write, code_of: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for number in range(1, 10):
         root = write("one", {"app.py": f"who = {number}"})
-        assert world("one", root).load("app:who") == number
+        assert code_of("one", root).load("app:who") == number
 
 
-def test_bytecode_of_another_python_is_not_believed_when_the_source_is_newer(write: Write, world: Load) -> None:
-    """It knows its source by size and whole seconds alone."""
+def test_bytecode_of_another_python_is_not_believed_when_the_source_is_newer(write: Write, code_of: Load) -> None:
+    """Bytecode knows its source by size and whole seconds alone."""
     root = write("one", {"app.py": "who = 1"})
     second = int(time.time()) - 10
     os.utime(root / "app.py", (second, second))
@@ -223,48 +223,50 @@ def test_bytecode_of_another_python_is_not_believed_when_the_source_is_newer(wri
     os.utime(compiled, (second + 0.1, second + 0.1))
     write("one", {"app.py": "who = 2"})
     os.utime(root / "app.py", (second + 0.2, second + 0.2))
-    assert world("one", root).load("app:who") == 2
+    assert code_of("one", root).load("app:who") == 2
 
 
-def test_bytecode_of_a_file_just_saved_is_not_kept(write: Write, world: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytecode_of_a_file_just_saved_is_not_kept(
+    write: Write, code_of: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     root = write("one", {"app.py": "who = 1"})
-    world("one", root).load("app:who")
+    code_of("one", root).load("app:who")
     assert not (root / "__pycache__").exists()
 
 
-def test_bytecode_is_kept_for_a_settled_file(write: Write, world: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytecode_is_kept_for_a_settled_file(write: Write, code_of: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(source_loader, "SETTLED", 0.0)  # a test can not make a file that came long ago
     root = write("one", {"app.py": "who = 1"})
-    world("one", root).load("app:who")
+    code_of("one", root).load("app:who")
     assert [path.name.split(".")[0] for path in (root / "__pycache__").iterdir()] == ["app"]
 
 
-def test_a_new_module_is_found_at_once(write: Write, world: Load) -> None:
-    """Even where the folder's time has not moved since it was last looked at."""
+def test_a_new_module_is_found_at_once(write: Write, code_of: Load) -> None:
+    """Found even if the folder's time has not moved since it was last looked at."""
     for number in range(1, 4):
         root = write("one", {"app.py": f"import n{number} as n", f"n{number}.py": ""})
         os.utime(root, (1e9, 1e9))
-        world("one", root).load("app:n")
+        code_of("one", root).load("app:n")
 
 
-def test_a_factory_is_called_and_an_attribute_may_be_dotted(write: Write, world: Load) -> None:
+def test_a_factory_is_called_and_an_attribute_may_be_dotted(write: Write, code_of: Load) -> None:
     root = write("one", {"app.py": "class api:\n    router = 5\ndef make(): return object\n"})
-    generation = world("one", root)
+    generation = code_of("one", root)
     assert generation.load("app:make()") is object
     assert generation.load("app:api.router") == 5
     assert generation.load(f"{root}/app.py:api.router") == 5
 
 
-def test_without_roots_a_load_is_a_plain_import(world: Load) -> None:
+def test_without_roots_a_load_is_a_plain_import(code_of: Load) -> None:
     before = set(sys.modules)
-    assert world("one").load("json:dumps") is json.dumps
+    assert code_of("one").load("json:dumps") is json.dumps
     assert set(sys.modules) == before
 
 
-def test_what_a_service_puts_into_sys_path_its_neighbours_do_not_search(write: Write, world: Load) -> None:
-    """As code beside generated stubs does, so that `import user_pb2` works."""
+def test_what_a_service_puts_into_sys_path_other_services_do_not_search(write: Write, code_of: Load) -> None:
+    """Code beside generated stubs does it, so that `import user_pb2` works."""
     app = """
         import os, sys
         sys.path.insert(0, os.path.join(os.path.dirname(__file__), "gen"))
@@ -274,7 +276,7 @@ def test_what_a_service_puts_into_sys_path_its_neighbours_do_not_search(write: W
     before = list(sys.path)
     for who in ("alice", "bob"):
         root = write(who, {"app.py": app, "gen/user_stub.py": f"WHO = '{who}'"})
-        generation = world(who, root)
+        generation = code_of(who, root)
         assert generation.load("app:found") == who
         assert generation.load("app:where")[:2] == [str(root / "gen"), str(root)]
         assert root / "gen" / "user_stub.py" in generation.files()
@@ -283,7 +285,7 @@ def test_what_a_service_puts_into_sys_path_its_neighbours_do_not_search(write: W
 
 
 def test_reload_runs_own_code_again_and_leaves_shared_modules_alone(
-    write: Write, world: Load, monkeypatch: pytest.MonkeyPatch
+    write: Write, code_of: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = """
         import importlib, shared_guest, models
@@ -292,21 +294,21 @@ def test_reload_runs_own_code_again_and_leaves_shared_modules_alone(
         again = importlib.reload(models), importlib.reload(shared_guest)
     """
     monkeypatch.syspath_prepend(write("installed", {"shared_guest.py": "seen = []"}))
-    generation = world("one", write("one", {"app.py": app, "models.py": "seen = []"}))
+    generation = code_of("one", write("one", {"app.py": app, "models.py": "seen = []"}))
     assert [module.seen for module in generation.load("app:again")] == [[], [1]]
     sys.modules.pop("shared_guest")
 
 
-def test_mesh_itself_is_shared_even_where_it_lies_in_a_root(world: Load) -> None:
+def test_mesh_itself_is_shared_even_where_it_lies_in_a_root(code_of: Load) -> None:
     checkout = Path(__file__).parents[3]
-    assert world("one", checkout).load("mesh.errors:UsageError") is UsageError
+    assert code_of("one", checkout).load("mesh.errors:UsageError") is UsageError
 
 
-def test_builtins_set_by_a_service_are_its_own(write: Write, world: Load) -> None:
+def test_builtins_set_by_a_service_are_its_own(write: Write, code_of: Load) -> None:
     text = "import builtins\nbuiltins.shout = str.upper\nimport other"
-    one = world("one", write("one", {"app.py": text, "other.py": "who = shout('x')"}))
+    one = code_of("one", write("one", {"app.py": text, "other.py": "who = shout('x')"}))
     assert one.load("app:other").who == "X"
-    two = world("two", write("two", {"app.py": "who = shout('x')"}))
+    two = code_of("two", write("two", {"app.py": "who = shout('x')"}))
     with pytest.raises(ServiceImportError, match=r"two/app.py:1: NameError at import: name 'shout' is not defined"):
         two.load("app:who")
 
@@ -322,10 +324,10 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("text", FAULTS)
-def test_what_the_code_does_wrong_is_said_with_its_file_and_line(text: str, write: Write, world: Load) -> None:
+def test_what_the_code_does_wrong_is_said_with_its_file_and_line(text: str, write: Write, code_of: Load) -> None:
     message, line = FAULTS[text]
     root = write("one", {"app.py": text, "pkg/__init__.py": "", "sub.py": "\n{}['x']"})
-    generation = world("one", root)
+    generation = code_of("one", root)
     with pytest.raises(ServiceImportError) as caught:
         generation.load("app:app")
     assert str(caught.value).startswith(f"one: {message}")
@@ -335,23 +337,23 @@ def test_what_the_code_does_wrong_is_said_with_its_file_and_line(text: str, writ
     assert root / "app.py" in generation.files()
 
 
-def test_a_wrong_reference_is_ours_and_names_the_nearest_word(write: Write, world: Load) -> None:
-    generation = world("one", write("one", {"main.py": "application = 1", "pkg/__init__.py": ""}))
-    with pytest.raises(ServiceImportError, match=r"one: there is no module 'mian' in .*; did you mean 'main'\?"):
+def test_a_wrong_reference_is_ours_and_names_the_nearest_word(write: Write, code_of: Load) -> None:
+    generation = code_of("one", write("one", {"main.py": "application = 1", "pkg/__init__.py": ""}))
+    with pytest.raises(ServiceImportError, match=r"one: no module is named 'mian' in .*; did you mean 'main'\?"):
         generation.load("mian:application")
-    with pytest.raises(ServiceImportError, match=r"one: there is no module 'pkg.x' in "):
+    with pytest.raises(ServiceImportError, match=r"one: no module is named 'pkg.x' in "):
         generation.load("pkg.x:application")
     with pytest.raises(
         ServiceImportError, match=r"main \(.*main.py\) has no 'aplication'; did you mean 'application'\?"
     ):
         generation.load("main:aplication")
-    with pytest.raises(ServiceImportError, match=r"there is no file .*/nothing\.py"):
+    with pytest.raises(ServiceImportError, match=r"no such file: .*/nothing\.py"):
         generation.load("nothing.py:application")
     with pytest.raises(UsageError, match="'main' is not a reference; expected"):
         generation.load("main")
 
 
-def test_frameworks_find_what_they_look_for(write: Write, world: Load) -> None:
+def test_frameworks_find_what_they_look_for(write: Write, code_of: Load) -> None:
     """Flask's templates, pydantic's forward references and SQLAlchemy's registry, twice and over a reload."""
     pytest.importorskip("flask"), pytest.importorskip("pydantic"), pytest.importorskip("sqlalchemy")
     app = """
@@ -381,12 +383,12 @@ def test_frameworks_find_what_they_look_for(write: Write, world: Load) -> None:
     """
     for who in ("alice", "bob", "bob"):
         root = write(who, {"app.py": app.replace("{0}", who), "templates/page.html": "{{ tree.label.text }}"})
-        service = world("web", root)
+        service = code_of("web", root)
         web = service.load("app:web")
         assert service.call(web.test_client().get, "/").text == who
 
 
-def test_a_module_that_the_code_writes_while_it_is_loaded_is_found(write: Write, world: Load) -> None:
+def test_a_module_that_the_code_writes_while_it_is_loaded_is_found(write: Write, code_of: Load) -> None:
     code = """
         from pathlib import Path
         here = Path(__file__).parent
@@ -400,21 +402,21 @@ def test_a_module_that_the_code_writes_while_it_is_loaded_is_found(write: Write,
     root = write("one", {"app.py": code, "first.py": "", "package/__init__.py": ""})
     for folder in (root, root / "package"):
         os.utime(folder, (1, 1))  # file systems' clocks tick every few milliseconds only
-    assert world("one", root).load("app:found") == ["second", "third"]
+    assert code_of("one", root).load("app:found") == ["second", "third"]
 
 
-def test_the_path_of_an_import_is_a_file_a_debugger_can_open(write: Write, world: Load) -> None:
+def test_the_path_of_an_import_is_a_file_a_debugger_can_open(write: Write, code_of: Load) -> None:
     root = write("one", {"app.py": "def boom():\n    raise ValueError('x')\n"})
     with pytest.raises(ValueError, match="x") as caught:
-        world("one", root).load("app:boom")()
+        code_of("one", root).load("app:boom")()
     assert Path(caught.tb.tb_next.tb_frame.f_code.co_filename) == root / "app.py"  # type: ignore[union-attr]
 
 
-def test_an_extension_that_loads_once_a_process_is_told_to_take_its_own(world: Load, write: Write) -> None:
+def test_an_extension_that_loads_once_a_process_is_told_to_take_its_own(code_of: Load, write: Write) -> None:
     code = 'raise ImportError("cannot load module more than once per process")\n'
     root = write("science", {"arrays.py": code, "app.py": "import arrays\n"})
     with pytest.raises(ServiceImportError) as caught:
-        world("science", root).load("app:app")
+        code_of("science", root).load("app:app")
     assert str(caught.value).endswith(
         "cannot load module more than once per process; a process holds one copy of such an extension; give this "
         'service its own: isolation = "process"'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 MODELS = """
     from __future__ import annotations
@@ -153,24 +153,24 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_it_is_the_module_of_the_service_that_runs(way: str, neighbours: Neighbours, write: Write) -> None:
-    """Of two services that have all names in common, and of a second generation of one."""
+def test_it_is_the_module_of_the_service_that_runs(way: str, hosted: Hosted, write: Write) -> None:
+    """Make two services that have all names in common, and a second generation of one."""
     body = textwrap.indent(textwrap.dedent(WAYS[way]), "    ")
     services = []
     for who in ("alice", "bob", "carol"):
         files = {"app.py": f"def find():\n{body}\n", "models.py": MODELS.format(who), "pkg/__init__.py": ""}
         files |= {"pkg/inner.py": f"WHO = '{who}'\n", "pkg/who.txt": who}
         root = write(who, files)
-        context = neighbours.add("one" if who == "alice" else "two", root=root)
-        services.append((who, context, neighbours.load(context, "app:find")))
-    assert [(who, neighbours.within(context, find)) for who, context, find in services * 2] == [
+        context = hosted.add("one" if who == "alice" else "two", root=root)
+        services.append((who, context, hosted.load(context, "app:find")))
+    assert [(who, hosted.within(context, find)) for who, context, find in services * 2] == [
         (who, who) for who, _, _ in services * 2
     ]
 
 
-def test_names_are_what_the_author_wrote(neighbours: Neighbours, write: Write) -> None:
-    service = neighbours.add("one", root=write("one", {"app.py": "import models", "models.py": MODELS.format("x")}))
-    models = neighbours.load(service, "app:models")
+def test_names_are_what_the_author_wrote(hosted: Hosted, write: Write) -> None:
+    service = hosted.add("one", root=write("one", {"app.py": "import models", "models.py": MODELS.format("x")}))
+    models = hosted.load(service, "app:models")
     spec = models.__spec__
     names = [models.__name__, models.__package__, models.Thing.__module__, models.log.name, spec.name]
     names += [repr(models.Thing)]

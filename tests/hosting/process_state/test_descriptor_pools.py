@@ -92,7 +92,7 @@ def pickled(thing: Any) -> Any:
 
 @pytest.fixture
 def live(write: Write) -> Iterator[Live]:
-    """`live("user", package=..., field=...)` is a service with a thing.proto of its own, generated and welcomed."""
+    """`live("user", package=..., field=...)` is a service with its own thing.proto, generated and added."""
     isolation, made = Isolation(lambda *line: None), []
 
     def service(name: str, *, package: str, field: str, number: int = 1) -> tuple[ServiceContext, ServiceCode]:
@@ -221,7 +221,7 @@ def _serialized(file: str, message: str, field: str) -> bytes:
 
 
 def _generated(file: str, field: str) -> str:
-    """What protoc 3.20 and later write, in short."""
+    """A generated module as protoc 3.20 and later write it, in short."""
     return (
         "from google.protobuf import descriptor_pool as _descriptor_pool\n"
         "from google.protobuf.internal import builder as _builder\n"

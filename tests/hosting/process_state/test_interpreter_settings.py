@@ -17,7 +17,7 @@ import pytest
 from mesh.hosting.isolation import Isolation
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours
+    from tests.hosting.conftest import Hosted
 
 CORE = resource.getrlimit(resource.RLIMIT_CORE)
 
@@ -40,29 +40,29 @@ CORE = resource.getrlimit(resource.RLIMIT_CORE)
     ],
 )
 def test_a_setting_for_all_is_named_once_with_its_service_and_line(
-    neighbours: Neighbours, change: Callable[[], object], name: str, undo: Callable[[], object] | None
+    hosted: Hosted, change: Callable[[], object], name: str, undo: Callable[[], object] | None
 ) -> None:
     before = locale.setlocale(locale.LC_CTYPE)
-    one = neighbours.add("one")
+    one = hosted.add("one")
     try:
-        neighbours.within(one, change)
-        neighbours.within(one, change)
+        hosted.within(one, change)
+        hosted.within(one, change)
     finally:
         undo() if undo else locale.setlocale(locale.LC_CTYPE, before)
-    ((service, stream, text),) = neighbours.lines
+    ((service, stream, text),) = hosted.lines
     assert (service, stream) == ("one", "mesh")
     assert text.startswith(f"{name} at {__file__}:")
     assert text.endswith('is for every service of this process; isolation = "process" gives this one its own')
 
 
-def test_asking_is_not_changing(neighbours: Neighbours) -> None:
-    neighbours.within(neighbours.add("one"), locale.setlocale, locale.LC_CTYPE)
-    assert neighbours.lines == []
+def test_asking_is_not_changing(hosted: Hosted) -> None:
+    hosted.within(hosted.add("one"), locale.setlocale, locale.LC_CTYPE)
+    assert hosted.lines == []
 
 
-def test_outside_a_service_nothing_is_said(neighbours: Neighbours) -> None:
+def test_outside_a_service_nothing_is_said(hosted: Hosted) -> None:
     socket.setdefaulttimeout(None)
-    assert neighbours.lines == []
+    assert hosted.lines == []
 
 
 def test_a_service_that_is_alone_may_set_what_it_likes() -> None:

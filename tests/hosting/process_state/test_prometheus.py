@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 APP = """
     from prometheus_client import Counter, generate_latest, REGISTRY
@@ -19,20 +19,20 @@ APP = """
 """
 
 
-def test_each_generation_has_its_own_default_registry(neighbours: Neighbours, write: Write) -> None:
+def test_each_generation_has_its_own_default_registry(hosted: Hosted, write: Write) -> None:
     prometheus = importlib.import_module("prometheus_client")
     patched = type(prometheus.REGISTRY)
     for name, count in (("one", 1), ("two", 2), ("two", 3)):
-        service = neighbours.add(name, root=write(f"{name}{count}", {"app.py": APP.format(count)}))
-        assert neighbours.load(service, "app:value") == count
-        text = neighbours.load(service, "app:text")
+        service = hosted.add(name, root=write(f"{name}{count}", {"app.py": APP.format(count)}))
+        assert hosted.load(service, "app:value") == count
+        text = hosted.load(service, "app:text")
         assert f"requests_total {count}.0" in text
         assert "python_info" in text
     assert prometheus.REGISTRY.get_sample_value("requests_total") is None
-    old = weakref.ref(neighbours.load(service, "app:requests"))
-    neighbours.close()
+    old = weakref.ref(hosted.load(service, "app:requests"))
+    hosted.close()
     gc.collect()
     assert old() is None
-    neighbours.isolation.uninstall()
+    hosted.isolation.uninstall()
     assert type(prometheus.REGISTRY) is not patched
-    neighbours.isolation.install()
+    hosted.isolation.install()

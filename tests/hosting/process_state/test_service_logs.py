@@ -7,7 +7,7 @@ import logging.config
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours
+    from tests.hosting.conftest import Hosted
 
 DICT = {
     "version": 1,
@@ -17,18 +17,18 @@ DICT = {
 }
 
 
-def test_each_service_has_its_own_format_and_level(neighbours: Neighbours) -> None:
+def test_each_service_has_its_own_format_and_level(hosted: Hosted) -> None:
     """And no record is printed twice because another service has a handler too."""
-    one, two, three = (neighbours.add(name) for name in ("one", "two", "three"))
+    one, two, three = (hosted.add(name) for name in ("one", "two", "three"))
     mesh_handlers = list(logging.getLogger().handlers)
-    neighbours.within(one, logging.basicConfig, level=logging.DEBUG, format="%(levelname)s %(message)s")
-    neighbours.within(two, logging.basicConfig, level=logging.INFO, format="2: %(message)s", force=True)
-    neighbours.within(three, logging.config.dictConfig, DICT)
+    hosted.within(one, logging.basicConfig, level=logging.DEBUG, format="%(levelname)s %(message)s")
+    hosted.within(two, logging.basicConfig, level=logging.INFO, format="2: %(message)s", force=True)
+    hosted.within(three, logging.config.dictConfig, DICT)
     shared = logging.getLogger("a.third.party")
     for service in (one, two, three):
         for say in (shared.debug, shared.info, shared.warning):
-            neighbours.within(service, say, "hello")
-    assert neighbours.lines == [
+            hosted.within(service, say, "hello")
+    assert hosted.lines == [
         ("one", "stderr", "DEBUG hello"),
         ("one", "stderr", "INFO hello"),
         ("one", "stderr", "WARNING hello"),
@@ -39,15 +39,15 @@ def test_each_service_has_its_own_format_and_level(neighbours: Neighbours) -> No
     assert logging.getLogger().handlers == mesh_handlers
 
 
-def test_an_unconfigured_service_prints_warnings_as_python_does(neighbours: Neighbours) -> None:
-    one = neighbours.add("one")
-    neighbours.within(one, logging.getLogger("app").info, "quiet")
-    neighbours.within(one, logging.getLogger("app").warning, "loud")
-    assert neighbours.lines == [("one", "stderr", "loud")]
+def test_an_unconfigured_service_prints_warnings_as_python_does(hosted: Hosted) -> None:
+    one = hosted.add("one")
+    hosted.within(one, logging.getLogger("app").info, "quiet")
+    hosted.within(one, logging.getLogger("app").warning, "loud")
+    assert hosted.lines == [("one", "stderr", "loud")]
 
 
-def test_disabling_existing_loggers_and_closing_handlers_reaches_no_neighbour(neighbours: Neighbours) -> None:
-    one, two = neighbours.add("one"), neighbours.add("two")
+def test_disabling_existing_loggers_and_closing_handlers_affects_no_other_service(hosted: Hosted) -> None:
+    one, two = hosted.add("one"), hosted.add("two")
     logger, seen = logging.getLogger("app"), []
 
     class Keeping(logging.Handler):
@@ -62,38 +62,38 @@ def test_disabling_existing_loggers_and_closing_handlers_reaches_no_neighbour(ne
 
     mine, theirs = Keeping(), Keeping()
     logger.addHandler(mine)
-    neighbours.within(one, logger.addHandler, theirs)
-    neighbours.within(two, logging.config.dictConfig, DICT)
-    neighbours.within(two, logging.shutdown)
-    neighbours.within(two, logging.disable)
+    hosted.within(one, logger.addHandler, theirs)
+    hosted.within(two, logging.config.dictConfig, DICT)
+    hosted.within(two, logging.shutdown)
+    hosted.within(two, logging.disable)
     assert not mine.closed
     assert not theirs.closed
-    neighbours.within(two, logger.error, "disabled")
-    neighbours.within(one, logger.error, "one")
+    hosted.within(two, logger.error, "disabled")
+    hosted.within(one, logger.error, "one")
     logger.error("mesh")
     logger.removeHandler(mine)
     assert seen == ["one", "mesh"]
-    neighbours.close()
+    hosted.close()
     assert theirs.closed
 
 
-def test_a_logger_made_after_dict_config_is_enabled_though_a_neighbour_had_made_it(neighbours: Neighbours) -> None:
+def test_a_logger_made_after_dict_config_is_enabled_though_another_had_made_it(hosted: Hosted) -> None:
     """`disable_existing_loggers` is on unless it is turned off."""
-    one, two = neighbours.add("one"), neighbours.add("two")
+    one, two = hosted.add("one"), hosted.add("two")
     for name in ("views", "views.made"):
-        neighbours.within(one, logging.getLogger, name)
-    before = neighbours.within(two, logging.getLogger, "views.made")
-    neighbours.within(two, logging.config.dictConfig, DICT)
-    neighbours.within(two, before.error, "made before")
-    neighbours.within(two, logging.getLogger("views").error, "made before by the neighbour only")
-    after = neighbours.within(two, logging.getLogger, "views")
-    neighbours.within(two, after.error, "made after")
-    assert neighbours.lines == [("two", "stdout", "D made after")]
+        hosted.within(one, logging.getLogger, name)
+    before = hosted.within(two, logging.getLogger, "views.made")
+    hosted.within(two, logging.config.dictConfig, DICT)
+    hosted.within(two, before.error, "made before")
+    hosted.within(two, logging.getLogger("views").error, "made before by the other only")
+    after = hosted.within(two, logging.getLogger, "views")
+    hosted.within(two, after.error, "made after")
+    assert hosted.lines == [("two", "stdout", "D made after")]
 
 
-def test_a_new_generation_begins_without_the_old_ones_handlers(neighbours: Neighbours) -> None:
+def test_a_new_generation_begins_without_the_old_ones_handlers(hosted: Hosted) -> None:
     for number in (1, 2, 3):
-        service = neighbours.add("one")
-        neighbours.within(service, logging.basicConfig, format=f"{number} %(message)s")
-        neighbours.within(service, logging.warning, "hello")
-    assert [text for _, _, text in neighbours.lines] == ["1 hello", "2 hello", "3 hello"]
+        service = hosted.add("one")
+        hosted.within(service, logging.basicConfig, format=f"{number} %(message)s")
+        hosted.within(service, logging.warning, "hello")
+    assert [text for _, _, text in hosted.lines] == ["1 hello", "2 hello", "3 hello"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 PATCHES = """\
 import json
@@ -29,22 +29,22 @@ socket.own = 1
 
 
 def test_what_a_service_replaces_is_named_once_with_the_line_that_it_became(
-    neighbours: Neighbours, write: Write, monkeypatch: pytest.MonkeyPatch
+    hosted: Hosted, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for owner, name in ((json.JSONEncoder, "default"), (time, "time")):
         monkeypatch.setattr(owner, name, getattr(owner, name))  # put back after the test
     monkeypatch.setattr(socket, "own", 0, raising=False)
-    neighbours.isolation.uninstall()
-    neighbours.isolation.install()
+    hosted.isolation.uninstall()
+    hosted.isolation.install()
     root = write("one", {"app.py": PATCHES})
-    one, other = neighbours.add("one", root=root), neighbours.add("other")
-    neighbours.load(one, "app:default")
+    one, other = hosted.add("one", root=root), hosted.add("other")
+    hosted.load(one, "app:default")
     for service in (one, one, other):
-        neighbours.isolation.service_loaded(service)
+        hosted.isolation.service_loaded(service)
     shared = 'for every service of this process; isolation = "process" gives this one its own'
-    assert sorted(text for service, stream, text in neighbours.lines if (service, stream) == ("one", "mesh")) == [
+    assert sorted(text for service, stream, text in hosted.lines if (service, stream) == ("one", "mesh")) == [
         f"json.JSONEncoder.default was replaced by {root}/app.py:6 while the service was loaded, {shared}",
         f"socket.own was replaced while the service was loaded, {shared}",
         f"time.time was replaced by {root}/app.py:11 while the service was loaded, {shared}",
     ]
-    assert len(neighbours.lines) == 3
+    assert len(hosted.lines) == 3

@@ -1,4 +1,4 @@
-"""What would end or bend the whole process, asked for by one service."""
+"""Calls by which one service would end or bend the whole process."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mesh.errors import MeshError
 from mesh.hosting.load_errors import ServiceImportError
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Neighbours, Write
+    from tests.hosting.conftest import Hosted, Write
 
 
-def test_what_is_registered_for_the_exit_runs_at_the_services_stop(neighbours: Neighbours, write: Write) -> None:
+def test_what_is_registered_for_the_exit_runs_at_the_services_stop(hosted: Hosted, write: Write) -> None:
     app = """
         import atexit
         calls = []
@@ -31,23 +31,23 @@ def test_what_is_registered_for_the_exit_runs_at_the_services_stop(neighbours: N
             calls.append("never")
         atexit.unregister(never)
     """
-    one = neighbours.add("one", root=write("one", {"app.py": app}))
-    calls = neighbours.load(one, "app:calls")
+    one = hosted.add("one", root=write("one", {"app.py": app}))
+    calls = hosted.load(one, "app:calls")
     for hook in reversed(one.stop_hooks):
         hook()
     assert calls == [2, 1]
 
 
-def test_sys_exit_at_import_is_said_with_its_code(neighbours: Neighbours, write: Write) -> None:
-    one = neighbours.add("one", root=write("one", {"app.py": "import sys\nsys.exit(3)"}))
+def test_sys_exit_at_import_is_said_with_its_code(hosted: Hosted, write: Write) -> None:
+    one = hosted.add("one", root=write("one", {"app.py": "import sys\nsys.exit(3)"}))
     with pytest.raises(ServiceImportError, match=r"one: one/app.py:2: called sys.exit\(3\) at import") as caught:
-        neighbours.load(one, "app:app")
+        hosted.load(one, "app:app")
     assert caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize(("module", "call"), [("gevent.monkey", "patch_all"), ("eventlet", "monkey_patch")])
 def test_patching_the_whole_process_is_refused(
-    module: str, call: str, neighbours: Neighbours, write: Write, monkeypatch: pytest.MonkeyPatch
+    module: str, call: str, hosted: Hosted, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = {
         "gevent/__init__.py": "",
@@ -55,9 +55,9 @@ def test_patching_the_whole_process_is_refused(
         "eventlet.py": "def monkey_patch(): raise SystemError",
     }
     monkeypatch.syspath_prepend(write("installed", fake))
-    one = neighbours.add("one", root=write("one", {"app.py": f"import {module}\n{module}.{call}()"}))
+    one = hosted.add("one", root=write("one", {"app.py": f"import {module}\n{module}.{call}()"}))
     with pytest.raises(MeshError) as caught:
-        neighbours.load(one, "app:app")
+        hosted.load(one, "app:app")
     assert str(caught.value) == (
         f"one: {module}.{call}() at {one.root}/app.py:2 would change every service of this process; "
         'give this one its own process: isolation = "process"'
@@ -99,14 +99,14 @@ with Isolation(lambda *line: None) as isolation:
     assert ended.stdout == f"one mesh {text.format(root)}\n"
 
 
-def test_get_event_loop_answers_in_a_services_thread(neighbours: Neighbours, write: Write) -> None:
-    one = neighbours.add("one", root=write("one", {"app.py": "import asyncio\nloop = asyncio.get_event_loop()"}))
+def test_get_event_loop_answers_in_a_services_thread(hosted: Hosted, write: Write) -> None:
+    one = hosted.add("one", root=write("one", {"app.py": "import asyncio\nloop = asyncio.get_event_loop()"}))
     found: list[Any] = []
 
     def thread() -> None:
-        with asyncio.Runner(loop_factory=neighbours.isolation.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=hosted.isolation.new_event_loop) as runner:
             asyncio.set_event_loop(runner.get_loop())
-            found.append(neighbours.load(one, "app:loop") is runner.get_loop())
+            found.append(hosted.load(one, "app:loop") is runner.get_loop())
 
     service = threading.Thread(target=thread)
     service.start()
@@ -116,13 +116,13 @@ def test_get_event_loop_answers_in_a_services_thread(neighbours: Neighbours, wri
 
 @pytest.fixture
 def before() -> tuple[object, ...]:
-    """What is there before the isolation opens: another isolation's in a run that has the `mesh` fixture open."""
+    """The functions before the isolation opens: another isolation's in a run that has the `mesh` fixture open."""
     return signal.signal, os._exit, threading.Thread.start
 
 
-def test_afterwards_everything_is_as_before(before: tuple[object, ...], neighbours: Neighbours) -> None:
+def test_afterwards_everything_is_as_before(before: tuple[object, ...], hosted: Hosted) -> None:
     patched = signal.signal, os._exit, threading.Thread.start
     assert not set(patched) & set(before)
-    neighbours.isolation.uninstall()
+    hosted.isolation.uninstall()
     assert (signal.signal, os._exit, threading.Thread.start) == before
-    neighbours.isolation.install()
+    hosted.isolation.install()

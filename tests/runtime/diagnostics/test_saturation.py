@@ -76,7 +76,7 @@ def test_a_pool_without_a_free_thread_is_named_once(
 
 
 def ask(project: Project, path: str) -> None:
-    """With a separate session, as the callers of one service have."""
+    """GET with a separate session, as the callers of one service have."""
     with requests.Session() as session:
         session.trust_env = False
         assert session.get(f"http://{project.supervisor.directory.address('web', 'http')}{path}").status_code == 200

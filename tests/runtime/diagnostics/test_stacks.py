@@ -102,7 +102,7 @@ def test_a_call_that_a_framework_runs_in_a_pool_is_named_at_the_stop_and_does_no
 
 
 def ask(project: Project, name: str) -> None:
-    """With a separate session, as the callers of one service have."""
+    """GET with a separate session, as the callers of one service have."""
     with requests.Session() as session, contextlib.suppress(requests.RequestException):
         session.trust_env = False
         session.get(f"http://{project.supervisor.directory.address(name, 'http')}/")

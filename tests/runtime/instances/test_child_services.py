@@ -28,7 +28,7 @@ time.sleep(1000)
 """
 
 
-def test_a_command_knows_its_port_and_its_neighbours_by_variables(tmp_path: Path) -> None:
+def test_a_command_knows_its_port_and_the_other_services_by_variables(tmp_path: Path) -> None:
     toml = """\
         [services.web]
         http = { port = 0, app = "app:app" }
@@ -238,7 +238,7 @@ def test_callers_wait_while_one_process_follows_another_and_none_is_refused(tmp_
 
 
 def everything(connection: socket.socket) -> bytes:
-    """What comes until the other side closes."""
+    """Return what arrives until the other side closes."""
     with connection, connection.makefile("rb") as stream:
         return stream.read()
 

@@ -1,4 +1,4 @@
-"""What a command finds in its environment, and where it may listen."""
+"""The environment of a command, and where it may listen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports that cannot be had: who holds them, and what is said of it."""
+"""Unavailable ports: who holds them, and what is said of it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Ports:
 
 
 def refusal(number: int, port: int = 81) -> tuple[str, list[Ports]]:
-    """What is said when the third of four ports cannot be had, and the instances."""
+    """Return what is said if the third of four ports is unavailable, and the instances."""
     topology = Topology(
         "test",
         Service("user", http=Http((79, 80)), grpc=Grpc(port)),
@@ -112,7 +112,7 @@ class Closed:
         assert self._other.recv(1) == b""
 
     def end(self) -> None:
-        """Has the system forget it."""
+        """Let the system forget it."""
         if self._other.fileno() != -1:
             self._other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._other.close()

@@ -35,7 +35,7 @@ class Graph:
             self.edit(number)
 
     def edit(self, number: int | None = None) -> None:
-        """Write one module anew: another constant, and other writes to what it imports."""
+        """Write one module again: another constant, and other writes to what it imports."""
         number = self._random.randrange(MODULES) if number is None else number
         self._edits += 1
         if number < MODULES - 1 and self._random.random() < 0.2:

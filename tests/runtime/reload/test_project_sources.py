@@ -25,12 +25,12 @@ Install = Callable[[Path, pytest.MonkeyPatch], None]
 
 
 def by_path_entry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the .pth file of most build backends does."""
+    """Install as most build backends do, with a .pth file."""
     monkeypatch.syspath_prepend(str(folder / "libs" / "src"))
 
 
 def by_finder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As that of setuptools does for a package beside its pyproject.toml."""
+    """Install as setuptools does for a package beside its pyproject.toml."""
     package = folder / "libs" / "src" / "words_of_all"
 
     class Finder:

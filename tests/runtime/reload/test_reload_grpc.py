@@ -62,7 +62,7 @@ TOML = {
     "mesh.toml": '[mesh]\nprotos = ["proto"]\n'
     + toml(
         talk='http = {port = 0}\ngrpc = {port = 0, servicers = ["talk:Talk"]}',
-        door='http = {port = 0, contract = ["talk"], prefix = "/api"}\ndepends_on = ["talk"]',
+        web='http = {port = 0, contract = ["talk"], prefix = "/api"}\ndepends_on = ["talk"]',
         plain='http = {port = 0, app = "plain:app"}',
     ),
     "plain.py": "async def app(scope, receive, send): ...",
@@ -101,9 +101,9 @@ def test_an_open_stream_ends_on_the_code_it_began_with_and_the_channel_stays(tal
 def test_a_changed_proto_is_swapped_with_rest_reflection_and_who_mounts_it(talk: Edited, code: str) -> None:
     with talk.awaiting(lambda entry: isinstance(entry, Line) and "the contract of talk" in entry.text) as found:
         talk.save(files(code, "text='b', more=7", "int32 more = 2;"))
-    assert found[0].service == "door"
+    assert found[0].service == "web"
     assert talk.get("talk", "/say") == '{"text":"b","more":7}'
-    assert talk.get("door", "/api/say") == '{"text":"b","more":7}'
+    assert talk.get("web", "/api/say") == '{"text":"b","more":7}'
     with Reflected(talk.mesh.address("talk.grpc")) as reflected:
         says = reflected.contract()["/talk.Talk/Say"]
     assert [field.name for field in says.response_class.DESCRIPTOR.fields] == ["text", "more"]
@@ -144,7 +144,7 @@ CLOSING = """
 
 
 def test_a_thousand_requests_while_it_reloads_have_no_failure(talk: Edited, code: str) -> None:
-    """What the old code closes when it ends is closed for none of its calls."""
+    """Resources that the old code closes at its end stay open for all of its calls."""
     guarded = textwrap.dedent(CLOSING) + textwrap.dedent(code.format(says="text=str(open)"))
     talk.reload("talk", {"talk.py": guarded})
     url = f"http://{talk.mesh.address('talk.http')}/say"

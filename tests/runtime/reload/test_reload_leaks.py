@@ -1,4 +1,4 @@
-"""Nothing grows: after many reloads a process holds what it held."""
+"""Leaks: after many reloads a process holds what it held before."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def test_reloads_leave_threads_descriptors_modules_and_memory_where_they_were(
 
 def settle(left: int) -> None:
     """Wait until the old generations are gone."""
-    assert settled(lambda: max(0, generations() - left) + len(worlds()[1:])) == 0
+    assert settled(lambda: max(0, generations() - left) + len(import_packages()[1:])) == 0
 
 
 def settled(rest: Callable[[], T]) -> T:
-    """What is left when there is nothing left, or after a while; timers and threads on their way out take theirs."""
+    """Wait until nothing is left, and return the rest after a while: timers and threads that end take theirs."""
     pause = threading.Event()
     for _ in range(400):
         gc.collect()
@@ -131,7 +131,7 @@ def settled(rest: Callable[[], T]) -> T:
 
 
 def grown(before: dict[str, int]) -> dict[str, int]:
-    """What grew by more than comes and goes in any process; a leak in a reload is fifty of them at least."""
+    """Return what grew by more than comes and goes in any process; a leak in a reload is fifty of them at least."""
     after = census()
     return {name: after[name] - before[name] for name in before if after[name] > before[name] + 5}
 
@@ -141,7 +141,7 @@ def generations() -> int:
     return sum(type(each) is Generation for each in gc.get_objects())
 
 
-def worlds() -> list[str]:
+def import_packages() -> list[str]:
     return [name for name in list(sys.modules) if name.startswith("mesh_") and "." not in name]
 
 

@@ -56,7 +56,7 @@ def test_ok_is_no_error(bad: Mesh) -> None:
 
 
 class Unwritten(user_pb2_grpc.UserServiceServicer):
-    """Nothing but the stubs that are generated."""
+    """A servicer with nothing but the generated stubs."""
 
 
 class HalfWritten(user_pb2_grpc.UserServiceServicer):

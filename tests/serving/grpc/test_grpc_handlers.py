@@ -1,4 +1,4 @@
-"""What a gRPC caller is told when a handler fails, or the call is not one, and what the log is told."""
+"""Failing handlers and malformed calls: what a gRPC caller is told, and what the log is told."""
 
 from __future__ import annotations
 

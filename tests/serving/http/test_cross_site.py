@@ -1,4 +1,4 @@
-"""What a page of another site in the developer's browser can do to services on loopback: nothing."""
+"""Pages of other sites in the developer's browser can do nothing to services on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller is told when an HTTP handler fails, and what the log is told."""
+"""Failing HTTP handlers: what a caller is told, and what the log is told."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRACEPARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
 
 
 def complaint_of(bad: Mesh, service: str) -> str:
-    """What the service has to complain of; Starlette answers before it raises, so it may come after the answer."""
+    """Return the service's complaints; Starlette answers before it raises, so it may come after the answer."""
     until = time.monotonic() + 60
     while not (found := complaints(bad, service)) and time.monotonic() < until:
         pass

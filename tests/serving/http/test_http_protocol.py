@@ -1,4 +1,4 @@
-"""What the HTTP servers refuse before any application sees it, and that everyone else is served meanwhile."""
+"""Requests that the HTTP servers refuse before any application sees them, while everyone else is served."""
 
 from __future__ import annotations
 

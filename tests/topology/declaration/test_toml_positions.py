@@ -1,4 +1,4 @@
-"""Where in a TOML text each key stands."""
+"""Lines of the keys in a TOML text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `mesh init` writes, and that it loads."""
+"""Files that `mesh init` writes, which load."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class ImportScope:
         self.records = ModuleRecords()
         #: The name of the first root as a package, for code with relative imports in its top-level modules.
         self.package = ""
-        #: Of the service's generated code; None where nobody looks after it.
+        #: Of the service's generated code; None if none was given.
         self.descriptor_pool: Any = None
         self.sys_attributes: dict[str, Any] = {}
         #: By name, what patches a module once it has been executed for the service.
@@ -104,7 +104,7 @@ class ImportScope:
         self.is_open = False
 
     def carry(self, earlier: ImportScope, names: Collection[str]) -> None:
-        """Have these modules of an earlier generation, as they are."""
+        """Take over these modules of an earlier generation, as they are."""
         if earlier.package:
             self.enter_package()
         if names:
@@ -164,7 +164,7 @@ class ImportScope:
         return self._holds(path, child)
 
     def note_set_up(self) -> None:
-        """The running code has changed what each generation begins with anew: its environment, say."""
+        """Record that the running code has changed what is set up for each generation: its environment, say."""
         if current_scope() is self and self.is_open:
             self.records.note_set_up(self.acting_module())
 

@@ -42,7 +42,7 @@ def app(environ, start_response):
 """
 
 
-def test_blocking_handlers_that_use_up_their_threads_are_no_neighbours_trouble(tmp_path: Path) -> None:
+def test_blocking_handlers_that_use_up_their_threads_do_not_slow_other_services(tmp_path: Path) -> None:
     with supervised(tmp_path, two(WSGI)) as project:
         asking = [threading.Thread(target=ask, args=(project, f"/{number}")) for number in range(12)]
         for each in asking:
@@ -55,7 +55,7 @@ def test_blocking_handlers_that_use_up_their_threads_are_no_neighbours_trouble(t
 
 
 def ask(project: Project, path: str) -> None:
-    """With a separate session, as the callers of one service have."""
+    """GET with a separate session, as the callers of one service have."""
     with requests.Session() as session:
         session.trust_env = False
         assert session.get(f"http://{project.supervisor.directory.address('troubled', 'http')}{path}").text == "done"
@@ -101,7 +101,7 @@ async def app(scope, receive, send):
 """
 
 
-def test_a_flood_of_lines_fills_no_memory_and_holds_no_neighbour(tmp_path: Path) -> None:
+def test_a_flood_of_lines_fills_no_memory_and_delays_no_other_service(tmp_path: Path) -> None:
     with supervised(tmp_path, two(FLOOD)) as project:
         assert project.get("troubled", "/").text == "flooded"
         assert project.get("quiet", "/here").text == "/here"

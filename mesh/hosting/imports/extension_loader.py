@@ -1,6 +1,5 @@
 """A service's own C extensions: a file is loaded once in a process and shared; a changed one is loaded from a copy.
 
-<<<<<<< HEAD
 The system keeps a library until the process ends, and returns it again for that path: what a compiler has put there
 since is reached under another path only. Installed packages are not loaded here; they are shared as ever.
 """

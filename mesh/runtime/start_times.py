@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesh.compat.import_calls import observed_imports
+from mesh.compat.importlib import observed_imports
 from mesh.observing.journal import Change, Entry
 from mesh.runtime.messages import Ready
 from mesh.service import current_service_var

@@ -6,31 +6,27 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mesh.compat.importlib import await_lock, replace_locks, restore_locks
 from mesh.hosting.imports.module_keys import current_scope
 
 if TYPE_CHECKING:
     from mesh.hosting.imports.scope.import_scope import ImportScope
 
-_bootstrap: Any = importlib._bootstrap  # where the locks are; no public word
-_await_lock = _bootstrap._lock_unlock_module
-
 
 class ModuleLocks(dict[str, Any]):
-    """The import system's locks by name: a service's modules have locks of their own.
+    """The import system's locks by name; each service has its own for its modules.
 
-    With common ones a service would wait for its neighbours' modules of the same names, and two that import each
+    With common ones a service would wait for other services' modules of the same names, and two that import each
     other's names would be taken for a deadlock.
     """
 
     @classmethod
     def install(cls) -> None:
-        _bootstrap._module_locks = cls(_bootstrap._module_locks)
-        _bootstrap._lock_unlock_module = _await_import
+        replace_locks(cls, _await_import)
 
-    @classmethod
-    def uninstall(cls) -> None:
-        _bootstrap._module_locks = dict(_bootstrap._module_locks)
-        _bootstrap._lock_unlock_module = _await_lock
+    @staticmethod
+    def uninstall() -> None:
+        restore_locks()
 
     def __getitem__(self, name: str) -> Any:
         scope = _owner(name)
@@ -63,7 +59,7 @@ def _await_import(name: str) -> None:
     missing; this thread gets the exception that the module raises, or the module where it raises none for this service.
     """
     half_made = sys.modules.get(name)
-    _await_lock(name)
+    await_lock(name)
     if name not in sys.modules:
         found = importlib.import_module(name)
         if half_made is not None:

@@ -11,8 +11,7 @@ import json
 import re
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
+from mesh.compat.uvicorn import STATUS_LINE, HttpToolsProtocol, websocket_protocol
 from mesh.errors import Code
 from mesh.serving.http.admission import Admission
 from mesh.serving.http.coalescing_transport import CoalescingTransport
@@ -117,10 +116,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _should_upgrade_to_ws(self) -> bool:
-        # Imported at the first WebSocket: it takes 30 ms, too long for a start.
-        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
-        self.ws_protocol_class: Any = WebSocketsSansIOProtocol
+        self.ws_protocol_class: Any = websocket_protocol()
         return True
 
     def _refuse(self, status: int, reason: str) -> None:

@@ -35,6 +35,12 @@ def test_every_block_of_the_page_does_what_the_page_says(page: Path, tmp_path: P
         ("one\n...", "one", ()),
         ("ready in 148 ms", "ready in 1002 ms", ("times vary",)),
         ("12:00:01 a   3.1 ms", "06:44:07 a    152.3 ms", ("times vary",)),
+        ("12:00:01 a   3.1 ms", "06:44:07 a    752.3 ms  slow", ("times vary",)),
+        (
+            "one\ntwo",
+            "one\n12:00:01 a  f at a.py:1 held the GIL for 120 ms; every service waited\ntwo",
+            ("times vary",),
+        ),
         ("one\ntwo", "two\none", ("any order",)),
     ],
 )

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 class Wanted:
     """Options of the output.
 
-    otlp: the address of a collector, if there is one. apart: the mesh has its own ports, and may run beside another.
+    otlp: the address of a collector, otlp_port: where to receive spans, if either is wanted. apart: the mesh has its
+    own ports, and may run beside another.
     """
 
     as_json: bool
     quiet: bool
     timings: bool
     otlp: str | None
+    otlp_port: int | None
     apart: bool
 
 
@@ -61,6 +63,8 @@ def run(supervisor: Supervisor, declared: Topology, signals: StopSignals, starte
         supervisor.journal.last_subscribers = (crash_note.write,)
         if wanted.otlp is not None:
             stack.enter_context(exporting(supervisor, wanted.otlp))
+        if wanted.otlp_port is not None:
+            stack.enter_context(receiving(supervisor, wanted.otlp_port))
         if wanted.timings:
             supervisor.journal.subscribe(supervisor.times)
             stack.enter_context(supervisor.times.observing())
@@ -99,6 +103,16 @@ def exporting(supervisor: Supervisor, url: str) -> Iterator[None]:
         yield
     finally:
         exporter.close()
+
+
+@contextmanager
+def receiving(supervisor: Supervisor, port: int) -> Iterator[None]:
+    """Receive spans of the services' own SDKs."""
+    from mesh.control.trace_receiver import TraceReceiver
+
+    with closing(TraceReceiver(supervisor.journal, port)) as receiver:
+        receiver.start()
+        yield
 
 
 @contextmanager

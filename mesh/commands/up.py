@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
 @click.option("--quiet", is_flag=True, help="Print no line for each call.")
 @click.option("--otlp", metavar="URL", help="Send calls and lines to this OpenTelemetry collector, over OTLP/HTTP.")
+@click.option("--otlp-port", type=int, metavar="N", help="Receive spans of services' own SDKs here; usual is 4318.")
 @click.option("--timings", is_flag=True, help="Show where the time of the start went.")
 def up(
     target: str | None,
@@ -48,6 +49,7 @@ def up(
     quiet: bool,
     timings: bool,
     otlp: str | None,
+    otlp_port: int | None,
     **chosen: Any,
 ) -> None:
     """Run a topology: mesh.toml, [tool.mesh], TARGET (module:attribute or a file), else the store."""
@@ -72,7 +74,7 @@ def up(
     watch = is_theirs and not no_reload
     options = Options(host=host, data=folder, processes=processes, watch=watch, replay=replay, record=not no_record)
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
-    wanted = Wanted(as_json, quiet, timings, otlp, bool(chosen["free_ports"] or chosen["port_base"]))
+    wanted = Wanted(as_json, quiet, timings, otlp, otlp_port, bool(chosen["free_ports"] or chosen["port_base"]))
     run(supervisor, declared, signals, started, wanted)
 
 

@@ -49,7 +49,7 @@ class Exporter:
         self._thread.start()
 
     def __call__(self, entry: Entry) -> None:
-        if isinstance(entry, Span | Line):
+        if isinstance(entry, Line) or (isinstance(entry, Span) and entry.kind != "internal"):
             self.lost += len(self._waiting) >= BACKLOG
             self._waiting.append(entry)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -14,9 +15,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, St
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from mesh.export import conventions
+from mesh.export.merging import Received
 from mesh.observing.journal import Line
 from mesh.observing.secrets import Secrets
-from mesh.observing.span import Span
+from mesh.observing.span import Span, SpanKind
 
 _SCOPE = InstrumentationScope(name="mesh")
 _KINDS = {"server": OtlpSpan.SPAN_KIND_SERVER, "client": OtlpSpan.SPAN_KIND_CLIENT}
@@ -89,3 +91,46 @@ def _pairs(values: dict[str, Any]) -> Sequence[KeyValue]:
         )
         for name, value in values.items()
     ]
+
+
+def received(body: bytes) -> Sequence[Received]:
+    """Return the spans of a request of the trace service; ValueError if it is none."""
+    try:
+        request = ExportTraceServiceRequest.FromString(body)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
+    return [
+        _received(str(_values(each.resource).get(conventions.SERVICE_NAME, "unknown")), span)
+        for each in request.resource_spans
+        for scope in each.scope_spans
+        for span in scope.spans
+    ]
+
+
+def _received(service: str, span: OtlpSpan) -> Received:
+    values = _values(span)
+    kinds: dict[int, SpanKind] = {OtlpSpan.SPAN_KIND_SERVER: "server", OtlpSpan.SPAN_KIND_CLIENT: "client"}
+    return Received(
+        service,
+        kinds.get(span.kind, "internal"),
+        span.name,
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex() or None,
+        span.start_time_unix_nano / 1e9,
+        (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,
+        span.status.code == Status.STATUS_CODE_ERROR,
+        values,
+        conventions.ASGI_EVENT in values,
+    )
+
+
+def _values(message: Any) -> dict[str, object]:
+    return {each.key: _value(each.value) for each in message.attributes}
+
+
+def _value(value: AnyValue) -> object:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(each) for each in value.array_value.values]
+    return getattr(value, kind) if kind in ("string_value", "bool_value", "int_value", "double_value") else str(value)

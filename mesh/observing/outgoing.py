@@ -45,6 +45,8 @@ class Attempts:
             attempts_var.set(before)
 
 
+_COLLECTOR_PATHS = frozenset({"/v1/traces", "/v1/logs", "/v1/metrics"})
+
 #: The call of which the next attempt is one; None for a separate call.
 attempts_var: ContextVar[Attempts | None] = ContextVar("attempts_var", default=None)
 
@@ -88,6 +90,11 @@ class Outgoing:
         self._journal.append(span)
 
 
+def _is_telemetry(method: str, target: str) -> bool:
+    """Return whether the call is that of an OpenTelemetry SDK to its collector."""
+    return (method == "POST" and target in _COLLECTOR_PATHS) or method.startswith("/opentelemetry.proto.collector.")
+
+
 def outgoing(
     protocol: Kind, method: str, target: str, declared: str, actual: str, peer: str | None, given: str | None
 ) -> Outgoing | None:
@@ -97,7 +104,7 @@ def outgoing(
     copied from the current call does not.
     """
     service = current_service_var.get()
-    if service is None or not service.journal.is_recording:
+    if service is None or not service.journal.is_recording or _is_telemetry(method, target):
         return None
     call = current_call.get()
     trace_id, parent_id = (call.trace_id, call.span_id) if call is not None else (os.urandom(16).hex(), None)

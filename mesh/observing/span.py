@@ -7,7 +7,7 @@ from typing import Literal
 
 from mesh.topology.model import Kind
 
-SpanKind = Literal["server", "client"]
+SpanKind = Literal["server", "client", "internal"]
 
 #: Bytes of a body or message that are kept; its size is counted in full.
 PAYLOAD_LIMIT = 16 * 1024
@@ -16,6 +16,9 @@ PAYLOAD_LIMIT = 16 * 1024
 @dataclass(slots=True)
 class Span:
     """One attempt of one call, as recorded by the service that made it (`client`) or that answered it (`server`).
+
+    Of the kind `internal` is what a service's own OpenTelemetry SDK has sent: its name is the method, its attributes
+    are the request, its status is OK or ERROR.
 
     service: whose record it is. peer: the service on the other side, None if unknown or outside the topology.
     method: an HTTP method, or the full name of a gRPC method, `/user.UserService/GetUser`. target: raw path and query
@@ -65,6 +68,8 @@ class Span:
     @property
     def name(self) -> str:
         """Return `GET /users/1`, without the query, or the bare name of a gRPC method."""
+        if self.kind == "internal":
+            return self.method
         if self.protocol == "grpc":
             return self.method.rpartition("/")[2]
         return f"{self.method} {self.target.partition('?')[0]}"

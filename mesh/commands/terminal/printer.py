@@ -122,6 +122,8 @@ class Printer:
 
     def _settled(self, span: Span) -> list[str]:
         """Return a trace's whole tree once its outermost call is over; hold the span until then."""
+        if span.kind == "internal":
+            return []  # It comes later than the tree.
         if not span.is_root:
             if self._held >= BACKLOG:
                 self._open.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,6 +51,7 @@ class AppDispatcher:
         with inbound(service, "http", scope.get("method", "WS"), call, _target(scope)) as span:
             if service.journal.is_recording and scope["type"] == "http":
                 receive, send = _noting(span, service.journal, scope, receive, send)
+                _name_in_headers(span, scope)
             await self._answer(app, service, scope, receive, send, call, span)
             span.route = span.route or _route(scope)  # known already where the answer was recorded
 
@@ -105,6 +107,12 @@ def _observing(span: Span, call: Call, send: Send) -> Send:
         await send(message)
 
     return observed
+
+
+def _name_in_headers(span: Span, scope: Scope) -> None:
+    """Tell the tracer of a service that brings its own which call it answers, where the caller has not told."""
+    if span.parent_id is None and "opentelemetry.trace" in sys.modules:
+        scope["headers"] = [*scope["headers"], (b"traceparent", f"00-{span.trace_id}-{span.span_id}-01".encode())]
 
 
 def _target(scope: Scope) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mesh.compat.importlib import await_lock, observed_imports, replace_locks, restore_locks
+from mesh.compat.importlib import observed_imports
 
 
 def test_imports_are_observed_nested_in_any_form_and_only_in_the_block(
@@ -37,48 +37,60 @@ def test_imports_are_observed_nested_in_any_form_and_only_in_the_block(
         del sys.modules[f"observed_{name}"]
 
 
-class Seen(dict[str, Any]):
-    """Locks that note the names under which they are looked up, set and deleted."""
+# Run in another process: in this one a service may be importing with the locks that mesh has replaced.
+LOCKS = """
+import builtins, sys
+from mesh.compat.importlib import await_lock, replace_locks, restore_locks
 
-    names: set[tuple[str, str]]
+sys.path.insert(0, sys.argv[1])
+seen, builtins.waited = set(), []
 
-    def __getitem__(self, name: str) -> Any:
-        self.names.add(("get", name))
+class Seen(dict):
+    def __getitem__(self, name):
+        seen.add(f"get {name}")
         return super().__getitem__(name)
 
-    def __setitem__(self, name: str, lock: Any) -> None:
-        self.names.add(("set", name))
+    def __setitem__(self, name, lock):
+        seen.add(f"set {name}")
         super().__setitem__(name, lock)
 
-    def __delitem__(self, name: str) -> None:
-        self.names.add(("del", name))
+    def __delitem__(self, name):
+        seen.add(f"delete {name}")
         super().__delitem__(name)
 
+def await_import(name):
+    waited.append(name)
+    await_lock(name)
 
-def test_locks_are_looked_up_by_name_and_a_half_made_module_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+replace_locks(Seen, await_import)
+import locked
+locked.thread.join()
+restore_locks()
+print(sorted(each for each in seen if "locked" in each), waited)
+seen.clear()
+import unlocked
+print(seen, waited)
+"""
+LOCKED = """
+import threading
+
+def ask():
+    import locked
+
+thread = threading.Thread(target=ask)
+thread.start()
+while thread.is_alive() and not waited:
+    thread.join(0.01)
+"""
+
+
+def test_locks_are_looked_up_by_name_and_a_half_made_module_is_waited_for(tmp_path: Path) -> None:
     """Relied on: `_module_locks` is asked at every import, and `_lock_unlock_module` at every half-made module."""
-    importing = "import threading\ndef ask():\n    import locked\nt = threading.Thread(target=ask)\nt.start()\n"
-    (tmp_path / "locked.py").write_text(importing + "while t.is_alive() and not waited:\n    t.join(0.01)\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    waited: list[str] = []
-    monkeypatch.setattr("builtins.waited", waited, raising=False)
-
-    def await_import(name: str) -> None:
-        waited.append(name)
-        await_lock(name)
-
-    Seen.names = set()
-    replace_locks(Seen, await_import)
-    try:
-        __import__("locked").t.join()
-    finally:
-        restore_locks()
-        del sys.modules["locked"]
-    assert {("get", "locked"), ("set", "locked"), ("del", "locked")} <= Seen.names
-    assert waited == ["locked"]
-    Seen.names = set()
-    __import__("locked")
-    del sys.modules["locked"]
-    assert Seen.names == set()
+    (tmp_path / "locked.py").write_text(LOCKED)
+    (tmp_path / "unlocked.py").write_text("")
+    command = [sys.executable, "-c", LOCKS, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.splitlines() == [
+        "['delete locked', 'get locked', 'set locked'] ['locked']",
+        "set() ['locked']",
+    ]

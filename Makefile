@@ -9,7 +9,7 @@ TESTS ?= tests
 SMOKE = tests/contract tests/hosting tests/serving tests/calling tests/runtime/reload/test_reload.py \
 	tests/end_to_end/test_guide.py tests/test_pytest_plugin.py
 
-.PHONY: install up test test-all test-lowest test-thorough smoke lint bench soak clean
+.PHONY: install up test test-all test-lowest test-thorough coverage smoke lint bench soak clean
 
 install: $(INSTALLED)
 
@@ -52,6 +52,12 @@ test-thorough: install
 	MESH_MESSAGES=12000 MESH_EXAMPLES=50 MESH_EDITS=1000 $(BIN)/pytest tests/contract/test_both_ways.py \
 		tests/contract/test_generated_requests.py tests/runtime/reload/test_generated_graphs.py
 
+# Which lines of mesh the tests run, in their threads and in the processes that they start.
+coverage: install
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses auto $(TESTS); status=$$?; \
+		$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$status
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,4 +72,4 @@ soak: install
 	$(BIN)/python -m soak $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf .venv .venv-* .mesh .mypy_cache .pytest_cache .ruff_cache build dist mesh/store/pb
+	rm -rf .venv .venv-* .mesh .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache build dist mesh/store/pb

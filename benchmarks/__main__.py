@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
-from benchmarks import editing, falling_back, importing, live, many, memory, starting, traffic, transcoding
+from benchmarks import editing, falling_back, importing, live, many, memory, recording, starting, traffic, transcoding
 from benchmarks.programs import milliseconds_to_end
 from benchmarks.rounds import FULL, QUICK, Effort
 from benchmarks.table import heading, line
@@ -21,6 +21,7 @@ FAMILIES = {
     "traffic": traffic.rows,
     "fallback": falling_back.rows,
     "memory": memory.rows,
+    "record": recording.rows,
     "many": many.rows,
     "live": live.rows,
     "edit": editing.rows,

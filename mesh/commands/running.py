@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from mesh.commands.terminal.streams import write_lines
+from mesh.commands.terminal.streams import terminal_columns, write_lines
 
 if TYPE_CHECKING:
     from mesh.commands.signals import StopSignals
@@ -220,5 +219,4 @@ def style_of(supervisor: Supervisor) -> Style:
     from mesh.commands.terminal.lines import style_for
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return style_for([service.name for service in supervisor.topology], colour, columns)
+    return style_for([service.name for service in supervisor.topology], colour, terminal_columns())

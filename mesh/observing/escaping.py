@@ -16,5 +16,13 @@ def escaped(text: str) -> str:
     return _CONTROL.sub(lambda found: _escape(ord(found[0])), text)
 
 
+def shortened(name: str, longest: int | None) -> str:
+    """Return the name, cut in its middle if it is longer; None cuts none."""
+    if longest is None or len(name) <= longest:
+        return name
+    half = longest // 2
+    return f"{name[: half - 1]}…{name[-half:]}"
+
+
 def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mesh.observing.critical_path import critical_path, end_of
-from mesh.observing.escaping import COLOUR, escaped
+from mesh.observing.escaping import COLOUR, escaped, shortened
 from mesh.observing.journal import Line
 from mesh.observing.span import Span
 
@@ -24,15 +24,21 @@ def has_failed(span: Span) -> bool:
     return span.status != "OK"
 
 
-def summary(spans: Sequence[Span]) -> str:
-    """Return a line about a trace: the first 12 digits of its id, its first call, and how many followed."""
+def summary(spans: Sequence[Span], longest: int | None = None) -> str:
+    """Return a line about a trace: the first digits of its id, its first call, and how many followed.
+
+    longest: columns for the name of a service, None for any number.
+    """
     first = spans[0]
     clock = time.strftime("%H:%M:%S", time.localtime(first.start))
     failed = sum(map(has_failed, spans))
     tail = f"  {len(spans)} record{'' if len(spans) == 1 else 's'}{f', {failed} failed' if failed else ''}"
+    digits, width, what = (12, 16, 36) if longest is None else (8, longest, 14)
+    service = shortened(escaped(first.service), longest)
+    name = shortened(escaped(name_of(first)), None if longest is None else what)
     return (
-        f"{clock}  {first.trace_id[:12]}  {escaped(first.service):<16} {escaped(name_of(first)):<36} "
-        f"{status_of(first):<5} {first.milliseconds:8.1f} ms{tail}"
+        f"{clock}  {first.trace_id[:digits]}  {service:<{width}} {name:<{what}} "
+        f"{status_of(first):<5} {first.milliseconds:{7 if longest else 8}.1f} ms{tail}"
     )
 
 
@@ -50,16 +56,19 @@ def waterfall(
     lines: Sequence[Line],
     payloads: Callable[[Span], list[str]] | None = None,
     bar: int = BAR,
+    longest: int | None = None,
 ) -> list[str]:
     """Return the trace: every attempt under the call that made it, with the lines written meanwhile.
 
     A client's record is shown where no service here answered it, and where it followed a failed attempt.
     bar: the width of the bars that show when a call ran, and which were on the critical path; 0 leaves them out.
+    longest: columns for the name of a service, None for any number.
     """
     entries: list[Span | Line] = sorted([*spans, *lines], key=moment_of)
     first = min(spans, key=moment_of)
     total = max(map(end_of, spans)) - first.start
-    rows = _Rows(first.start, total, max(len(each.service) for each in entries), bar, payloads, critical_path(spans))
+    width = max(len(shortened(each.service, longest)) for each in entries)
+    rows = _Rows(first.start, total, width, longest, bar, payloads, critical_path(spans))
     clock = time.strftime("%H:%M:%S", time.localtime(first.start))
     beside = f"  ({ON_PATH} critical path, {BESIDE_PATH} beside it)" if bar and len(rows.critical) < len(spans) else ""
     shown = [f"trace {first.trace_id}  {clock}  {total * 1000:.1f} ms{beside}", ""]
@@ -93,11 +102,15 @@ def _nested(entries: Sequence[Span | Line]) -> tuple[list[Span | Line], dict[str
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Rows of one trace. start, total: in seconds. width: columns for a service's name. critical: ids of calls."""
+    """Rows of one trace. start, total: in seconds. width: columns for a service's name. critical: ids of calls.
+
+    longest, bar, payloads: see `waterfall`.
+    """
 
     start: float
     total: float
     width: int
+    longest: int | None
     bar: int
     payloads: Callable[[Span], list[str]] | None
     critical: set[str]
@@ -109,13 +122,15 @@ class _Rows:
         again = f"  attempt {attempt}" if attempt > 1 and not span.way else ""
         cause = f"  ({escaped(span.cause)})" if span.cause else ""
         when = f"{self._bar(span)}  " if self.bar else ""
-        row = f"{when}{span.milliseconds:8.1f} ms  {span.service:<{self.width}}  {indent}{what}"
+        row = (
+            f"{when}{span.milliseconds:8.1f} ms  {shortened(span.service, self.longest):<{self.width}}  {indent}{what}"
+        )
         below = [f"{self._margin}{'':<{self.width}}  {indent}  {text}" for text in (self.payloads or _none)(span)]
         return [f"{row}  {status_of(span)}{again}{cause}", *below]
 
     def of_line(self, line: Line, depth: int) -> list[str]:
         """Return the rows of what a service wrote."""
-        before = f"{self._margin}{line.service:<{self.width}}  {'  ' * depth}| "
+        before = f"{self._margin}{shortened(line.service, self.longest):<{self.width}}  {'  ' * depth}| "
         return [f"{before}{text}" for text in _texts(line)]
 
     @property

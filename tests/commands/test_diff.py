@@ -121,9 +121,9 @@ def test_top_names_what_held_up_others_with_its_share_of_the_time(project: Path)
     write(project, "1", [get(1), load, again, parse])
     assert mesh("top")[1][2:] == [
         "",
-        "service  held  where                   times    max ms   total ms   share",
-        "user     gil   parse at users.py:7         1    1000.0     1000.0   10.0%",
-        "order    loop  load at orders.py:12        2     300.0      500.0    5.0%",
+        "service  held  where                 times    max ms  total ms  share",
+        "user     gil   parse at users.py:7       1    1000.0    1000.0  10.0%",
+        "order    loop  load at orders.py:12      2     300.0     500.0   5.0%",
     ]
     assert json.loads(mesh("top", "--json")[1][2]) == {
         "service": "order",

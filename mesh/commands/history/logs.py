@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeGuard
 
 import click
 
 from mesh.commands.history.recorded import check_name, moment, open_run, run_file
+from mesh.commands.terminal.streams import terminal_columns
 
 if TYPE_CHECKING:
     from mesh.observing.journal import Entry, Line
@@ -55,7 +56,7 @@ def logs(
             shown.append((last, entry))
     if name is not None and not follow:
         check_name(name, names)
-    show = shown_as(as_json, max((len(line.service) for _, line in shown), default=0))
+    show = shown_as(as_json, sorted({line.service for _, line in shown}))
     for each in shown:
         show(*each)
     for cursor, entry in following(run, last) if follow else ():
@@ -74,12 +75,12 @@ def following(run: RunFile, after: int) -> Iterator[tuple[int, Entry]]:
             yield cursor, entry
 
 
-def shown_as(as_json: bool, width: int) -> Callable[[int, Line], None]:
-    """Return what prints a line, given its cursor. width: of the column with the service's name."""
-    from mesh.commands.terminal.lines import Style, line_of
+def shown_as(as_json: bool, names: Sequence[str]) -> Callable[[int, Line], None]:
+    """Return what prints a line, given its cursor. names: of the services, for the column with the name."""
+    from mesh.commands.terminal.lines import line_of, style_for
     from mesh.observing.events import as_event
 
-    style = Style(False, width)
+    style = style_for(names, False, terminal_columns())
     return lambda cursor, line: click.echo(
         as_event(line, cursor=cursor) if as_json else "\n".join(line_of(line, style))
     )

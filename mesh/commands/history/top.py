@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mesh.commands.history.recorded import flush, moment, open_run, run_file
-from mesh.commands.terminal.streams import write_lines
+from mesh.commands.terminal.streams import terminal_columns, write_lines
+from mesh.observing.escaping import shortened
 
 if TYPE_CHECKING:
     from mesh.observing.journal import Hold
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two tables.
 REFRESH_SECONDS = 2.0
+#: Columns of a route or a place, however narrow the terminal is.
+LEAST_TEXT = 14
 
 
 @click.command()
@@ -48,8 +51,8 @@ def top(follow: bool, since: str | None, number: int, as_json: bool) -> int:
         if follow and not as_json:
             click.clear()
         seconds = max(newest, time.time() if follow else 0.0) - max(first, start)
-        lines = table([each for each in spans if each.start >= start], as_json)
-        lines += hold_table([each for each in holds if each.at >= start], seconds, as_json)
+        lines = table([each for each in spans if each.start >= start], as_json, terminal_columns())
+        lines += hold_table([each for each in holds if each.at >= start], seconds, as_json, terminal_columns())
         write_lines("\n".join(lines))
         if not follow:
             break
@@ -59,10 +62,10 @@ def top(follow: bool, since: str | None, number: int, as_json: bool) -> int:
     return 0
 
 
-def hold_table(holds: Sequence[Hold], seconds: float, as_json: bool) -> list[str]:
+def hold_table(holds: Sequence[Hold], seconds: float, as_json: bool, columns: int | None = None) -> list[str]:
     """Return a line for each place that held up others, after a head; or a JSON object for each.
 
-    seconds: the time of which the shares are.
+    seconds: the time of which the shares are. columns: of the terminal.
     """
     places: dict[tuple[str, str, str, str], list[Hold]] = {}
     for hold in holds:
@@ -71,14 +74,13 @@ def hold_table(holds: Sequence[Hold], seconds: float, as_json: bool) -> list[str
     rows.sort(key=lambda row: -row["total"])
     if as_json or not rows:
         return [json.dumps(row) for row in rows]
-    width = max(len("service"), *(len(row["service"]) for row in rows))
-    shown = {id(row): f"{row['function']} at {Path(row['file']).name}:{row['line']}" for row in rows}
-    place = max(len("where"), *map(len, shown.values()))
-    head = f"{'service':<{width}}  held  {'where':<{place}}    times    max ms   total ms   share"
+    shown = [f"{row['function']} at {Path(row['file']).name}:{row['line']}" for row in rows]
+    width, place = _columns([(row["service"], text) for row, text in zip(rows, shown, strict=True)], columns, 42)
+    head = f"{'service':<{width}}  held  {'where':<{place}}  times    max ms  total ms  share"
     return ["", head] + [
-        f"{row['service']:<{width}}  {row['held']:<4}  {shown[id(row)]:<{place}}  {row['times']:>7} {row['max']:>9.1f} "
-        f"{row['total']:>10.1f} {row['share']:>6.1f}%"
-        for row in rows
+        f"{shortened(row['service'], width):<{width}}  {row['held']:<4}  {shortened(text, place):<{place}}  "
+        f"{row['times']:>5} {row['max']:>9.1f} {row['total']:>9.1f} {row['share']:>5.1f}%"
+        for row, text in zip(rows, shown, strict=True)
     ]
 
 
@@ -97,12 +99,12 @@ def _hold_row(holds: Sequence[Hold], seconds: float) -> dict[str, Any]:
     }
 
 
-def table(spans: Sequence[Span], as_json: bool) -> list[str]:
-    """Return a line for each route, after a head; or a JSON object for each."""
+def table(spans: Sequence[Span], as_json: bool, columns: int | None = None) -> list[str]:
+    """Return a line for each route, after a head; or a JSON object for each. columns: of the terminal."""
     from mesh.observing.route_statistics import by_route
 
     found = sorted(by_route(spans).items(), key=lambda each: -sum(each[1].durations))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "service": service,
             "route": route,
@@ -118,11 +120,21 @@ def table(spans: Sequence[Span], as_json: bool) -> list[str]:
         return [json.dumps(row) for row in rows]
     if not rows:
         return ["no call is recorded"]
-    width = max(len("service"), *(len(service) for (service, _), _ in found))
-    name = max(len("route"), *(len(route) for (_, route), _ in found))
-    head = f"{'service':<{width}}  {'route':<{name}}    calls  failed    p50 ms    p95 ms   total ms"
+    service, route = _columns([(row["service"], row["route"]) for row in rows], columns, 50)
+    head = f"{'service':<{service}}  {'route':<{route}}    calls  failed    p50 ms    p95 ms   total ms"
     return [head] + [
-        f"{row['service']:<{width}}  {row['route']:<{name}}  {row['calls']:>7} {row['failed']:>7} "
-        f"{row['p50']:>9.1f} {row['p95']:>9.1f} {row['total']:>10.1f}"
+        f"{shortened(row['service'], service):<{service}}  {shortened(row['route'], route):<{route}}  "
+        f"{row['calls']:>7} {row['failed']:>7} {row['p50']:>9.1f} {row['p95']:>9.1f} {row['total']:>10.1f}"
         for row in rows
     ]
+
+
+def _columns(cells: Sequence[tuple[str, str]], columns: int | None, beside: int) -> tuple[int, int]:
+    """Return the widths of a service's name and of the text after it. beside: columns of all that follows."""
+    from mesh.commands.terminal.lines import longest_name
+
+    first, second = (max(len("service"), *(len(cell[index]) for cell in cells)) for index in (0, 1))
+    if columns is None:
+        return first, second
+    first = min(first, longest_name(columns))
+    return first, min(second, max(LEAST_TEXT, columns - first - beside))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mesh.commands.history.recorded import check_name, duration, flush, open_run, run_file
-from mesh.commands.terminal.streams import write_lines
+from mesh.commands.terminal.streams import terminal_columns, write_lines
 
 if TYPE_CHECKING:
     from mesh.observing.journal import Line
@@ -55,8 +55,9 @@ def traces(
         and (least is None or max(each.milliseconds for each in spans) > least)
         and (has_value is None or any(map(has_value, spans)))
     ]
+    longest = None if (columns := terminal_columns()) is None or columns >= 120 else 16
     for spans in kept[-tail:]:
-        click.echo(json.dumps(_facts(spans)) if as_json else summary(spans))
+        click.echo(json.dumps(_facts(spans)) if as_json else summary(spans, longest))
     return 0
 
 
@@ -118,14 +119,18 @@ def trace(trace_id: str, verbose: bool, as_json: bool) -> int:
 
 def shown(spans: Sequence[Span], lines: Sequence[Line], verbose: bool = False) -> str:
     """Return the trace as text. verbose: with the payloads."""
-    from mesh.observing.waterfall import waterfall
+    from mesh.commands.terminal.lines import longest_name
+    from mesh.observing.waterfall import BAR, waterfall
 
     payloads: Callable[[Span], list[str]] | None = None
     if verbose:
         from mesh.commands.terminal.payloads import Payloads
 
         payloads = Payloads().shown
-    return "\n".join(waterfall(spans, lines, payloads))
+    columns = terminal_columns()
+    if columns is None:
+        return "\n".join(waterfall(spans, lines, payloads))
+    return "\n".join(waterfall(spans, lines, payloads, BAR if columns >= 100 else BAR // 2, longest_name(columns)))
 
 
 def find(trace_id: str) -> tuple[list[Span], list[Line]]:

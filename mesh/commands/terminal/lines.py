@@ -10,7 +10,7 @@ from typing import Any
 
 from mesh.commands.terminal.timings import timings
 from mesh.control.api import as_json
-from mesh.observing.escaping import COLOUR, escaped
+from mesh.observing.escaping import COLOUR, escaped, shortened
 from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot
@@ -48,11 +48,7 @@ class Style:
 
     def name(self, service: str) -> str:
         """Return the column with the service's name."""
-        shown = service
-        if self.longest is not None and len(service) > self.longest:
-            half = self.longest // 2
-            shown = f"{service[: half - 1]}…{service[-half:]}"
-        padded = f"{shown:<{self.width}}"
+        padded = f"{shortened(service, self.longest):<{self.width}}"
         return self.paint(padded, _NAMES[self.names.index(service) % len(_NAMES)]) if service in self.names else padded
 
     def text(self, text: str) -> str:
@@ -63,12 +59,17 @@ class Style:
         return "".join(parts) + (_PLAIN if len(parts) > 1 else "")
 
 
+def longest_name(columns: int) -> int:
+    """Return how many columns a name may take in a terminal of this width."""
+    return max(_LEAST_NAME, columns // 5)
+
+
 def style_for(names: Sequence[str], colour: bool, columns: int | None) -> Style:
     """Return the style for these services. columns: the width of the terminal; None for a file or a pipe."""
     longest = max(map(len, names), default=0)
     if columns is None:
         return Style(colour, longest, tuple(names))
-    most = max(_LEAST_NAME, columns // 5)
+    most = longest_name(columns)
     width = min(longest, most)
     return Style(colour, width, tuple(names), max(_LEAST_WHAT, min(38, columns - width - _BESIDE)), most)
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import sys
 
 import click
@@ -16,6 +17,11 @@ from mesh.observing.escaping import escaped
 def write_lines(text: str, err: bool = False) -> None:
     """Print the output of a command. Only a line feed starts a line; other control characters are escaped."""
     click.echo("\n".join(map(escaped, text.split("\n"))), err=err)
+
+
+def terminal_columns() -> int | None:
+    """Return the width of the terminal that standard output is; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def prepare() -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import fields
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from mesh.state_folder import state_folder
 KEPT_RUNS = 10
 #: Bytes that a run's file may take; beyond them its oldest entries go.
 MAX_FILE_BYTES = 128 * 1024 * 1024
+#: SQLite takes 32,766 values in a statement, and compiles one of this length once.
+ROWS_OF_A_STATEMENT = 100
 
 _KINDS: tuple[type[Entry], ...] = (Span, Line, Change, Hold)
 _TYPES = {"int": "INTEGER", "bool": "INTEGER", "float": "REAL", "bytes": "BLOB"}
@@ -83,8 +86,7 @@ class RunFile:
         try:
             for kind in _KINDS:
                 rows = [(number, *_VALUES[kind](entry)) for number, entry in numbered if type(entry) is kind]
-                marks = ", ".join("?" * (len(_COLUMNS[kind]) + 1))
-                self._database.executemany(f"INSERT OR REPLACE INTO {_table(kind)} VALUES ({marks})", rows)
+                self._insert(kind, rows)
             if lost:
                 self._database.execute("INSERT INTO lost VALUES (?)", (lost,))
             self._trim()
@@ -92,6 +94,16 @@ class RunFile:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+
+    def _insert(self, kind: type[Entry], rows: list[tuple[Any, ...]]) -> None:
+        """Insert the rows, many with one statement: each statement lets go of the GIL, and must get it back."""
+        marks = f"({', '.join('?' * (len(_COLUMNS[kind]) + 1))})"
+        insert = f"INSERT OR REPLACE INTO {_table(kind)} VALUES "
+        whole = len(rows) - len(rows) % ROWS_OF_A_STATEMENT
+        for first in range(0, whole, ROWS_OF_A_STATEMENT):
+            values = chain.from_iterable(rows[first : first + ROWS_OF_A_STATEMENT])
+            self._database.execute(insert + ", ".join([marks] * ROWS_OF_A_STATEMENT), tuple(values))
+        self._database.executemany(insert + marks, rows[whole:])
 
     def _trim(self) -> None:
         """Remove the oldest tenth where the file is full; SQLite uses its room again."""

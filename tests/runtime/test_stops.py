@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 import threading
 from pathlib import Path
 
@@ -118,6 +119,45 @@ def test_what_does_not_end_keeps_no_service_from_restarting(tmp_path: Path, kind
         assert project.get("web", "/here").text == "/here"
         gate("out").set()
     asking.join(PATIENCE)
+
+
+HOLDS = """\
+import asyncio
+import ctypes
+import re
+import time
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        print("in", flush=True)
+        {}
+"""
+ENDLESS = {
+    "a blocked loop": "time.sleep(600)",
+    "a C call in the loop": "ctypes.PyDLL(None).sleep(600)",
+    "a C call in a thread": "await asyncio.to_thread(ctypes.PyDLL(None).sleep, 600)",
+    "a regular expression": 're.match("(a+)+$", "a" * 60 + "b")',
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_no_call_keeps_a_process_of_its_own_from_stopping(tmp_path: Path, kind: str) -> None:
+    """Holding the GIL for ever stops whatever Python runs in that process."""
+    declared = textwrap.dedent(TOML).rstrip() + '\nisolation = "process"\n'
+    options = Options(grace=0.2, start_within=PATIENCE)
+    with supervised(tmp_path, {"mesh.toml": declared, "app.py": HOLDS.format(ENDLESS[kind])}, options) as project:
+        asking = threading.Thread(target=hang, args=(project,))
+        asking.start()
+        project.line("web", "in")
+        project.supervisor.post(ServiceCommand("web", "stop"))
+        project.change("web", "stopped")
+        assert project.supervisor.snapshot["web"].state == "stopped"
+        asking.join(PATIENCE)
+        (tmp_path / "app.py").write_text(ECHO)
+        project.supervisor.post(ServiceCommand("web", "start"))
+        project.change("web", "ready", since=project.entries.index(project.change("web", "stopped")))
+        assert project.get("web", "/here").text == "/here"
 
 
 def hang(project: Project) -> None:

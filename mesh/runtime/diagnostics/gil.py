@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from traceback import FrameSummary
 
 from mesh.hosting.tracebacks import is_own
+from mesh.runtime.diagnostics.collections import FullCollections
 from mesh.runtime.diagnostics.stacks import current_stacks, format_stack
 
 Stack = Sequence[FrameSummary]
@@ -40,20 +39,23 @@ class GilHolds:
         self._log = log
         self._before = cpu_times()
         self._spent = time.process_time()
-        self._collections = _Collections.now()
+        self._collections = FullCollections()
         self._waits = _waits()
+
+    def close(self) -> None:
+        self._collections.close()
 
     def look_at(self, late: float) -> None:
         """Check after each wait of the watchdog, in its thread, given the seconds by which it was late."""
-        waits, collections = _waits(), _Collections.now()
+        waits = _waits()
         is_held = late >= self.held_for and _waited_for_the_gil(late, waits - self._waits)
         if is_held:
             # First of all: anything that releases the GIL lets the thread that held it go on.
             stacks, services = current_stacks(), self._services()
             thread = self._holder(stacks, services)
-            kind = "a garbage collection" if collections.began_after(self._collections) else "a C call"
+            kind = "a garbage collection" if self._collections.took_most_of(late) else "a C call"
             self._report(stacks, services, thread, late, kind)
-        self._waits, self._collections = waits, collections
+        self._waits = waits
         spent = time.process_time()
         if is_held or spent - self._spent > 0.1:
             self._before, self._spent = self._cpu_times(), spent
@@ -76,22 +78,6 @@ class GilHolds:
         of_services = [thread for thread in stacks if services.get(thread, "mesh") != "mesh"]
         threads = [thread for thread in of_services if any(is_own(frame.filename) for frame in stacks[thread])]
         return threads[0] if len(threads) == 1 else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Collections:
-    """ended: full garbage collections so far. younger: collections of the younger generation since the last began."""
-
-    ended: int
-    younger: int
-
-    @classmethod
-    def now(cls) -> _Collections:
-        return cls(gc.get_stats()[-1]["collections"], gc.get_count()[-1])
-
-    def began_after(self, before: _Collections) -> bool:
-        """Return whether a full one began after these were read: finalizers let other threads see one that goes on."""
-        return self.ended != before.ended or self.younger < before.younger
 
 
 def _waits() -> int:

@@ -88,6 +88,7 @@ class Watchdog:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join(timeout=2)
+        self._gil_holds.close()
 
     def _watch(self) -> None:
         began = time.monotonic()

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 import requests
@@ -84,6 +85,24 @@ def test_two_terminals_share_one_topology(shell: Shell) -> None:
     listed = json.loads("".join(shell.run("ps", "--json").out))
     assert {each["pid"] for each in listed} == {rest.pid, users.pid}
     assert "user-service" not in [each["name"] for each in rest.ready()["services"]]
+
+
+def test_a_neighbour_that_is_suspended_costs_its_callers_their_deadline_and_others_nothing(shell: Shell) -> None:
+    base = str(free_row(7))
+    users = shell.up("--port-base", base, "--memory", "--only", "user-service")
+    users.ready()
+    rest = shell.up("--port-base", base, "--memory", "--except", "user-service")
+    gateway = rest.http("gateway")
+    assert get(f"{gateway}/api/grpc/users/1").json()["name"] == "Ada Lovelace"
+    users.send(SIGSTOP)
+    try:
+        for path in ("/api/grpc/users/1", "/api/users/1"):
+            answer = requests.get(gateway + path, headers={"grpc-timeout": "500m"}, timeout=30)
+            assert (answer.status_code, answer.json()["code"]) == (504, 4)
+            assert get(f"{gateway}/api/grpc/products/1").json()["name"] == "Laptop"
+    finally:
+        users.send(SIGCONT)
+    assert get(f"{gateway}/api/grpc/users/1").json()["name"] == "Ada Lovelace"
 
 
 def test_the_environment_says_where_a_service_is_that_does_not_run_here(shell: Shell) -> None:

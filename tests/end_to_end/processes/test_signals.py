@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import time
@@ -192,6 +193,38 @@ def test_handlers_that_never_end_are_named_with_their_stacks(shell: Shell) -> No
     assert text["awaiter"].startswith("GET / did not end within 5 s; it is at\n")
     assert "# awaits" in text["awaiter"]
     assert "mesh/serving" not in "".join(text.values())
+
+
+def test_a_stop_is_heard_while_c_code_holds_the_interpreter_and_done_when_it_lets_go(shell: Shell) -> None:
+    shell.write(
+        {
+            "mesh.toml": """
+                [services.web]
+                http = {port = 0, app = "web:app"}
+            """,
+            "web.py": """
+                import ctypes, threading
+                import flask
+
+                app = flask.Flask("web")
+
+                @app.get("/")
+                def index():
+                    print("began", flush=True)
+                    ctypes.PyDLL(None).sleep(2)
+                    threading.Event().wait(1)  # for long enough to be seen here
+                    return "done"
+            """,
+        }
+    )
+    mesh = shell.up()
+    with in_background(lambda: get(mesh.http("web"))) as answers:
+        mesh.event("line", service="web", text="began")
+        assert mesh.end(SIGTERM) == 143
+    assert [answer.text for answer in answers] == ["done"]
+    (said,) = (each["text"] for each in mesh.events() if "GIL" in each.get("text", ""))
+    assert re.match(r"it held the GIL for more than \d\.\d s in a C call, while no other Python code ran", said)
+    assert "in index" in said
 
 
 def test_a_worker_that_never_ends_does_not_keep_the_process(shell: Shell) -> None:

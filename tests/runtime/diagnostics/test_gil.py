@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from mesh.observing.journal import Line
+from mesh.runtime.diagnostics.collections import FullCollections
 from mesh.runtime.diagnostics.gil import GilHolds
 from mesh.runtime.diagnostics.watchdog import Watchdog
 from tests.support.supervised import PATIENCE, gate, supervised
@@ -71,4 +74,19 @@ def test_a_process_that_was_stopped_blames_nobody() -> None:
     said: list[tuple[str, str]] = []
     holds = GilHolds(dict, dict, lambda *line: said.append(line))
     holds.look_at(5.0)
+    holds.close()
     assert said == []
+
+
+def test_a_full_collection_just_before_is_not_taken_for_the_holder() -> None:
+    collections = FullCollections()
+    try:
+        gc.collect()
+        assert not collections.took_most_of(60)
+        many = [[number] for number in range(300_000)]
+        began = time.perf_counter()
+        gc.collect()
+        assert collections.took_most_of(time.perf_counter() - began)
+        del many
+    finally:
+        collections.close()

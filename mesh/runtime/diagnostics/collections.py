@@ -1,0 +1,33 @@
+"""Knows when the latest full garbage collection was."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+
+#: The generation that a full collection is of.
+_FULL = 2
+
+
+class FullCollections:
+    """Listens to the collector from its creation until `close()`."""
+
+    def __init__(self) -> None:
+        self._began = self._ended = 0.0
+        gc.callbacks.append(self._note)
+
+    def close(self) -> None:
+        gc.callbacks.remove(self._note)
+
+    def took_most_of(self, seconds: float) -> bool:
+        """Return True if the latest one, which may go on, took more than half of the last seconds."""
+        now = time.perf_counter()
+        return min(now, self._ended) - max(now - seconds, self._began) > seconds / 2
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        if info["generation"] == _FULL:
+            if phase == "start":
+                self._began, self._ended = time.perf_counter(), math.inf
+            else:
+                self._ended = time.perf_counter()

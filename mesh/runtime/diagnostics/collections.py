@@ -20,10 +20,10 @@ class FullCollections:
     def close(self) -> None:
         gc.callbacks.remove(self._note)
 
-    def took_most_of(self, seconds: float) -> bool:
-        """Return True if the latest one, which may go on, took more than half of the last seconds."""
+    def took_most_of(self, seconds: float, within: float) -> bool:
+        """Return True if the latest one, which may go on, took more than half of these within the last seconds."""
         now = time.perf_counter()
-        return min(now, self._ended) - max(now - seconds, self._began) > seconds / 2
+        return min(now, self._ended) - max(now - within, self._began) > seconds / 2
 
     def _note(self, phase: str, info: dict[str, int]) -> None:
         if info["generation"] == _FULL:

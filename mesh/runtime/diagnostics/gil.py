@@ -41,19 +41,32 @@ class GilHolds:
         self._spent = time.process_time()
         self._collections = FullCollections()
         self._waits = _waits()
+        #: When that was last done, and the processor time of the watchdog's thread.
+        self._looked: tuple[float, float] | None = None
 
     def close(self) -> None:
         self._collections.close()
 
-    def look_at(self, late: float) -> None:
-        """Check after each wait of the watchdog, in its thread, given the seconds by which it was late."""
+    def look(self, waited: float) -> None:
+        """Check after each wait of the watchdog, in its thread. waited: the seconds that it meant to wait.
+
+        Late is what has passed since the last look beyond these and beyond its own work, in which it may lose the GIL.
+        """
+        now, worked = time.monotonic(), time.thread_time()
+        if self._looked is not None:
+            passed = now - self._looked[0]
+            self.look_at(passed - (worked - self._looked[1]) - waited, passed)
+        self._looked = now, worked
+
+    def look_at(self, late: float, passed: float) -> None:
+        """Check, given the seconds by which the watchdog is late, and those since the last look."""
         waits = _waits()
         is_held = late >= self.held_for and _waited_for_the_gil(late, waits - self._waits)
         if is_held:
             # First of all: anything that releases the GIL lets the thread that held it go on.
             stacks, services = current_stacks(), self._services()
             thread = self._holder(stacks, services)
-            kind = "a garbage collection" if self._collections.took_most_of(late) else "a C call"
+            kind = "a garbage collection" if self._collections.took_most_of(late, passed) else "a C call"
             self._report(stacks, services, thread, late, kind)
         self._waits = waits
         spent = time.process_time()

@@ -71,11 +71,11 @@ class Holds:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join(timeout=2)
+        self._gil.close()
 
     def _watch(self) -> None:
-        began = time.monotonic()
         while not self._stop.wait(self.tick):
-            self._gil.look_at(time.monotonic() - began - self.tick)
+            self._gil.look(self.tick)
             frames = sys._current_frames()
             for name, instance in self._instances().items():
                 if (found := instance.loop_and_thread()) is not None:
@@ -83,7 +83,6 @@ class Holds:
                 else:
                     self._probes.pop(name, None)
             del frames
-            began = time.monotonic()
 
     def _look_at(self, name: str, loop: asyncio.AbstractEventLoop, frame: FrameType | None) -> None:
         probe = self._probes.get(name)

@@ -91,9 +91,8 @@ class Watchdog:
         self._gil_holds.close()
 
     def _watch(self) -> None:
-        began = time.monotonic()
         while not self._stop.wait(self.tick):
-            self._gil_holds.look_at(time.monotonic() - began - self.tick)
+            self._gil_holds.look(self.tick)
             frames = sys._current_frames()
             loops = {
                 name: found for name, instance in self._instances().items() if (found := instance.loop_and_thread())
@@ -103,7 +102,6 @@ class Watchdog:
             self._saturation.look_at(list(self._in_flight.values()))
             if time.monotonic() - self._looked >= 4 * self.tick:
                 self._look_at_threads({thread for _, thread in loops.values()}, frames)
-            began = time.monotonic()
 
     def services_by_thread(self) -> dict[int, str]:
         """Return the name of the service that each thread works for; `mesh` if there is none."""

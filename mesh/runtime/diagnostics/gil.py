@@ -48,7 +48,9 @@ class GilHolds:
         self._collections.close()
 
     def look(self, waited: float) -> None:
-        """Check after each wait of the watchdog, in its thread. waited: the seconds that it meant to wait.
+        """Check after each wait of the watchdog, in its thread, from its first look on.
+
+        waited: the seconds that it meant to wait.
 
         Late is what has passed since the last look beyond these and beyond its own work, in which it may lose the GIL.
         """

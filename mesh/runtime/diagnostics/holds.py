@@ -74,6 +74,7 @@ class Holds:
         self._gil.close()
 
     def _watch(self) -> None:
+        self._gil.look(0)
         while not self._stop.wait(self.tick):
             self._gil.look(self.tick)
             frames = sys._current_frames()

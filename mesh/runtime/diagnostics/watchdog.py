@@ -91,6 +91,7 @@ class Watchdog:
         self._gil_holds.close()
 
     def _watch(self) -> None:
+        self._gil_holds.look(0)
         while not self._stop.wait(self.tick):
             self._gil_holds.look(self.tick)
             frames = sys._current_frames()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,18 @@ def test_a_stream_goes_on_with_what_comes_and_again_where_it_broke_off(client: C
     again = client.events("/api/events", **{"last-event-id": str(cursor)})
     assert next(again) == (later, second)
     again.close()  # type: ignore[attr-defined]  # as above
+
+
+def test_fifty_readers_that_do_not_read_hold_up_neither_calls_nor_another_reader(client: Client) -> None:
+    with ExitStack() as stack:
+        for _ in range(50):
+            # It asks for everything, and reads the head at most.
+            stack.enter_context(client.get("/api/events", stream=True))
+        for number in range(100):
+            client.call(f"/{number}?{'x' * 4000}")
+        seen = (data["target"] for _, data in client.events("/api/events") if data["event"] == "span")
+        assert [each.partition("?")[0] for each in islice(seen, 100)] == [f"/{number}" for number in range(100)]
+        assert client.get("/api/state").json()["phase"] == "running"
 
 
 def test_metrics_count_calls_by_service_method_and_status(client: Client) -> None:

@@ -54,6 +54,10 @@ WEB = """
                 if child == 0:
                     segfault()
                 os.waitpid(child, 0)
+            case "/exit-after-much-output":
+                for number in range(5000):
+                    print(number)
+                leave()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"here"})
 """
@@ -99,6 +103,14 @@ def test_who_ends_the_process_is_named_before_and_by_the_next_start(path: str, s
     said = text.format(shell.folder)
     mesh.event("line", service="web", stream="mesh", text=said)
     assert next_start(shell) == [f"mesh: the last mesh of this project (pid {mesh.pid}) was ended by web: {said}\n"]
+
+
+def test_what_waits_to_be_printed_is_printed_before_the_process_ends(shell: Shell) -> None:
+    mesh = web(shell)
+    assert end_by(mesh, "/exit-after-much-output") == 5
+    lines = [each for each in mesh.events() if each["event"] == "line" and each["service"] == "web"]
+    assert [line["text"] for line in lines if line["stream"] == "stdout"] == [str(number) for number in range(5000)]
+    assert ENDS["/exit"][1].format(shell.folder) in [line["text"] for line in lines]
 
 
 @pytest.mark.parametrize("path", CRASHES)

@@ -6,8 +6,10 @@ INSTALLED = $(VENV)/.installed
 # What to test: everything, unless told otherwise.
 TESTS ?= tests
 # What has to pass with every Python and with the lowest versions that pyproject.toml allows.
-SMOKE = tests/contract tests/hosting tests/serving tests/calling tests/runtime/reload/test_reload.py \
-	tests/end_to_end/test_guide.py tests/test_pytest_plugin.py
+SMOKE = tests/compat tests/contract/backends tests/hosting/imports tests/hosting/process_state \
+	tests/hosting/test_together.py tests/serving/grpc/test_grpc_handlers.py tests/serving/http/test_http_dispatcher.py \
+	tests/serving/http/test_http_protocol.py tests/calling/peer/test_calls.py tests/runtime/test_starting.py \
+	tests/runtime/reload/test_reload.py tests/end_to_end/test_guide.py
 
 .PHONY: install up test test-all test-lowest test-thorough coverage smoke lint bench soak clean
 
@@ -43,8 +45,16 @@ test-lowest: install
 		--editable . --group dev
 	.venv-lowest/bin/python -m pytest --numprocesses auto $(TESTS)
 
-smoke:
-	$(MAKE) test-all test-lowest TESTS="$(SMOKE)"
+# A part of the tests from each layer, on the other Pythons that are installed and on the lowest versions.
+smoke: install
+	$(BIN)/python -m pip install --quiet --group lowest
+	tested=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	.ci/pythons | grep -v "^$$tested " | while read -r version python; do \
+		test -x .venv-$$version/bin/python || $(BIN)/uv venv --quiet --python "$$python" .venv-$$version || exit 1; \
+		$(BIN)/uv pip install --quiet --python .venv-$$version/bin/python --editable . --group dev || exit 1; \
+		.venv-$$version/bin/python -m pytest --numprocesses auto $(SMOKE) </dev/null || exit 1; \
+	done
+	$(MAKE) test-lowest TESTS="$(SMOKE)"
 
 # 12,000 random messages over gRPC and HTTP, every phase of schemathesis, and 1,000 edits of generated module graphs; of
 # each `make test` tries a little.

@@ -106,10 +106,9 @@ class ImportSystem:
         loaded = [name for name in list(sys.modules) if type(name) is str and name.partition(".")[0] in new]
         for name in filter(scope.hides, loaded):
             with shared_imports():
-                module = sys.modules[name]
-                # Between these two no thread gets its turn.
-                del sys.modules[name]
-                sys.modules[self._shared_key(name)] = module
+                # Between these two no thread gets its turn; another one may have moved the module before.
+                if (module := sys.modules.pop(name, None)) is not None:
+                    sys.modules[self._shared_key(name)] = module
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -103,7 +103,10 @@ class Holds:
 
     def _gil_was_held(self, service: str, stack: Stack, seconds: float) -> None:
         own = [each for each in stack if is_own(each.filename)]
-        if own and service != "mesh":
+        watched = self._instances().get(service)
+        # A service that is loading its code holds the GIL for as long as its imports take.
+        is_loading = watched is not None and watched.loop_and_thread() is None
+        if own and service != "mesh" and not is_loading:
             probe = self._probes.get(service)
             if probe is not None and (not probe.answered or probe.answered > time.monotonic() - seconds):
                 del self._probes[service]  # Its loop may have been held as well: told once.

@@ -35,6 +35,7 @@ LAYERS = {
     "suggestions": 0,
     "sockets": 0,
     "state_folder": 0,
+    "virtualenv": 0,
     "service": 1,
     "topology.model": 0,
 }

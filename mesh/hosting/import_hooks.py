@@ -19,16 +19,26 @@ class ImportHooks:
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[Callback]] = {}
+        self._known: dict[str, list[Callback]] = {}
 
     def install(self) -> None:
         sys.meta_path.insert(0, self)
 
     def uninstall(self) -> None:
         self._waiting.clear()
+        self._known.clear()
         sys.meta_path.remove(self)
+
+    @classmethod
+    def call_back(cls, module: ModuleType) -> None:
+        """Call back with another module of a name, of a virtual environment say, that has been executed."""
+        for hooks in [each for each in sys.meta_path if isinstance(each, cls)]:
+            for callback in hooks._known.get(module.__name__, ()):
+                callback(module)
 
     def on_import(self, name: str, callback: Callback) -> None:
         """Call back with the module once it is executed, or at once if it already is."""
+        self._known.setdefault(name, []).append(callback)
         try:
             # Not the entry itself: another thread may be executing the module, and the import waits for that.
             module = importlib.import_module(name) if name in sys.modules else None

@@ -32,6 +32,7 @@ from mesh.hosting.processes.fork import Forks
 from mesh.hosting.processes.signals import Signals
 from mesh.hosting.threads import Threads
 from mesh.service import ServiceContext
+from mesh.virtualenv import Virtualenv
 
 
 class Isolation:
@@ -110,11 +111,13 @@ class Isolation:
         roots: Sequence[Path],
         private: Iterable[str] = (),
         shared: Iterable[str] = (),
+        virtualenv: Virtualenv | None = None,
     ) -> ServiceCode:
         """Prepare a generation before its code is loaded. Each has its own ServiceContext object.
 
         roots: as for ServiceCode; a PYTHONPATH in `env` comes after them.
         private, shared: packages beside the known ones that are executed for this service, and those that are not.
+        virtualenv: whose packages it uses; None for mesh's.
         """
         self.environ.give(service, {**past_proxies(os.environ, self.names.hosts()), **env})
         for patch in self._patches:
@@ -125,6 +128,7 @@ class Isolation:
             self._pools.of(service),
             {*PRIVATE, *private} - {*shared},
             self._sources,
+            virtualenv,
         )
 
     def carry(self, earlier: ServiceContext, service: ServiceContext, modules: Collection[str]) -> None:

@@ -18,6 +18,7 @@ from mesh.runtime.addresses import Addresses, ServiceAddresses
 from mesh.runtime.contracts import Contracts
 from mesh.runtime.instances.ports import Patience, bind_all, bind_instance
 from mesh.runtime.instances.thread import ThreadInstance
+from mesh.runtime.instances.virtualenvs import virtualenv_of
 from mesh.runtime.messages import Message, ServiceCommand
 from mesh.runtime.options import Options
 from mesh.runtime.reload.change_set import ChangeSet, python_path
@@ -210,7 +211,13 @@ class ServiceInstances:
                 return CommandInstance(service, context, declared, self._post, self._options.grace)
             return ProcessInstance(service, context, declared, self._post, self._options.grace, self._options.watch)
         return ThreadInstance(
-            service, context, self.isolation, lambda: self._roots(service), self._post, self._options.held
+            service,
+            context,
+            self.isolation,
+            lambda: self._roots(service),
+            lambda: virtualenv_of(service, declared),
+            self._post,
+            self._options.held,
         )
 
 

@@ -108,6 +108,8 @@ class Service:
     ready: when a command counts as ready: `"port"`, an HTTP path such as `"/health"`, or `"done"`: when it has ended
         with status 0, as a migration does.
     watch: patterns of further files below `root` whose change reloads the service.
+    python: the virtual environment whose packages it uses, its python, or a site-packages folder. Without it, the
+        nearest `.venv` or `venv` from its root up to the project's folder, else the environment of mesh.
     private: installed packages that are executed separately for this service, beside those that mesh knows; shared:
         exceptions from these.
     keep: modules of its own, by name, that a reload executes only if their code, or code that they import, has changed;
@@ -126,6 +128,7 @@ class Service:
     ready: str = "port"
     isolation: Isolation = "thread"
     watch: tuple[str, ...] = ()
+    python: Path | None = None
     private: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import pytest
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.isolation import Isolation
 from mesh.service import ServiceContext, current_service_var
+from mesh.virtualenv import Virtualenv
 
 Write = Callable[[str, dict[str, str]], Path]
 Load = Callable[..., "Loaded"]
@@ -86,9 +87,11 @@ class Hosted:
         root: Path | None = None,
         private: Sequence[str] = (),
         shared: Sequence[str] = (),
+        virtualenv: Path | None = None,
     ) -> ServiceContext:
         context = ServiceContext(name, root or self.folder)
-        code = self.isolation.add_service(context, env or {}, [root] if root else [], private, shared)
+        found = None if virtualenv is None else Virtualenv.at(virtualenv)
+        code = self.isolation.add_service(context, env or {}, [root] if root else [], private, shared, found)
         self.services.append((context, code))
         return context
 

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.abc import Loader
-from importlib.machinery import ModuleSpec
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from threading import Lock
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.imports import interpreter_modules
+from mesh.hosting.imports.asking_code import is_asked_by_mesh
 from mesh.hosting.imports.extension_loader import Identity
 from mesh.hosting.imports.keyed_spec import KeyedSpec
 from mesh.hosting.imports.module_keys import (
     NameEntry,
+    Scope,
     SharedKey,
     current_scope,
+    current_site,
     executing_scope,
     is_supported,
     shared_imports,
 )
 from mesh.hosting.imports.module_locks import ModuleLocks
 from mesh.hosting.imports.scope.private_packages import NeedsPrivate
+from mesh.hosting.imports.sites.extensions import site_loader
 from mesh.hosting.patches import Patches
 
 if TYPE_CHECKING:
     from mesh.hosting.imports.scope.import_scope import ImportScope
+    from mesh.hosting.imports.sites.site import Site
 
 _lock = Lock()
+_STANDARD_FINDERS: tuple[Any, ...] = (BuiltinImporter, FrozenImporter, PathFinder)
 
 
 class ImportSystem:
@@ -47,6 +55,7 @@ class ImportSystem:
         self.has_keys = is_supported()
         self.private: set[str] = set()
         self._scopes: list[ImportScope] = []
+        self._sites: set[Site] = set()
         self._entries: dict[str, NameEntry] = {}
         self._hidden: dict[int, set[str]] = {}
         #: How many scopes may have a top-level module of that name.
@@ -67,6 +76,9 @@ class ImportSystem:
             for older in system._scopes if not system.has_keys else ():
                 older.purge_modules()
             system._scopes.append(scope)
+        if scope.site is not None:
+            system._sites.add(scope.site)
+            scope.site.attach(system)
         return system
 
     @classmethod
@@ -84,6 +96,8 @@ class ImportSystem:
                 if self in sys.meta_path:
                     sys.meta_path.remove(self)
                 self._patches.undo()
+                for site in self._sites:
+                    site.detach()
                 ModuleLocks.uninstall()
                 self._unhide()
 
@@ -94,7 +108,7 @@ class ImportSystem:
             entry = self._entries[name] = NameEntry(name)
         return entry
 
-    def hide(self, heads: Iterable[str], scope: ImportScope) -> None:
+    def hide(self, heads: Iterable[str], scope: Scope) -> None:
         """Hide shared modules of these names, loaded or not, from the scopes that do not have one themselves."""
         if not self.has_keys:
             return
@@ -113,31 +127,64 @@ class ImportSystem:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        scope = current_scope()
-        spec: ModuleSpec | None
-        if scope is None:
-            executing = executing_scope()
-            if executing is not None and executing.is_private(fullname):
-                raise NeedsPrivate(fullname.partition(".")[0])
+        scope, site = current_scope(), current_site()
+        if scope is not None:
+            spec: ModuleSpec | None = scope.find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
+        executing = executing_scope()
+        if executing is not None and executing.is_private(fullname):
+            raise NeedsPrivate(fullname.partition(".")[0])
+        if site is not None and not (scope is not None and site.owns(fullname) and is_asked_by_mesh()):
+            spec = self._find_in_site(site, fullname, path, target)
+            if spec is not None or site.owns(fullname):
+                return self._private_of_project(spec, fullname, path, target) or spec
+            if not site.may_be_shared(fullname):
+                return self._found_by_others(fullname, path, target)
+        if site is None and scope is None:
             if not self._heads[fullname.partition(".")[0]]:
                 return None
             spec = self._find_shared(fullname, path, target)
         else:
-            spec = scope.find_spec(fullname, path, target)
-            if spec is not None:
-                return spec
             with shared_imports():
-                spec = self._find_shared(fullname, _shared_path(fullname, path), target)
-            if spec is not None and "." not in fullname and scope.is_in_project(spec):
-                self.private.add(fullname)
-                scope.hide_shared()
-                spec = scope.find_spec(fullname, path, target)
-                return spec
+                spec = self._find_shared(fullname, _shared_path(fullname, path, site), target)
+            private = self._private_of_project(spec, fullname, path, target)
+            if private is not None:
+                return private
             if spec is not None and hasattr(spec.loader, "exec_module"):
-                spec.loader = SharedLoader(spec.loader, self, scope)
+                spec.loader = SharedLoader(spec.loader, self)
         if spec is not None and self._heads[fullname.partition(".")[0]]:
             return KeyedSpec.of(spec, self._shared_key(fullname), keep_key=target is not None)
         return spec
+
+    def _find_in_site(self, site: Site, name: str, path: Sequence[str] | None, target: ModuleType | None) -> Any:
+        spec = site.find(name, path) if site.owns(name) else None
+        if spec is None:
+            return None
+        if hasattr(spec.loader, "exec_module"):
+            spec.loader = SharedLoader(site_loader(spec.loader), self, site)
+        return KeyedSpec.of(spec, site.key(name), keep_key=target is not None)
+
+    def _private_of_project(
+        self, spec: ModuleSpec | None, name: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        """Return the running service's own spec of a package whose source is edited in the project."""
+        scope: ImportScope | None = current_scope()
+        if spec is None or scope is None or "." in name or not scope.is_in_project(spec):
+            return None
+        self.private.add(name)
+        scope.hide_shared()
+        return scope.find_spec(name, path, target)
+
+    def _found_by_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+        """Return what finders know that are neither Python's nor mesh's, such as those of editable installs."""
+        for finder in list(sys.meta_path):
+            if isinstance(finder, ImportSystem | ImportHooks) or finder in _STANDARD_FINDERS:
+                continue
+            spec: ModuleSpec | None = finder.find_spec(name, path, target)
+            if spec is not None:
+                return self._private_of_project(spec, name, path, target) or spec
+        return None
 
     def _find_shared(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> Any:
         """Return the spec that the other finders give."""
@@ -161,18 +208,18 @@ class ImportSystem:
 
 
 class SharedLoader(Loader):
-    """A shared module's own loader, whose module sees no module of the service that happens to import it first."""
+    """The own loader of a shared module, or of a site's, which sees no module of the service that imports it first."""
 
-    def __init__(self, loader: Any, system: ImportSystem, scope: ImportScope) -> None:
+    def __init__(self, loader: Any, system: ImportSystem, site: Site | None = None) -> None:
         self._loader = loader
         self._system = system
-        self._scope = scope
+        self._site = site
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        with shared_imports():
+        with shared_imports(self._site):
             found: ModuleType | None = self._loader.create_module(spec)
         return found
 
@@ -180,22 +227,28 @@ class SharedLoader(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        head = module.__name__.partition(".")[0]
+        head = "".join(module.__name__).partition(".")[0]
         try:
-            with shared_imports("execute"):
+            with shared_imports(self._site, is_executing=True):
                 self._loader.exec_module(module)
+                if self._site is not None:
+                    ImportHooks.call_back(module)
         except NeedsPrivate as error:
             self._system.private.add(head)
-            if self._scope.is_loading:
+            scope: ImportScope | None = current_scope()
+            if scope is None or scope.is_loading:
                 raise
             raise ImportError(
                 f"{head} uses {error.package}, which is executed for each service; add {head} to `private` of "
-                f"{self._scope.service_name}, or reload it",
+                f"{scope.service_name}, or reload it",
                 name=head,
             ) from None
 
 
-def _shared_path(name: str, path: Sequence[str] | None) -> Sequence[str] | None:
+def _shared_path(name: str, path: Sequence[str] | None, site: Site | None) -> Sequence[str] | None:
     """Return where the shared parent looks for its modules: a service's view of it looks in further folders."""
-    parent = sys.modules.get(name.rpartition(".")[0]) if path is not None else None
-    return path if parent is None else getattr(parent, "__path__", path)
+    parent = name.rpartition(".")[0]
+    if path is None or (parent not in sys.modules and site is None):
+        return path
+    # `google`, say, may have been imported for a site alone.
+    return getattr(importlib.import_module(parent), "__path__", path)

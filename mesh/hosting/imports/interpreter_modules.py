@@ -14,12 +14,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from mesh.hosting.imports.module_keys import current_scope
+from mesh.hosting.imports.module_keys import current_scope, current_site
 from mesh.hosting.patches import Patches
 from mesh.service import current_service_var
 
 #: What a service may set on `sys` unseen by other services.
 _PER_SERVICE = ("path", "argv", "stdin", "stdout", "stderr", "excepthook")
+#: What a virtual environment sets there.
+_PER_SITE = ("path", "executable", "prefix", "exec_prefix")
 
 
 def install() -> Patches:
@@ -37,7 +39,9 @@ def install() -> Patches:
 def _of_service(name: str) -> property:
     def read(module: ModuleType) -> Any:
         scope = current_scope()
-        own = scope.sys_attributes if scope is not None else module.__dict__
+        own = scope.sys_attributes if scope is not None else {}
+        if name not in own and name in _PER_SITE and (site := current_site()) is not None:
+            own = site.sys_attributes
         return own[name] if name in own else module.__dict__[name]
 
     def write(module: ModuleType, value: Any) -> None:
@@ -61,7 +65,7 @@ class _Sys(ModuleType, metaclass=_AnyModule):
     def __new__(cls, *args: Any, **options: Any) -> Any:
         return ModuleType(*args, **options)
 
-    locals().update({name: _of_service(name) for name in _PER_SERVICE})
+    locals().update({name: _of_service(name) for name in {*_PER_SERVICE, *_PER_SITE}})
 
 
 class _Builtins(ModuleType):

@@ -7,6 +7,7 @@ a `ModuleKey` is found while its service runs, under the module's real name, by 
     sys.modules = {
         SharedKey("yaml"): <the installed yaml>,          found by all who have no `yaml` of their own
         ModuleKey("app") of users: <users/app.py>,        found while users runs
+        SiteKey("yaml") of a virtual environment,         found while a service on it runs that has no `yaml` of its own
         ModuleKey("app") of orders: <orders/app.py>,      found while orders runs
         ParkedKey("app") of stock: <stock/app.py>,        under another hash, so that a look-up need not pass it
     }
@@ -22,8 +23,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import RLock
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from mesh.hosting.imports.asking_code import is_asked_by_mesh
 from mesh.service import current_service_var
 
 #: Keys of one name that stay under the name's hash. A look-up takes a tenth of a microsecond for each that it passes.
@@ -31,11 +33,26 @@ MAX_ACTIVE = 3
 
 _lock = RLock()
 _running_service = current_service_var.get
-_importing_shared: ContextVar[str] = ContextVar("importing_shared", default="")
+
+
+class View(NamedTuple):
+    """What code sees that is nobody's own: the modules of a Site and the shared ones, or without one these alone.
+
+    is_executing: while a module's code runs for the first time, as opposed to a look-up.
+    """
+
+    site: Any
+    is_executing: bool
+
+
+_NO_SITE = View(None, is_executing=False)
+#: None where the running service's own modules are seen as well.
+_view_var: ContextVar[View | None] = ContextVar("view", default=None)
+_view = _view_var.get
 
 
 class Scope(Protocol):
-    """The part of an ImportScope that keys use. parked: its keys that are out of the way, by name."""
+    """The part of an ImportScope, or of a Site, that keys use. parked: its keys that are out of the way, by name."""
 
     service_name: str
     parked: dict[str, ParkedKey]
@@ -47,23 +64,45 @@ class Scope(Protocol):
 def current_scope() -> Any:
     """The ImportScope of the running service; None outside of one, and while a shared module is executed."""
     service = _running_service()
-    return None if service is None or _importing_shared.get() else service.import_scope
+    return None if service is None or _view() is not None else service.import_scope
+
+
+def current_site() -> Any:
+    """The Site whose packages running code sees; None for those of the process."""
+    view = _view()
+    if view is not None:
+        return view.site
+    service = _running_service()
+    return None if service is None or service.import_scope is None else service.import_scope.site
 
 
 def executing_scope() -> Any:
-    """The ImportScope of the running service while a shared module is executed for the first time; else None."""
-    service = _running_service()
-    return service.import_scope if service is not None and _importing_shared.get() == "execute" else None
+    """The ImportScope of the running service while a module that it shares is executed; else None."""
+    service, view = _running_service(), _view()
+    scope = None if service is None or view is None or not view.is_executing else service.import_scope
+    return scope if scope is not None and view is not None and scope.site is view.site else None
 
 
 @contextmanager
-def shared_imports(purpose: str = "look") -> Iterator[None]:
-    """Import shared modules, whichever service is running. purpose: "look", or "execute" for a module's code."""
-    token = _importing_shared.set(purpose)
+def shared_imports(site: Any = None, is_executing: bool = False) -> Iterator[None]:
+    """Import modules of the site, or without one those of the process, whichever service is running."""
+    token = _view_var.set(View(site, is_executing) if site is not None or is_executing else _NO_SITE)
     try:
         yield
     finally:
-        _importing_shared.reset(token)
+        _view_var.reset(token)
+
+
+def _parked(name: str) -> ParkedKey | None:
+    """Return the key that running code should find under the name, if it is out of the way."""
+    view = _view()
+    if view is not None:
+        return None if view.site is None else view.site.parked.get(name)
+    service = _running_service()
+    scope = None if service is None else service.import_scope
+    if scope is None:
+        return None
+    return scope.parked.get(name) or (None if scope.site is None else scope.site.parked.get(name))
 
 
 class SharedKey(str):
@@ -77,8 +116,16 @@ class SharedKey(str):
             return self is other
         if not str.__eq__(self, other):
             return False
-        scope = current_scope()
-        return scope is None or not scope.hides(other)
+        view = _view()
+        if view is not None:
+            return view.site is None or not view.site.hides(other)
+        service = _running_service()
+        scope = None if service is None else service.import_scope
+        if scope is None:
+            return True
+        if scope.hides(other):
+            return False
+        return scope.site is None or not scope.site.hides(other) or is_asked_by_mesh()
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -98,16 +145,20 @@ class ModuleKey(str):
         service = _running_service()
         scope = None if service is None else service.import_scope
         if scope is self.scope:
-            return str.__eq__(self, other) and not _importing_shared.get()
+            return (str.__eq__(self, other) and _view() is None) or self._made_way(other)
         if scope is None:
             return str.__eq__(self, other) and self.entry.is_found_by_all(self)
-        parked = scope.parked.get(other)
-        if parked is not None:
-            parked.activate(self)
-        return False
+        return self._made_way(other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
+
+    def _made_way(self, name: str) -> bool:
+        """Put what is parked under the name back, for the look-up that has come to this key; False."""
+        parked = _parked(name)
+        if parked is not None:
+            parked.activate(self)
+        return False
 
     def park(self) -> bool:
         """Put the module under a key of another hash; False if it must stay, being executed, or is not there."""
@@ -124,6 +175,27 @@ class ModuleKey(str):
             self.entry.active.remove(self)
         del sys.modules[self]
         return True
+
+
+class SiteKey(ModuleKey):
+    """A module's name as seen by the services of one site that have no such module of their own."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not str:
+            return self is other
+        view = _view()
+        if view is not None:
+            return (view.site is self.scope and str.__eq__(self, other)) or self._made_way(other)
+        service = _running_service()
+        scope = None if service is None else service.import_scope
+        if scope is None:
+            return str.__eq__(self, other) and self.entry.is_found_by_all(self)
+        if scope.site is not self.scope or scope.hides(other):
+            return self._made_way(other)
+        return str.__eq__(self, other) and not is_asked_by_mesh()
 
 
 class ParkedKey(str):
@@ -167,8 +239,7 @@ class Gate(str):
 
     def __eq__(self, other: object) -> bool:
         if type(other) is str:
-            scope = current_scope()
-            parked = None if scope is None else scope.parked.get(other)
+            parked = _parked(other)
             if parked is not None:
                 parked.activate(self)
         return self is other
@@ -190,9 +261,9 @@ class NameEntry:
         self._gate: Gate | None = None
         self._is_shared: bool | None = None
 
-    def add(self, scope: Scope) -> ModuleKey:
+    def add(self, scope: Scope, kind: type[ModuleKey] = ModuleKey) -> ModuleKey:
         """Return a key for the scope's module, which the import system puts into `sys.modules`."""
-        key = ModuleKey(self.name)
+        key = kind(self.name)
         key.entry, key.scope = self, scope
         with _lock:
             self.keys.append(key)
@@ -269,6 +340,7 @@ class _Probe:
         self.service_name = service_name
         self.parked: dict[str, ParkedKey] = {}
         self.import_scope = self
+        self.site = None
 
     def hides(self, name: str) -> bool:
         return True

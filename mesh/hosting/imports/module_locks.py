@@ -7,10 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mesh.compat.importlib import await_lock, replace_locks, restore_locks
-from mesh.hosting.imports.module_keys import current_scope
+from mesh.hosting.imports.asking_code import is_asked_by_mesh
+from mesh.hosting.imports.module_keys import current_scope, current_site
 
 if TYPE_CHECKING:
     from mesh.hosting.imports.scope.import_scope import ImportScope
+    from mesh.hosting.imports.sites.site import Site
 
 
 class ModuleLocks(dict[str, Any]):
@@ -47,9 +49,14 @@ class ModuleLocks(dict[str, Any]):
             return default
 
 
-def _owner(name: str) -> ImportScope | None:
-    scope = current_scope()
-    return scope if scope is not None and scope.hides(name) else None
+def _owner(name: str) -> ImportScope | Site | None:
+    scope: ImportScope | None = current_scope()
+    site: Site | None = current_site()
+    if scope is not None and scope.hides(name):
+        return scope
+    if site is None or not site.hides(name) or (scope is not None and is_asked_by_mesh()):
+        return None
+    return site
 
 
 def _await_import(name: str) -> None:

@@ -17,6 +17,7 @@ from mesh.hosting.imports.carried_modules import Choice
 from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.imports.scope.private_packages import PRIVATE, NeedsPrivate
 from mesh.hosting.imports.scope.project_sources import ProjectSources
+from mesh.hosting.imports.sites.site import Site
 from mesh.hosting.imports.source_loader import ServiceLoader
 from mesh.hosting.load_errors import ServiceImportError, translate_errors
 from mesh.hosting.mains.program import execute
@@ -25,6 +26,7 @@ from mesh.python_command import PythonCommand
 from mesh.references import Reference
 from mesh.service import ServiceContext
 from mesh.suggestions import did_you_mean
+from mesh.virtualenv import Virtualenv
 
 
 class ServiceCode:
@@ -36,6 +38,7 @@ class ServiceCode:
     pool: of its generated code; `Isolation.add_service` gives the one that knows the other services.
     private: installed packages that are executed for this service alone.
     sources: of the project, if installed packages among them are to be reloaded.
+    virtualenv: that of the service; None if it has mesh's packages.
     """
 
     def __init__(
@@ -45,9 +48,11 @@ class ServiceCode:
         pool: DescriptorPool | None = None,
         private: Iterable[str] = PRIVATE,
         sources: ProjectSources | None = None,
+        virtualenv: Virtualenv | None = None,
     ) -> None:
         self.service_name = service.name
-        self.scope = service.import_scope = ImportScope(service.name, roots, private, sources)
+        site = None if virtualenv is None else Site.of(virtualenv)
+        self.scope = service.import_scope = ImportScope(service.name, roots, private, sources, site)
         self.roots = self.scope.roots
         self._pool = pool or DescriptorPool(service.name, set())
         self._is_loaded = False

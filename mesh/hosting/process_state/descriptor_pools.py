@@ -16,7 +16,7 @@ from typing import Any
 from mesh.compat.protobuf import forget_classes, symbol_database
 from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.imports.module_keys import current_scope, shared_imports
-from mesh.hosting.imports.scope.import_scope import ImportScope, is_shared_package
+from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.patches import Patch
 from mesh.service import ServiceContext
 
@@ -98,7 +98,7 @@ class DescriptorPool:
         if name != "google" and not self._is_below_google(name):
             return False
         if name not in self._packages:
-            self._packages[name] = is_shared_package(name)
+            self._packages[name] = self._scope is not None and self._scope.is_shared_package(name)
         return self._packages[name]
 
     def is_copy(self, name: str) -> bool:

@@ -26,6 +26,7 @@ from mesh.runtime.generation.program import RunningProgram, program_environment
 from mesh.service import Hook, ServiceContext, current_service_var
 from mesh.serving.http.dispatcher import closed
 from mesh.topology.model import Kind, Service
+from mesh.virtualenv import Virtualenv
 
 #: How often, at twenty checks a second, a generation must be without calls before it is ended.
 QUIET_POLLS = 6
@@ -41,6 +42,7 @@ class Generation:
     context: the service as this generation's code sees it. roots: where its modules are searched.
     ports: by kind, the ports of its listeners.
     living: the generations of the service that serve or drain; this one adds itself when it serves.
+    virtualenv: whose packages it uses; None for mesh's.
     earlier: the one whose modules are carried over unless they need to be executed again.
     """
 
@@ -54,6 +56,7 @@ class Generation:
         ports: Mapping[Kind, Sequence[int]],
         living: list[Generation],
         earlier: Generation | None = None,
+        virtualenv: Virtualenv | None = None,
     ) -> None:
         self.context = context
         self.app: ASGIApp = closed(f"{service.name} has no HTTP application")
@@ -64,7 +67,7 @@ class Generation:
         self._lifespan: Lifespan | None = None
         command = None if service.run is None else PythonCommand.parse(service.run)
         env = service.env if command is None else {**program_environment(command, ports), **service.env}
-        self._code = isolation.add_service(context, env, roots, service.private, service.shared)
+        self._code = isolation.add_service(context, env, roots, service.private, service.shared, virtualenv)
         self.program: RunningProgram | None = None
         if command is not None:
             self.program = context.main = RunningProgram(service, command, context, isolation, self._code, ports)

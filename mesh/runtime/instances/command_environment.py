@@ -10,9 +10,7 @@ from pathlib import Path
 from mesh.hosting.clients.proxies import past_proxies
 from mesh.topology.directory import Directory, variable_of
 from mesh.topology.model import Address, Kind, Service, Topology
-
-#: Usual names of a virtual environment's folder.
-_VENVS = (".venv", "venv")
+from mesh.virtualenv import VENVS
 
 
 def command_environment(
@@ -40,5 +38,5 @@ def _programs(service: Service, declared: Topology) -> Iterator[Path]:
     root = service.root or declared.folder
     inner = (root, *root.parents) if root.is_relative_to(declared.folder) else (root,)
     for folder in (folder for folder in inner if folder.is_relative_to(declared.folder) or folder == root):
-        yield from (folder / name / "bin" for name in _VENVS if (folder / name / "bin").is_dir())
+        yield from (folder / name / "bin" for name in VENVS if (folder / name / "bin").is_dir())
     yield Path(sys.executable).parent

@@ -30,6 +30,7 @@ from mesh.runtime.messages import Done, Ended, Failed, Message, Ready, Reloaded,
 from mesh.service import ServiceContext, current_service_var
 from mesh.serving.listeners import GrpcListener, HttpListener
 from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
+from mesh.virtualenv import Virtualenv
 
 Post = Callable[[Message], None]
 
@@ -47,7 +48,7 @@ class ThreadInstance:
 
     service: the service as declared; only bound listeners are served, but the code behind the others is available
         to them: REST without gRPC is served by the same servicers.
-    roots: called at each load: where the service's modules are searched.
+    roots: called at each load: where the service's modules are searched. virtualenv: the same: whose packages it uses.
     held: see Options.
     """
 
@@ -60,6 +61,7 @@ class ThreadInstance:
         context: ServiceContext,
         isolation: Isolation,
         roots: Callable[[], Sequence[Path]],
+        virtualenv: Callable[[], Virtualenv | None],
         post: Post,
         held: Mapping[int, int],
     ) -> None:
@@ -67,6 +69,7 @@ class ThreadInstance:
         self.context = context
         self._isolation = isolation
         self._roots = roots
+        self._virtualenv = virtualenv
         self._post = post
         self._pool = ThreadPoolExecutor(
             GRPC_WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
@@ -287,7 +290,15 @@ class ThreadInstance:
         context = replace(self.context, stop_hooks=[], reset_hooks=[], generation=self.context.generation + 1)
         ports = {kind: [each.port for each in found] for kind, found in self._bound.items()}
         return Generation(
-            self.service, context, self._isolation, self._pool, self._roots(), ports, self._living, earlier
+            self.service,
+            context,
+            self._isolation,
+            self._pool,
+            self._roots(),
+            ports,
+            self._living,
+            earlier,
+            self._virtualenv(),
         )
 
     async def _refused(self, generation: Generation, error: BaseException) -> Message:

@@ -11,6 +11,7 @@ from mesh.suggestions import nearest
 from mesh.topology.declaration.forms import SERVICE_NAME
 from mesh.topology.declaration.mistakes import Mistake
 from mesh.topology.model import Service, Topology
+from mesh.virtualenv import Virtualenv
 
 
 def check(topology: Topology) -> list[Mistake]:
@@ -164,6 +165,11 @@ def _folder_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     for word, folder in folders:
         if folder is not None and not Path(folder).is_dir():
             yield Mistake(f"{key}.{word}", f"no such folder: {folder}")
+    if service.python is not None:
+        try:
+            Virtualenv.at(Path(service.python))
+        except ValueError as error:
+            yield Mistake(f"{key}.python", f"{service.python}: {error}")
 
 
 def _name_mistakes(topology: Topology, key: str, names: tuple[str, ...]) -> Iterator[Mistake]:

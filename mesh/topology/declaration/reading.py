@@ -97,6 +97,8 @@ class _Reading:
         found = self.table(key, table, schema.SERVICE)
         found["root"] = self.folder(found.get("root", "."))
         found["protos"] = self.folders(found.get("protos", ()))
+        if "python" in found:
+            found["python"] = self.folder(found["python"])
         if "http" in found:
             found["http"] = self.http((*key, "http"), found["http"])
         if "grpc" in found:

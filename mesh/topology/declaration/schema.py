@@ -66,6 +66,7 @@ SERVICE = Table(
         "ready": READY,
         "isolation": one_of("thread", "process"),
         "watch": TEXTS,
+        "python": TEXT,
         "private": TEXTS,
         "shared": TEXTS,
         "keep": TEXTS,

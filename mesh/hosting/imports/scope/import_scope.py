@@ -12,10 +12,10 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ExtensionFileLoader, FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
-from importlib.util import spec_from_file_location
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import mesh
 from mesh.hosting.imports.carried_modules import ExecutedModule, ModuleRecords
@@ -28,6 +28,9 @@ from mesh.hosting.imports.scope.overlay import OverlayLoader
 from mesh.hosting.imports.scope.project_sources import ProjectSources
 from mesh.hosting.imports.scope.search_path import SearchPath, forget_finders
 from mesh.hosting.imports.source_loader import ServiceLoader
+
+if TYPE_CHECKING:
+    from mesh.hosting.imports.sites.site import Site
 
 
 class Copies(Protocol):
@@ -42,6 +45,7 @@ class Copies(Protocol):
 
 class ImportScope:
     """roots: absolute folders, searched in order. private: installed packages that are executed for this service.
+    site: of its own virtual environment; without one it shares the packages of the process.
     sources: those of the project; a shared package among them is executed for the service, which is reloaded with it.
 
     builtins: what the service's modules hold as `__builtins__`. files: of the service's own, by module name; those that
@@ -55,8 +59,10 @@ class ImportScope:
         roots: Sequence[Path],
         private: Iterable[str] = (),
         sources: ProjectSources | None = None,
+        site: Site | None = None,
     ) -> None:
         self.service_name = service_name
+        self.site = site
         self._private = frozenset(private)
         self._sources = sources
         self.roots = tuple(Path(os.path.abspath(root)) for root in roots)
@@ -87,7 +93,7 @@ class ImportScope:
         self._directories = DirectoryCache()
         self._system: ImportSystem | None = None
         self._search: list[str] = list(map(str, self.roots))
-        self.set_sys_attribute("path", [*self._search, *SearchPath.shared()])
+        self.set_sys_attribute("path", [*self._search, *self._installed_path()])
         forget_finders(self._search)
 
     def open(self) -> None:
@@ -223,7 +229,7 @@ class ImportScope:
         if self._is_overlay(name):
             spec: ModuleSpec | None = ModuleSpec(name, OverlayLoader(self), is_package=True)
         elif self._is_copy(name):
-            spec = self._with_own_loader(_shared_spec(name))
+            spec = self._with_own_loader(self.shared_spec(name))
         else:
             folders = self._overlays.get(name.rpartition(".")[0])
             if name == self.package:
@@ -295,7 +301,7 @@ class ImportScope:
         spec = self._locate(head, None)
         if spec is None or spec.origin == mesh.__file__:
             return False
-        if spec.loader is None and _is_shared(head):
+        if spec.loader is None and self._is_shared(head):
             self._overlays[head] = list(spec.submodule_search_locations or ())
             return self._has(name, is_first_look)
         self._own.add(head)
@@ -310,10 +316,10 @@ class ImportScope:
         name = f"{package}.{child}"
         if not self._holds(self._overlays[package], child):
             return False
-        if name not in self._overlays and _is_shared(name):
+        if name not in self._overlays and self._is_shared(name):
             # Under its last name: a dotted one needs its parent in `sys.modules`, where it may not be yet.
             spec = PathFinder.find_spec(child, self._overlays[package])
-            if spec is None or not _is_shared_folder(name):
+            if spec is None or not self._is_shared_folder(name):
                 return False
             if spec.loader is not None:
                 return True
@@ -321,7 +327,7 @@ class ImportScope:
         return name not in self._overlays or not below or self._has_in_overlay(name, below)
 
     def _has_private(self, head: str) -> bool:
-        if not self.is_private(head) or not _is_shared(head):
+        if not self.is_private(head) or not self._is_shared(head):
             return False
         self._own.add(head)
         self._installed.add(head)
@@ -344,7 +350,7 @@ class ImportScope:
         if spec is not None:
             return spec
         if name in self._installed:
-            return self._with_own_loader(_shared_spec(name))
+            return self._with_own_loader(self.shared_spec(name))
         folders = self._search if path is None else path
         parent, _, last = name.rpartition(".")
         if last.endswith(("_pb2", "_pb2_grpc")):
@@ -366,10 +372,13 @@ class ImportScope:
             spec.loader = ServiceExtensionLoader(spec.name, spec.loader.path, self)
         return spec
 
+    def _installed_path(self) -> list[str]:
+        return SearchPath.shared() if self.site is None else self.site.path
+
     def _search_again(self) -> None:
         """Collect the service's folders: its roots, and what its code has put into `sys.path`."""
         self.note_set_up()
-        shared, roots = set(SearchPath.shared()), set(map(str, self.roots))
+        shared, roots = set(self._installed_path()), set(map(str, self.roots))
         self._search = [
             os.path.abspath(e) for e in self.sys_attributes["path"] if e and (e in roots or e not in shared)
         ]
@@ -382,38 +391,34 @@ class ImportScope:
         names = {name for folder in self._search for name in self._directories.names(folder)}
         self._system.hide({*names, *self._private, *self._system.private}, self)
 
+    def shared_spec(self, name: str) -> ModuleSpec | None:
+        """Return the spec that all others who have the same packages find."""
+        if self.site is not None and (self.site.owns(name) or not self.site.may_be_shared(name)):
+            return self.site.spec(name)
+        with shared_imports():
+            try:
+                return find_spec(name)
+            except ValueError:
+                # A module that has put another in its own place, as kombu does: that one has no spec.
+                parent = name.rpartition(".")[0]
+                return PathFinder.find_spec(name, getattr(sys.modules[parent], "__path__", None) if parent else None)
 
-def _is_shared(name: str) -> bool:
-    """Return whether everybody else finds a module of that name."""
-    try:
-        return _shared_spec(name) is not None
-    except (ImportError, AttributeError):
-        return False
-
-
-def _is_shared_folder(name: str) -> bool:
-    """Return whether everybody else finds only a folder of that name, without `__init__.py`."""
-    spec = _shared_spec(name)
-    # Not its loader: a loaded namespace package has one.
-    return spec is not None and spec.origin is None
-
-
-def is_shared_package(name: str) -> bool:
-    """Return whether everybody else finds a package of that name."""
-    try:
-        spec = _shared_spec(name)
-    except (ImportError, AttributeError):
-        return False
-    return spec is not None and spec.submodule_search_locations is not None
-
-
-def _shared_spec(name: str) -> ModuleSpec | None:
-    from importlib.util import find_spec
-
-    with shared_imports():
+    def is_shared_package(self, name: str) -> bool:
+        """Return whether all others find a package of that name."""
         try:
-            return find_spec(name)
-        except ValueError:
-            # A module that has put another in its own place, as kombu does: that one has no spec.
-            parent = name.rpartition(".")[0]
-            return PathFinder.find_spec(name, getattr(sys.modules[parent], "__path__", None) if parent else None)
+            spec = self.shared_spec(name)
+        except (ImportError, AttributeError):
+            return False
+        return spec is not None and spec.submodule_search_locations is not None
+
+    def _is_shared(self, name: str) -> bool:
+        try:
+            return self.shared_spec(name) is not None
+        except (ImportError, AttributeError):
+            return False
+
+    def _is_shared_folder(self, name: str) -> bool:
+        """Return whether all others find only a folder of that name, without `__init__.py`."""
+        spec = self.shared_spec(name)
+        # Not its loader: a loaded namespace package has one.
+        return spec is not None and spec.origin is None

@@ -21,7 +21,7 @@ class OverlayLoader(Loader):
         self._scope = scope
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        with shared_imports():
+        with shared_imports(self._scope.site):
             shared = importlib.import_module(spec.name)
         spec.submodule_search_locations = list(shared.__path__)
         return Overlay(shared, self._scope)

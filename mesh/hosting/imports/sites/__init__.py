@@ -1,0 +1,1 @@
+"""Packages of a service's own virtual environment, other versions than other services' and mesh's own."""

@@ -1,0 +1,56 @@
+"""Extension modules of sites: a file that another site or mesh has loaded already is loaded from a copy.
+
+An installer may put one file into many environments (hard links, as uv does). The system's loader would give the second
+one the library that is there, with the first one's state in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+_lock = RLock()
+#: The path by which each file was loaded, by device and number.
+_loaded: dict[tuple[int, int], str] = {}
+
+
+def site_loader(loader: Any) -> Any:
+    """Return the loader for a module of a site, given that of Python."""
+    return SiteExtensionLoader(loader.name, loader.path) if type(loader) is ExtensionFileLoader else loader
+
+
+class SiteExtensionLoader(ExtensionFileLoader):
+    """Loads a library under another name in the system if it is there already."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        with _lock:
+            if not self._is_loaded_by_others():
+                return super().create_module(spec)
+            with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
+                copy = os.path.join(folder, os.path.basename(self.path))
+                shutil.copyfile(self.path, copy)
+                module = super().create_module(ModuleSpec(spec.name, self, origin=copy))
+            module.__file__ = self.path
+            return module
+
+    def _is_loaded_by_others(self) -> bool:
+        number = _number(self.path)
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__dict__", {}).get("__file__")
+            if isinstance(file, str) and os.path.basename(file) == os.path.basename(self.path) and file != self.path:
+                _loaded.setdefault(_number(file), file)
+        return _loaded.setdefault(number, self.path) != self.path
+
+
+def _number(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino

@@ -1,0 +1,36 @@
+"""Virtual environments that a test makes and fills."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+
+_PACKAGES = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+
+
+def make_virtualenv(folder: Path, files: Mapping[str, str] | None = None) -> Path:
+    """Make an environment with these files among its packages; return its site-packages folder."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    packages = folder / _PACKAGES
+    for name, text in (files or {}).items():
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).write_text(textwrap.dedent(text))
+    return packages
+
+
+def distribution(name: str, version: str, entry_points: str = "") -> dict[str, str]:
+    """Return the files by which Python knows an installed distribution."""
+    folder = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    return {f"{folder}/METADATA": metadata, f"{folder}/entry_points.txt": entry_points}
+
+
+def install(folder: Path, *requirements: str) -> None:
+    """Install distributions from the package index into the environment."""
+    python = folder / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", str(python)]
+    subprocess.run([*command, "install", "--only-binary", ":all:", *requirements], check=True)

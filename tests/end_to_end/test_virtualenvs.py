@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.supervised import Project, supervised
+from mesh.runtime.messages import Changed
+from mesh.runtime.options import Options
+from tests.support.supervised import PATIENCE, Project, supervised
 from tests.support.virtualenvs import install, make_virtualenv
 
 #: A web framework, and below it an extension in C and one in Rust.
@@ -63,7 +65,8 @@ def test_two_versions_of_a_framework_and_of_extensions_in_c_and_rust(
         f'[services.{name}]\nroot = "{name}"\npython = "{environments[name]}"\nhttp = {{ port = 0, app = "app:app" }}\n'
         for name in WHEELS
     )
-    with supervised(tmp_path, {"mesh.toml": table, **{f"{name}/app.py": APP for name in WHEELS}}) as project:
+    files = {"mesh.toml": table, **{f"{name}/app.py": APP for name in WHEELS}}
+    with supervised(tmp_path, files, Options(start_within=PATIENCE)) as project:
         for name, (fastapi, pydantic, markupsafe) in WHEELS.items():
             _answers_with(project, name, [each.partition("==")[2] for each in (fastapi, pydantic, markupsafe, fastapi)])
             for file in project.get(name, "/files").json():
@@ -80,7 +83,8 @@ def _answers_with(project: Project, name: str, versions: list[str]) -> None:
 def _edit(project: Project, file: Path) -> None:
     since = len(project.entries)
     file.write_text(file.read_text().replace("return [fastapi.__version__", 'return ["edited"'))
-    project.wait_for(lambda each: getattr(each, "state", "") == "ready", since)
+    project.supervisor.post(Changed(frozenset({file})))
+    project.line(file.parent.name, "live in", since)
 
 
 def _is_read_alone(project: Project, name: str, root: Path, environment: Path) -> None:
@@ -92,6 +96,6 @@ def _is_read_alone(project: Project, name: str, root: Path, environment: Path) -
         "import pickle; item, text = pickle.load(open('item.pickle', 'rb')); print(item, text, type(item).__module__)"
     )
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    command = [environment / "bin" / "python", "-c", read]
+    command = [str(environment / "bin" / "python"), "-c", read]
     told = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=True).stdout
     assert told == "name='x' count=2 &lt; app\n"

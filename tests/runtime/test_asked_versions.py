@@ -28,7 +28,6 @@ def test_a_version_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> Non
         assert time.monotonic() < patience
     supervisor.stop()
     assert told == [
-        f"it requires click<1 ({version('click')} is installed); the services of one process share each package: "
-        'if that fails, give this one its own packages with isolation = "process" and PYTHONPATH in its env, or '
-        "with command"
+        f"it requires click<1 ({version('click')} is installed); give it its own: a virtual environment in "
+        ".venv beside its code, or elsewhere with python in its table"
     ]

@@ -46,8 +46,8 @@ class ImportSystem:
     codes: the code of each file that has settled, with what tells that file from another in its place.
     has_keys: False in an interpreter that does not ask the keys of `sys.modules`. There is one service then, and its
         newest code has the names.
-    private: packages that are executed for each service because they were found to use such a one, or to have their
-        source in the project.
+    private: packages that are executed for each service without a site because they were found to use such a one, or
+        to have their source in the project.
     """
 
     def __init__(self) -> None:
@@ -172,7 +172,7 @@ class ImportSystem:
         scope: ImportScope | None = current_scope()
         if spec is None or scope is None or "." in name or not scope.is_in_project(spec):
             return None
-        self.private.add(name)
+        scope.shared_with.private.add(name)
         scope.hide_shared()
         return scope.find_spec(name, path, target)
 
@@ -234,7 +234,7 @@ class SharedLoader(Loader):
                 if self._site is not None:
                     ImportHooks.call_back(module)
         except NeedsPrivate as error:
-            self._system.private.add(head)
+            (self._site or self._system).private.add(head)
             scope: ImportScope | None = current_scope()
             if scope is None or scope.is_loading:
                 raise

@@ -49,7 +49,8 @@ def _program(name: str, scope: ImportScope) -> Callable[[], Any]:
     for entry in importlib.metadata.entry_points(group="console_scripts", name=name):
         found: Callable[[], Any] = entry.load()
         return found
-    raise ServiceImportError(f"{scope.service_name}: {name!r} is not installed in mesh's environment; install it there")
+    where = "mesh's environment" if scope.site is None else scope.site.service_name
+    raise ServiceImportError(f"{scope.service_name}: {name!r} is not installed in {where}; install it there")
 
 
 def _lead(scope: ImportScope, folder: Path) -> None:

@@ -335,8 +335,8 @@ class ThreadInstance:
         """Report the service's requirements that are not met; it may work nonetheless."""
         if found := list(misfits(root)):
             self._say(
-                f"it requires {', '.join(found)}; the services of one process share each package: if that fails, give "
-                'this one its own packages with isolation = "process" and PYTHONPATH in its env, or with command'
+                f"it requires {', '.join(found)}; give it its own: a virtual environment in .venv beside its code, or "
+                "elsewhere with python in its table"
             )
 
     def _say(self, text: str) -> None:

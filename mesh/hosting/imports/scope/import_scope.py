@@ -237,10 +237,16 @@ class ImportScope:
             spec = self._locate(name, folders or path)
         return None if spec is None else KeyedSpec.of(spec, self.key(name), keep_key=target is not None)
 
+    @property
+    def shared_with(self) -> ImportSystem | Site:
+        """Return what knows the packages that the service shares: its site, or the whole process."""
+        assert self._system is not None
+        return self.site or self._system
+
     def is_private(self, name: str) -> bool:
         """Return True for an installed package, or what is in it, that is executed for this service."""
         head = name.partition(".")[0]
-        return head in self._private or (self._system is not None and head in self._system.private)
+        return head in self._private or (self._system is not None and head in self.shared_with.private)
 
     def note_file(self, name: str, path: str) -> None:
         """Remember a module's file before it is loaded; called by its loader."""
@@ -389,7 +395,7 @@ class ImportScope:
         """Hide shared modules from the service if its folders hold their names."""
         assert self._system is not None
         names = {name for folder in self._search for name in self._directories.names(folder)}
-        self._system.hide({*names, *self._private, *self._system.private}, self)
+        self._system.hide({*names, *self._private, *self.shared_with.private}, self)
 
     def shared_spec(self, name: str) -> ModuleSpec | None:
         """Return the spec that all others who have the same packages find."""

@@ -37,7 +37,7 @@ class Site:
     Of mesh's own environment its services see mesh alone, and grpc and protobuf if theirs has none.
 
     service_name: the name by which its keys are told from those of services. sys_attributes: what its code finds on
-        `sys`. module_locks: see module_locks.py.
+        `sys`. module_locks: see module_locks.py. private: see ImportSystem.
     """
 
     def __init__(self, virtualenv: Virtualenv) -> None:
@@ -46,6 +46,7 @@ class Site:
         self.service_name = self.folders[0] if self.folders else str(virtualenv.prefix)
         self.parked: dict[str, ParkedKey] = {}
         self.module_locks: dict[str, Any] = {}
+        self.private: set[str] = set()
         self.sys_attributes: dict[str, Any] = {"path": [*_standard_library(), *self.folders]}
         if virtualenv.python is not None:
             self.sys_attributes["executable"] = str(virtualenv.python)

@@ -1,0 +1,47 @@
+"""Services of one mesh with virtual environments beside their code, found without a word in mesh.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mesh.topology.declaration.mistakes import TopologyError
+from mesh.topology.declaration.reading import read
+from tests.support.supervised import supervised
+from tests.support.virtualenvs import distribution, make_virtualenv
+
+APP = """
+    import json
+    from importlib.metadata import version
+    import greeting
+    async def app(scope, receive, send):
+        import greeting as late
+        told = json.dumps([greeting.VERSION, late.VERSION, version("greeting")])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": told.encode()})
+"""
+
+
+def greeting(version: str) -> dict[str, str]:
+    return {"greeting.py": f"VERSION = '{version}'\n", **distribution("greeting", version)}
+
+
+def test_each_service_has_the_packages_of_the_nearest_environment(tmp_path: Path) -> None:
+    """The first beside its code, the second by its table, the third in the project's folder."""
+    folders = {"users": "users/.venv", "orders": "elsewhere/env", "stock": ".venv"}
+    for number, folder in enumerate(folders.values()):
+        make_virtualenv(tmp_path / folder, greeting(f"{number}.0"))
+    tables = [f'[services.{name}]\nroot = "{name}"\nhttp = {{ port = 0, app = "app:app" }}\n' for name in folders]
+    tables[1] += 'python = "elsewhere/env/bin/python"\n'
+    files = {"mesh.toml": "".join(tables), **{f"{name}/app.py": APP for name in folders}}
+    with supervised(tmp_path, files) as project:
+        for number, name in enumerate(folders):
+            assert project.get(name, "/").json() == [f"{number}.0"] * 3
+
+
+def test_a_python_that_is_no_environment_is_a_mistake_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.toml"
+    text = '[services.users]\npython = "gone/.venv"\nhttp = { port = 0, app = "app:app" }\n'
+    with pytest.raises(TopologyError, match=r"users\.python: .*/gone/\.venv: there is no such file"):
+        read(text, file, file)

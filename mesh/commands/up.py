@@ -61,7 +61,7 @@ def up(
     from mesh.descriptors import raise_limit
 
     raise_limit()
-    signals = StopSignals()
+    signals = StopSignals(guarded=True)
     selection = selection_of(target, **chosen)
     declared = selection.declared
     if pinned:

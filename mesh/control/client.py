@@ -67,7 +67,8 @@ def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:
             body = json.loads(response.read())
     except TimeoutError as error:
         raise SilentError(
-            f"the mesh with pid {running.pid} ({running.url}) does not answer; if it is suspended, resume it with `fg`"
+            f"the mesh with pid {running.pid} ({running.url}) does not answer; if it is suspended, resume it with "
+            f"`fg`; if C code holds the GIL, end it with `kill {running.pid}`"
         ) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise MeshError(f"the mesh at {running.url} does not answer: {error}") from error

@@ -131,7 +131,8 @@ class Supervisor:
         def by_name() -> dict[str, Watched]:
             return dict(instances.by_name)
 
-        watchdog = Watchdog(by_name, self.journal.in_flight, instances.workers_of, self._status.log)
+        alone = threading.current_thread() is threading.main_thread()
+        watchdog = Watchdog(by_name, self.journal.in_flight, instances.workers_of, self._status.log, alone)
         holds = Holds(by_name, watchdog.services_by_thread, self.journal.append, self._status.log)
         watching: list[Watchdog | Holds | Watcher] = [watchdog, holds]
         if self.options.watch:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import math
 import time
+from threading import get_ident
 
 #: The generation that a full collection is of.
 _FULL = 2
 
 
 class FullCollections:
-    """Listens to the collector from its creation until `close()`."""
+    """Listens to the collector from its creation until `close()`. thread: where it ran last, by ident."""
 
     def __init__(self) -> None:
+        self.thread = 0
         self._began = self._ended = 0.0
         gc.callbacks.append(self._note)
 
@@ -28,6 +30,7 @@ class FullCollections:
     def _note(self, phase: str, info: dict[str, int]) -> None:
         if info["generation"] == _FULL:
             if phase == "start":
+                self.thread = get_ident()
                 self._began, self._ended = time.perf_counter(), math.inf
             else:
                 self._ended = time.perf_counter()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
-from mesh.hosting.threads import SERVICE_FRAME
 from mesh.hosting.tracebacks import is_own
+from mesh.runtime.diagnostics.dumps import Stack, only_working, service_in, stacks_in
 
 #: The first line of such a text.
 CRASH_PREFIX = "Fatal Python error: "
-
-_CURRENT = re.compile(r"^Current thread 0x.*\n((?:  .*\n?)*)", re.MULTILINE)
-_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
 
 
 def describe_crash(dump: str) -> str | None:
@@ -19,10 +14,20 @@ def describe_crash(dump: str) -> str | None:
     _, found, rest = dump.partition(CRASH_PREFIX)
     if not found:
         return None
+    stack = _crashed(rest)
+    where = next((each for each in reversed(stack) if is_own(each.filename)), stack[-1] if stack else None)
+    service = service_in(stack)
+    in_service = f" in {service}" if service else ""
     kind = rest.partition("\n")[0]
-    current = _CURRENT.search(rest)
-    frames = _FRAME.findall(current[1]) if current else []
-    services = [name.removeprefix(SERVICE_FRAME) for _, _, name in frames if name.startswith(SERVICE_FRAME)]
-    where = next((each for each in frames if is_own(each[0])), frames[0] if frames else None)
-    in_service = f" in {services[0]}" if services else ""
-    return f"{kind}{in_service}" + (f" at {where[0]}:{where[1]} ({where[2]})" if where else "")
+    return f"{kind}{in_service}" + (f" at {where.filename}:{where.lineno} ({where.name})" if where else "")
+
+
+def _crashed(dump: str) -> Stack:
+    """Return the stack of the thread that crashed; an abort from outside arrives in any thread."""
+    stacks = stacks_in(dump)
+    _, has_current, current = dump.partition("Current thread ")
+    crashed = next(iter(stacks_in(f"Current thread {current}").values()), []) if has_current else []
+    if dump.startswith("Aborted") and service_in(crashed) is None:
+        services = {thread: stack for thread, stack in stacks.items() if service_in(stack) is not None}
+        return services.get(only_working(services) or 0, [])
+    return crashed

@@ -5,14 +5,12 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from traceback import FrameSummary
+from collections.abc import Callable, Mapping
 
-from mesh.hosting.tracebacks import is_own
 from mesh.runtime.diagnostics.collections import FullCollections
+from mesh.runtime.diagnostics.dumps import Stack, only_working, service_in
+from mesh.runtime.diagnostics.held_stacks import HeldStacks
 from mesh.runtime.diagnostics.stacks import current_stacks, format_stack
-
-Stack = Sequence[FrameSummary]
 
 
 class GilHolds:
@@ -20,7 +18,8 @@ class GilHolds:
 
     services: returns the name of the service that each thread works for, by ident.
     cpu_times: returns the seconds of processor time of each thread, by ident.
-    log: takes a service's name and the text of a report.
+    log: takes a service's name and the text of a report. held: has the stacks of that time; without it, those of now
+    tell where the thread has come to.
     """
 
     #: Seconds by which the watchdog must be late.
@@ -33,12 +32,14 @@ class GilHolds:
         services: Callable[[], Mapping[int, str]],
         cpu_times: Callable[[], Mapping[int, float]],
         log: Callable[[str, str], None],
+        held: HeldStacks | None = None,
     ) -> None:
         self._services = services
         self._cpu_times = cpu_times
         self._log = log
         self._before = cpu_times()
         self._spent = time.process_time()
+        self._held = held
         self._collections = FullCollections()
         self._waits = _waits()
         #: When that was last done, and the processor time of the watchdog's thread.
@@ -46,6 +47,8 @@ class GilHolds:
 
     def close(self) -> None:
         self._collections.close()
+        if self._held is not None:
+            self._held.close()
 
     def look(self, waited: float) -> None:
         """Check after each wait of the watchdog, in its thread, from its first look on.
@@ -59,6 +62,8 @@ class GilHolds:
             passed = now - self._looked[0]
             self.look_at(passed - (worked - self._looked[1]) - waited, passed)
         self._looked = now, worked
+        if self._held is not None:
+            self._held.expect()
 
     def look_at(self, late: float, passed: float) -> None:
         """Check, given the seconds by which the watchdog is late, and those since the last look."""
@@ -66,9 +71,15 @@ class GilHolds:
         is_held = late >= self.held_for and _waited_for_the_gil(late, waits - self._waits)
         if is_held:
             # First of all: anything that releases the GIL lets the thread that held it go on.
-            stacks, services = current_stacks(), self._services()
+            stacks: Mapping[int, Stack] = current_stacks()
+            services = self._services()
+            if taken := self._held.taken() if self._held is not None else None:
+                stacks = taken
+                services = {**services, **{thread: name for thread in taken if (name := service_in(taken[thread]))}}
             thread = self._holder(stacks, services)
-            kind = "a garbage collection" if self._collections.took_most_of(late, passed) else "a C call"
+            # One that has begun in another thread may be waiting for the GIL itself.
+            collects = thread in (None, self._collections.thread) and self._collections.took_most_of(late, passed)
+            kind = "a garbage collection" if collects else "a C call"
             self._report(stacks, services, thread, late, kind)
         self._waits = waits
         spent = time.process_time()
@@ -90,9 +101,7 @@ class GilHolds:
         most = max(used, key=used.__getitem__, default=0)
         if most in stacks and used[most] > max(0.1, self.of_process * (time.process_time() - self._spent)):
             return most
-        of_services = [thread for thread in stacks if services.get(thread, "mesh") != "mesh"]
-        threads = [thread for thread in of_services if any(is_own(frame.filename) for frame in stacks[thread])]
-        return threads[0] if len(threads) == 1 else None
+        return only_working({thread: stacks[thread] for thread in stacks if services.get(thread, "mesh") != "mesh"})
 
 
 def _waits() -> int:

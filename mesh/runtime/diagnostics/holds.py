@@ -14,7 +14,8 @@ from types import FrameType
 
 from mesh.hosting.tracebacks import is_own
 from mesh.observing.journal import Hold
-from mesh.runtime.diagnostics.gil import GilHolds, Stack
+from mesh.runtime.diagnostics.dumps import Stack
+from mesh.runtime.diagnostics.gil import GilHolds
 from mesh.runtime.diagnostics.watchdog import IDLE, Watched, times_of
 
 #: Who held what, and where in its code.

@@ -18,6 +18,7 @@ from typing import Protocol
 from mesh.hosting.imports.source_loader import service_of
 from mesh.observing.journal import InFlight
 from mesh.runtime.diagnostics.gil import GilHolds
+from mesh.runtime.diagnostics.held_stacks import HeldStacks
 from mesh.runtime.diagnostics.saturation import Saturation
 from mesh.runtime.diagnostics.stacks import stack_of
 
@@ -50,7 +51,7 @@ class Watchdog:
 
     instances: the instances to check, by service; called at every check.
     in_flight: the journal's calls in flight. workers_of: see Saturation.
-    say: takes a service's name and the text of a report.
+    say: takes a service's name and the text of a report. alone: the process is mesh's only.
     """
 
     #: Seconds between two checks.
@@ -68,10 +69,12 @@ class Watchdog:
         in_flight: Mapping[str, InFlight],
         workers_of: Callable[[str], int],
         say: Callable[[str, str], None],
+        alone: bool = False,
     ) -> None:
         self._in_flight = in_flight
         self._saturation = Saturation(workers_of, say)
-        self._gil_holds = GilHolds(self.services_by_thread, lambda: times_of(threading.enumerate()), say)
+        held = HeldStacks(GilHolds.held_for) if alone else None
+        self._gil_holds = GilHolds(self.services_by_thread, lambda: times_of(threading.enumerate()), say, held)
         self._instances = instances
         self._say = say
         self._pings: dict[str, Ping] = {}

@@ -108,7 +108,7 @@ def test_a_flood_of_lines_fills_no_memory_and_delays_no_other_service(tmp_path: 
         kept = [each for each in project.supervisor.journal.entries() if isinstance(each, Line)]
         assert len(kept) <= 10_000
         assert max(len(each.text) for each in kept) == 16 * 1024
-        assert kept[-1].text.endswith("x…")
+        assert [each for each in kept if each.stream != "mesh"][-1].text.endswith("x…")
 
 
 def test_a_hundred_restarts_leave_no_thread_and_no_descriptor_behind(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from mesh.virtualenv import Virtualenv
+
 
 def misfits(root: Path) -> Iterator[str]:
     """Yield `requests<2 (2.34.2 is installed)` for each requirement of the service that is not met.
@@ -27,6 +29,15 @@ def misfits(root: Path) -> Iterator[str]:
             continue
         if not wanted.specifier.contains(installed, prereleases=True):
             yield f"{wanted.name}{wanted.specifier} ({installed} is installed)"
+
+
+def other_versions(virtualenv: Virtualenv) -> Iterator[str]:
+    """Yield `grpcio 1.60.0 (mesh's is 1.85.3)` for each package that is mesh's in every service."""
+    for name in ("grpcio", "protobuf"):
+        folders = list(map(str, virtualenv.packages))
+        own = next((each.version for each in importlib.metadata.distributions(name=name, path=folders)), None)
+        if own is not None and own != (used := importlib.metadata.version(name)):
+            yield f"{name} {own} (mesh's is {used})"
 
 
 def declares_requirements(root: Path) -> bool:

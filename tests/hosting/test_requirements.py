@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
-from mesh.hosting.requirements import declares_requirements, misfits
+from mesh.hosting.requirements import declares_requirements, misfits, other_versions
+from mesh.virtualenv import Virtualenv
 
 CLICK = version("click")
 
@@ -33,3 +34,11 @@ def test_a_broken_pyproject_and_a_folder_without_either_say_nothing(tmp_path: Pa
     (tmp_path / "pyproject.toml").write_text("[project")
     assert declares_requirements(tmp_path)
     assert list(misfits(tmp_path)) == []
+
+
+def test_versions_of_packages_that_are_always_those_of_mesh_are_compared(tmp_path: Path) -> None:
+    for name, shown in (("grpcio", "1.60.0"), ("protobuf", version("protobuf"))):
+        (tmp_path / f"{name}-{shown}.dist-info").mkdir()
+        (tmp_path / f"{name}-{shown}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {shown}\n")
+    found = list(other_versions(Virtualenv((tmp_path,))))
+    assert found == [f"grpcio 1.60.0 (mesh's is {version('grpcio')})"]

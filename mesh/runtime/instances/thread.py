@@ -17,7 +17,7 @@ from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
 from mesh.hosting.process_state.working_folder import own_folder
-from mesh.hosting.requirements import declares_requirements, misfits
+from mesh.hosting.requirements import declares_requirements, misfits, other_versions
 from mesh.hosting.threads import show_service
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of
@@ -215,6 +215,8 @@ class ThreadInstance:
         self._prepare_channels()
         if (root := self.service.root) is not None and declares_requirements(root):
             self._pool.submit(self._compare_requirements, root)
+        if (virtualenv := self._virtualenv()) is not None:
+            self._pool.submit(self._tell_other_versions, virtualenv)
         while (order := await self._next_request()) is not None:
             self._tell(await self._load_generation(order))
         await self._end()
@@ -337,6 +339,13 @@ class ThreadInstance:
             self._say(
                 f"it requires {', '.join(found)}; give it its own: a virtual environment in .venv beside its code, or "
                 "elsewhere with python in its table"
+            )
+
+    def _tell_other_versions(self, virtualenv: Virtualenv) -> None:
+        if found := list(other_versions(virtualenv)):
+            self._say(
+                f"its environment has {', '.join(found)}; mesh's are used, which its servers share with every service: "
+                "with command, a service has its own"
             )
 
     def _say(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import sysconfig
@@ -26,15 +27,16 @@ _lock = RLock()
 _sites: dict[tuple[str, ...], Site] = {}
 
 _STANDARD = sys.stdlib_module_names | {*sys.builtin_module_names}
-#: What a service finds in mesh's environment where its own has no such distribution.
-_GRPC = ("grpc",)
-_PROTOBUF = ("google.protobuf", "google._upb", "google.api", "google.rpc", "google.type", "google.longrunning")
+#: What every service has from mesh's environment: its servers and a service's handlers pass each other messages.
+_GRPC = ("grpc", "grpc_health", "grpc_reflection", "grpc_tools")
+_GOOGLE = ("protobuf", "_upb", "api", "rpc", "type", "longrunning", "logging", "gapic")
+_PROTOBUF = tuple(f"google.{name}" for name in _GOOGLE)
 
 
 class Site:
     """Finds the modules of a virtual environment, the standard library apart; what is missing there is missing.
 
-    Of mesh's own environment its services see mesh alone, and grpc and protobuf if theirs has none.
+    Of mesh's own environment its services see mesh, grpc and protobuf.
 
     service_name: the name by which its keys are told from those of services. sys_attributes: what its code finds on
         `sys`. module_locks: see module_locks.py. private: see ImportSystem.
@@ -193,15 +195,16 @@ class Site:
         self._system.hide(self._heads, self)
 
     def _leaves_to_process(self, name: str) -> bool:
-        """Return True for grpc and protobuf if it has none of its own."""
-        if f"{name}.".startswith(_dotted(_GRPC)):
-            return not self._has("grpc")
+        """Return True for grpc and protobuf, and for `google` if it holds nothing else."""
         if name == "google":
-            return not self._has("google")
-        return f"{name}.".startswith(_dotted(_PROTOBUF)) and not self._has("google", "protobuf")
+            return all(part in _GOOGLE or part.startswith("__") for part in self._parts_of("google"))
+        return f"{name}.".startswith(_dotted((*_GRPC, *_PROTOBUF)))
 
-    def _has(self, *parts: str) -> bool:
-        return any(os.path.isdir(os.path.join(folder, *parts)) for folder in self._searched())
+    def _parts_of(self, package: str) -> Iterator[str]:
+        """Yield the names in a package's folders."""
+        for folder in self._searched():
+            with contextlib.suppress(OSError):
+                yield from os.listdir(os.path.join(folder, package))
 
     def _read_pth_files(self) -> None:
         """Add the folders and finders of its .pth files: editable installs, and namespace packages of old."""

@@ -150,6 +150,29 @@ def test_packages_of_mesh_are_missing_as_they_are_without_it(hosted: Hosted, wri
     assert hosted.load(service, "app:timestamp_pb2") is importlib.import_module("google.protobuf.timestamp_pb2")
 
 
+def test_grpc_and_protobuf_are_those_of_mesh_whatever_the_environment_has(hosted: Hosted, write: Write) -> None:
+    files = {
+        "grpc/__init__.py": "own = True",
+        "grpc_health/v1/health_pb2.py": "own = True",
+        "google/protobuf/__init__.py": "own = True",
+        "google/api/http_pb2.py": "own = True",
+        "google/cloud/thing.py": "X = 2",
+    }
+    make_virtualenv(hosted.folder / ".venv", files)
+    app = """
+        import grpc
+        from google.api import http_pb2
+        from google.cloud.thing import X
+        from google.protobuf import timestamp_pb2
+        from grpc_health.v1 import health_pb2
+        found = [grpc, http_pb2, timestamp_pb2, health_pb2]
+    """
+    service = hosted.add("alice", root=write("alice", {"app.py": app}), virtualenv=hosted.folder / ".venv")
+    names = ("grpc", "google.api.http_pb2", "google.protobuf.timestamp_pb2", "grpc_health.v1.health_pb2")
+    assert hosted.load(service, "app:found") == list(map(importlib.import_module, names))
+    assert hosted.load(service, "app:X") == 2
+
+
 def test_mesh_and_what_it_uses_find_their_own_in_a_service_with_another(hosted: Hosted, write: Write) -> None:
     """An import in a function of starlette runs in the context of the service that mesh serves with it."""
     make_virtualenv(hosted.folder / ".venv", {"anyio.py": "version = 'own'", "a2wsgi.py": "version = 'own'"})

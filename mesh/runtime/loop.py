@@ -11,6 +11,7 @@ from typing import Literal
 from mesh.calling.connections import warm_up
 from mesh.errors import MeshError
 from mesh.runtime.instances.ports import PortError
+from mesh.runtime.late_stops import LateStops
 from mesh.runtime.messages import (
     Changed,
     Done,
@@ -61,6 +62,7 @@ class Loop:
         #: What follows the end of a service whose declaration has changed.
         self._after_end: dict[str, Literal["forget", "start"]] = {}
         self._own_writes = OwnWrites()
+        self._late_stops = LateStops(options.grace)
         #: When each service was started, on the monotonic clock.
         self._launched: dict[str, float] = {}
 
@@ -162,11 +164,14 @@ class Loop:
     def _end(self, name: str, reason: str | None, trace: str) -> None:
         """Handle the end of an instance: as requested, or unexpected, and then restart it."""
         self._instances.living.discard(name)
-        asked = self._status.snapshot.phase == "stopping" or self._status.snapshot[name].state == "stopping"
+        stops = self._status.snapshot[name].state == "stopping" or name in self._late_stops
+        asked = self._status.snapshot.phase == "stopping" or stops
         if reason is not None and not asked:
             self._fail(name, reason, trace, again=True)
             return
-        self._status.set(name, state="stopped")
+        kept = None if name in self._late_stops else self._status.snapshot[name].reason
+        self._late_stops.ended(name)
+        self._status.set(name, state="stopped", reason=kept)
         self._shutdown.advance()
         self._start_what_can()
         match self._after_end.pop(name, None) if self._status.snapshot.phase != "stopping" else None:
@@ -177,8 +182,16 @@ class Loop:
             case "start":
                 self._start_again(name)
 
+    def _stop(self, name: str) -> None:
+        self._status.set(name, state="stopping", reason=None)
+        self._instances.by_name[name].stop(self._options.grace)
+        self._late_stops.began(name, time.monotonic())
+
     def _start_again(self, name: str) -> None:
         """Start a service that failed or was stopped: reload a running instance, replace one that has ended."""
+        if name in self._late_stops:
+            self._after_end[name] = "start"
+            return
         if name in self._instances.living:
             self._status.set(name, state="starting")
             self._launched[name] = time.monotonic()
@@ -203,8 +216,7 @@ class Loop:
         if what == "stop" and name not in self._instances.living:
             self._status.set(name, state="stopped", reason=None)
         elif what == "stop" and state != "stopping":
-            self._status.set(name, state="stopping", reason=None)
-            self._instances.by_name[name].stop(self._options.grace)
+            self._stop(name)
         elif what != "stop" and state == "stopping":
             self._after_end[name] = "start"
         elif state == "ready" and what == "restart":
@@ -275,8 +287,7 @@ class Loop:
             self._after_end[name] = "forget" if name in found.gone else "start"
             self._restart_policy.forget(name)
             if name in self._instances.living:
-                self._status.set(name, state="stopping", reason=None)
-                self._instances.by_name[name].stop(self._options.grace)
+                self._stop(name)
             else:
                 self._end(name, None, "")
         return found.added
@@ -287,6 +298,7 @@ class Loop:
             return self._shutdown.seconds_left()
         times = [self._late_from(name) for name in self._due_to_start()]
         times += self._restart_policy.due.values()
+        times += self._late_stops.due()
         times += [at for at, _ in self._own_writes.due().values()]
         if self._status.snapshot.phase == "starting" and self._status.snapshot.in_state("waiting"):
             times += self._starts_in_grace()
@@ -298,6 +310,9 @@ class Loop:
             self._shutdown.force()
             return
         now = time.monotonic()
+        for name in self._late_stops.taken(now):
+            where = self._instances.by_name[name].current_stack()
+            self._fail(name, "has not stopped yet: its code does not end; it starts again only after that", where)
         for name in self._restart_policy.taken(now):
             self._start_again(name)
         for name, (at, why) in self._own_writes.due().items():

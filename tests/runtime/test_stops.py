@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from mesh.observing.journal import Change
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options
 from tests.support.supervised import ECHO, PATIENCE, Project, gate, supervised
@@ -158,6 +159,37 @@ def test_no_call_keeps_a_process_of_its_own_from_stopping(tmp_path: Path, kind: 
         project.supervisor.post(ServiceCommand("web", "start"))
         project.change("web", "ready", since=project.entries.index(project.change("web", "stopped")))
         assert project.get("web", "/here").text == "/here"
+
+
+BLOCKING = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        gate("in").set()
+        gate("out").wait(60)
+"""
+
+
+def test_a_service_that_blocks_its_loop_is_reported_and_starts_once_it_has_ended(tmp_path: Path) -> None:
+    files = {"mesh.toml": TOML, "app.py": START + BLOCKING}
+    with supervised(tmp_path, files, Options(grace=0.2, start_within=PATIENCE)) as project:
+        asking = threading.Thread(target=hang, args=(project,))
+        asking.start()
+        assert gate("in").wait(PATIENCE)
+        project.supervisor.post(ServiceCommand("web", "stop"))
+        project.change("web", "failed", "has not stopped yet: its code does not end")
+        assert f'{tmp_path}/app.py", line 10, in app' in project.line("web", 'gate("out").wait(60)').text
+        (tmp_path / "app.py").write_text(ECHO)
+        since = len(project.entries)
+        project.supervisor.post(ServiceCommand("web", "start"))
+        gate("out").set()
+        project.change("web", "ready", since=since)
+        assert project.get("web", "/here").text == "/here"
+        assert [each.state for each in project.entries[since:] if isinstance(each, Change)] == [
+            "stopped",
+            "starting",
+            "ready",
+        ]
+        asking.join(PATIENCE)
 
 
 def hang(project: Project) -> None:

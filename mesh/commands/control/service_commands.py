@@ -54,6 +54,8 @@ def control(what: str, name: str) -> int:
 
 
 def _is_done(what: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
+    if what == "stop" and after["state"] == "failed":
+        return bool(after["reason"] != before["reason"])  # It does not stop.
     if after["state"] not in _DONE[what]:
         return False
     if what == "restart":

@@ -17,7 +17,7 @@ class Options:
     replay: whether a service's last safe request is repeated after each reload. held: by port, the descriptors of
     HTTP sockets that the parent process has bound and still holds. redirect_process: whether connections to
     declared addresses lead to this copy from the whole process, tests included, and not from services only. record:
-    whether calls are recorded.
+    whether calls are recorded. holds: whether code that holds up others for a tenth of a second is told and recorded.
     """
 
     host: str = "127.0.0.1"
@@ -30,3 +30,4 @@ class Options:
     held: Mapping[int, int] = field(default_factory=dict)
     redirect_process: bool = False
     record: bool = True
+    holds: bool = False

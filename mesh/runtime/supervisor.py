@@ -133,8 +133,9 @@ class Supervisor:
 
         alone = threading.current_thread() is threading.main_thread()
         watchdog = Watchdog(by_name, self.journal.in_flight, instances.workers_of, self._status.log, alone)
-        holds = Holds(by_name, watchdog.services_by_thread, self.journal.append, self._status.log)
-        watching: list[Watchdog | Holds | Watcher] = [watchdog, holds]
+        watching: list[Watchdog | Holds | Watcher] = [watchdog]
+        if self.options.holds:
+            watching.append(Holds(by_name, watchdog.services_by_thread, self.journal.append, self._status.log))
         if self.options.watch:
             watching.append(Watcher(self._instances.folders, self.post, lambda text: self._status.log("mesh", text)))
         for each in watching:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from mesh.observing.journal import Hold, Line
 from mesh.runtime.diagnostics.holds import Holds, sentence
 from tests.support.programs import in_background
-from tests.support.supervised import gate, supervised
+from tests.support.supervised import SLOWLY, gate, supervised
 
 APP = """\
 from tests.support.supervised import gate
@@ -31,12 +32,13 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 """
+HOLDS = replace(SLOWLY, holds=True)
 FILES = {"mesh.toml": '[services.web]\nhttp = { port = 0, app = "app:app" }\n', "app.py": APP}
 
 
 def test_a_blocked_loop_is_noted_each_time_and_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Holds, "watchdogs", {"loop": 60, "gil": 60})
-    with supervised(tmp_path, FILES) as project:
+    with supervised(tmp_path, FILES, HOLDS) as project:
         for _ in range(2):
             seen = len(project.entries)
             with in_background(lambda: project.get("web", "/load")):
@@ -55,7 +57,7 @@ def test_a_blocked_loop_is_noted_each_time_and_told_once(tmp_path: Path, monkeyp
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell how often a thread waits")
 def test_a_thread_that_held_the_gil_is_noted(tmp_path: Path) -> None:
-    with supervised(tmp_path, FILES) as project:
+    with supervised(tmp_path, FILES, HOLDS) as project:
         # A thread that goes on at once may be elsewhere when it is looked at.
         with in_background(lambda: project.get("web", "/compute")):
             hold = project.wait_for(lambda each: isinstance(each, Hold) and each.what == "gil")

@@ -51,6 +51,7 @@ class ImportScope:
     builtins: what the service's modules hold as `__builtins__`. files: of the service's own, by module name; those that
         were loaded, or failed to be. sys_attributes: what it has set on `sys`. parked: see module_keys.py.
         module_locks: see module_locks.py. records: see carried_modules.py.
+    has_own_builtins: whether code has written to `builtins`.
     """
 
     def __init__(
@@ -84,10 +85,8 @@ class ImportScope:
         self._copies: Copies | None = None
         self._keys: dict[str, str] = {}
         self._own: set[str] = set()
-        #: Of these, the packages that are installed.
         self._installed: set[str] = set()
         self._overlays: dict[str, list[str]] = {}
-        #: Whether code has written to `builtins`.
         self.has_own_builtins = False
         self._found: dict[str, ModuleSpec] = {}
         self._directories = DirectoryCache()

@@ -1,4 +1,4 @@
-"""What the terminal shows: `python -m benchmarks.captures docs/terminal.md` runs mesh with 80 and 120 columns.
+"""What the terminal shows: `python -m benchmarks.captures docs/terminal.md` runs mesh 80 and 120 columns wide.
 
 Twenty services, one with a name of fifty characters, of which some are slow, fail, log and block. What stands between
 the marks of the page is replaced.

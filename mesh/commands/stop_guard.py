@@ -1,4 +1,4 @@
-"""Ends a mesh that does not stop because C code holds the GIL: a process of its own, which waits for no GIL."""
+"""Ends a mesh that cannot stop because C code holds its GIL, from a separate process."""
 
 from __future__ import annotations
 

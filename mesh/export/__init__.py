@@ -1,1 +1,1 @@
-"""What is recorded, in the words of other programs: OpenTelemetry."""
+"""Exports and receives calls and log lines in the formats of OpenTelemetry."""

@@ -94,7 +94,7 @@ def _pairs(values: dict[str, Any]) -> Sequence[KeyValue]:
 
 
 def received(body: bytes) -> Sequence[Received]:
-    """Return the spans of a request of the trace service; ValueError if it is none."""
+    """Return the spans in a request to the trace service; raises ValueError for anything else."""
     try:
         request = ExportTraceServiceRequest.FromString(body)
     except DecodeError as error:

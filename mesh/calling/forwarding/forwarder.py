@@ -152,7 +152,7 @@ class Forwarder:
 
 
 class OwnServer(Forwarder):
-    """Forwards what one service gets to a server of its own, unchanged; for WebSockets, and for as long as it takes."""
+    """Forwards what a service receives, unchanged and without a time limit, to a server that its program runs."""
 
     def __init__(self, service: str, address: Address) -> None:
         super().__init__(service)

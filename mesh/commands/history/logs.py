@@ -91,7 +91,7 @@ def filter_of(
 ) -> Callable[[Entry, int], TypeGuard[Line]]:
     """Return what decides whether an entry is a line to show, given its cursor as well.
 
-    Raises UsageError for an expression or a time that is none.
+    Raises UsageError for an invalid regular expression or time.
     """
     from mesh.errors import UsageError
     from mesh.observing.journal import Line

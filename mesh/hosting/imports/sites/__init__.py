@@ -1,1 +1,1 @@
-"""Packages of a service's own virtual environment, other versions than other services' and mesh's own."""
+"""Packages of a service's virtual environment; their versions may differ from those of other services and of mesh."""

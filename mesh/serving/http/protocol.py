@@ -47,8 +47,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive = KEPT_FOR  # type: ignore[assignment]  # for any fraction of a second
         self._expect_headers()
         self.active_at = self.loop.time()
-        others = (each for each in self.connections if isinstance(each, GuardedProtocol) and each is not self)
-        if not self.admission.admits(transport.get_extra_info("socket").fileno(), others):
+        if not self.admission.admits(self, transport.get_extra_info("socket").fileno()):
             self._answer_and_close(503, Code.UNAVAILABLE, "too many connections")
 
     def is_idle(self) -> bool:

@@ -26,19 +26,23 @@ class HttpServer:
     def __init__(
         self, sockets: Sequence[socket.socket], app: ASGIApp, notify: Callable[[str], None] = lambda text: None
     ) -> None:
+        self._admission = Admission(notify)
+
         class Admitted(GuardedProtocol):
-            admission = Admission(notify)
+            admission = self._admission
 
         self._sockets = list(sockets)
         self._server = PhasedServer(app, Admitted)
 
     async def start(self) -> None:
         logging.getLogger("uvicorn.error").disabled = True  # the layers already report it, with the service's name
+        self._admission.open(self._connections)
         await self._server.start(self._sockets)
 
     async def stop(self, grace: float) -> None:
         """Stop listening, let requests in flight end for `grace` seconds, and cancel the rest."""
         self._server.stop_listening()
+        self._admission.close()
         if self._server.tasks:
             await self._server.end_requests(self._sockets, grace)
             # Cancelled ones still tell their callers.
@@ -53,6 +57,10 @@ class HttpServer:
         for bound in self._sockets:
             bound.close()
         await asyncio.sleep(0)
+
+    def _connections(self) -> list[GuardedProtocol]:
+        """Return the connections that have not become WebSockets."""
+        return [each for each in self._server.connections if isinstance(each, GuardedProtocol)]
 
     def _abort_connections(self) -> None:
         """Close the connections of requests that continue after being cancelled: their clients must not wait."""

@@ -138,10 +138,12 @@ def mesh_except() -> Sequence[str]:
 def _running_mesh(
     request: pytest.FixtureRequest, mesh_topology: Topology, mesh_except: Sequence[str]
 ) -> Iterator[Mesh]:
+    from mesh.compat.pytest import rewrite_one_at_a_time
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.selection import renumber, select
 
+    rewrite_one_at_a_time()
     declared = renumber(mesh_topology, None, free=True)
     running = Mesh(Supervisor(select(declared, excluded=mesh_except), Options(redirect_process=True)))
     running.supervisor.start()

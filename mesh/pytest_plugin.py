@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -144,6 +145,8 @@ def _running_mesh(
     from mesh.topology.selection import renumber, select
 
     rewrite_one_at_a_time()
+    # Tests start processes, and gRPC would write lines about each fork (https://github.com/grpc/grpc/issues/43055).
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     declared = renumber(mesh_topology, None, free=True)
     running = Mesh(Supervisor(select(declared, excluded=mesh_except), Options(redirect_process=True)))
     running.supervisor.start()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-# pytest rewrites the assert statements of modules at their first import, and CPython 3.11 parses in one thread at a
-# time: two services that import at once end with "AST constructor recursion depth mismatch" (seen once).
-import mesh.calling.forwarding.proxy
-import mesh.calling.peer
-import mesh.store.gateway
-import mesh.store.order
-import mesh.store.product
-import mesh.store.user  # noqa: F401
+from mesh.compat.pytest import rewrite_one_at_a_time
 from tests.support.programs import Shell
+
+rewrite_one_at_a_time()
+# In a process that starts others, gRPC would otherwise write lines about forks (https://github.com/grpc/grpc/issues/43055).
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 @pytest.fixture

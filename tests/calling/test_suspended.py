@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mesh.runtime.options import Options
+from tests.support.programs import suspend
 from tests.support.supervised import PATIENCE, supervised
 
 PROTO = """
@@ -85,7 +86,7 @@ def test_a_call_of_a_suspended_process_ends_by_its_deadline_and_others_go_on(
     with supervised(tmp_path, files, Options(start_within=PATIENCE)) as project:
         pid = int(project.line("slow", "pid ").text.split()[1])
         assert project.get("asking", "/slow").json() == "a"
-        os.kill(pid, signal.SIGSTOP)
+        suspend(pid)
         try:
             answer = project.get("asking", "/slow", timeout=PATIENCE)
             assert (answer.status_code, answer.json()["code"]) == (503, 14)

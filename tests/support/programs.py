@@ -46,6 +46,12 @@ def ended(pid: int, within: float = PATIENCE) -> bool:
     return True
 
 
+def suspend(pid: int) -> None:
+    """Suspend a child process; all of its threads have stopped when this returns."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+
+
 class Program:
     """A program that runs, its two streams read as they come; ended by its own id when its test is over."""
 

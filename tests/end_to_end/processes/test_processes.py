@@ -7,13 +7,13 @@ import os
 import re
 import socket
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
+from signal import SIGCONT
 
 import pytest
 import requests
 
 from tests.support.ports import free_row
-from tests.support.programs import Shell, Up, get
+from tests.support.programs import Shell, Up, get, suspend
 
 ORDER = {"user_id": 1, "product_id": 1, "quantity": 2}
 
@@ -94,7 +94,7 @@ def test_a_neighbour_that_is_suspended_costs_its_callers_their_deadline_and_othe
     rest = shell.up("--port-base", base, "--memory", "--except", "user-service")
     gateway = rest.http("gateway")
     assert get(f"{gateway}/api/grpc/users/1").json()["name"] == "Ada Lovelace"
-    users.send(SIGSTOP)
+    suspend(users.pid)
     try:
         for path in ("/api/grpc/users/1", "/api/users/1"):
             answer = requests.get(gateway + path, headers={"grpc-timeout": "500m"}, timeout=30)

@@ -7,14 +7,14 @@ import signal
 import sqlite3
 import time
 from pathlib import Path
-from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM
 from threading import Event
 from typing import Any
 
 import pytest
 import requests
 
-from tests.support.programs import MESH, Shell, Up, get, in_background
+from tests.support.programs import MESH, Shell, Up, get, in_background, suspend
 
 ORDER = {"user_id": 1, "product_id": 1, "quantity": 2}
 
@@ -283,7 +283,7 @@ def test_every_order_that_was_answered_survives_a_kill_in_the_midst_of_writing(s
 def test_a_suspended_mesh_is_still_there_when_it_wakes(shell: Shell) -> None:
     mesh = patient(shell)
     mesh.ready()
-    mesh.send(SIGSTOP)
+    suspend(mesh.pid)
     asleep = shell.run("ps")
     assert asleep.process.returncode == 1
     assert f"mesh: the mesh with pid {mesh.pid} " in asleep.text()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,9 @@ GATES: dict[str, threading.Event] = {}
 
 def gate(name: str) -> threading.Event:
     return GATES.setdefault(name, threading.Event())
+
+
+def busy(seconds: float) -> Iterator[float]:
+    """Return an iterator that computes for this long when it is exhausted, holding the GIL: it is C code throughout."""
+    end = time.monotonic() + seconds
+    return takewhile(end.__gt__, iter(time.monotonic, None))

@@ -12,6 +12,9 @@ from mesh.runtime.diagnostics.dumps import Stack, only_working, service_in
 from mesh.runtime.diagnostics.held_stacks import HeldStacks
 from mesh.runtime.diagnostics.stacks import current_stacks, format_stack
 
+#: Seconds of the process's time between two readings of its threads' times: a thread may have used it before the hold.
+_STEP = 0.1
+
 
 class GilHolds:
     """Learns from the watchdog how late it woke: a thread that waits for the GIL is late, and can only report it later.
@@ -83,7 +86,7 @@ class GilHolds:
             self._report(stacks, services, thread, late, kind)
         self._waits = waits
         spent = time.process_time()
-        if is_held or spent - self._spent > 0.1:
+        if is_held or spent - self._spent > _STEP:
             self._before, self._spent = self._cpu_times(), spent
 
     def _report(
@@ -99,7 +102,7 @@ class GilHolds:
         """Return the thread that used most of the time; without one, the only one in a service's code."""
         used = {thread: spent - self._before.get(thread, 0.0) for thread, spent in self._cpu_times().items()}
         most = max(used, key=used.__getitem__, default=0)
-        if most in stacks and used[most] > max(0.1, self.of_process * (time.process_time() - self._spent)):
+        if most in stacks and used[most] > max(2 * _STEP, self.of_process * (time.process_time() - self._spent)):
             return most
         return only_working({thread: stacks[thread] for thread in stacks if services.get(thread, "mesh") != "mesh"})
 

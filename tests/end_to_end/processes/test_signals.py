@@ -202,7 +202,9 @@ def test_a_stop_is_heard_while_c_code_holds_the_interpreter_and_done_when_it_let
                 http = {port = 0, app = "web:app"}
             """,
             "web.py": """
-                import threading
+                import threading, time
+                from itertools import takewhile
+
                 import flask
 
                 app = flask.Flask("web")
@@ -210,7 +212,8 @@ def test_a_stop_is_heard_while_c_code_holds_the_interpreter_and_done_when_it_let
                 @app.get("/")
                 def index():
                     print("began", flush=True)
-                    sum(range(80_000_000))
+                    end = time.monotonic() + 2
+                    sum(takewhile(end.__gt__, iter(time.monotonic, None)))
                     threading.Event().wait(1)  # for long enough to be seen here
                     return "done"
             """,

@@ -21,14 +21,14 @@ import ctypes
 import gc
 
 import fastapi
-from tests.support.supervised import gate
+from tests.support.supervised import busy, gate
 
 app = fastapi.FastAPI()
 
 
 @app.get("/compute")
 def compute():
-    sum(range(10_000_000))
+    sum(busy(0.3))
     gate("named").wait(60)
 
 

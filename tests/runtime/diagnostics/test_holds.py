@@ -14,7 +14,7 @@ from tests.support.programs import in_background
 from tests.support.supervised import SLOWLY, gate, supervised
 
 APP = """\
-from tests.support.supervised import gate
+from tests.support.supervised import busy, gate
 
 
 loaded = gate("load")
@@ -28,7 +28,7 @@ async def app(scope, receive, send):
     if scope["path"] == "/load":
         load()
     if scope["path"] == "/compute":
-        sum(range(20_000_000)); gate("noted").wait(60)
+        sum(busy(0.5)); gate("noted").wait(60)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 """

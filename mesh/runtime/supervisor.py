@@ -132,7 +132,9 @@ class Supervisor:
             return dict(instances.by_name)
 
         alone = threading.current_thread() is threading.main_thread()
-        watchdog = Watchdog(by_name, self.journal.in_flight, instances.workers_of, self._status.log, alone)
+        watchdog = Watchdog(
+            by_name, self.journal.in_flight, instances.workers_of, self._status.log, alone, instances.isolation.look
+        )
         watching: list[Watchdog | Holds | Watcher] = [watchdog]
         if self.options.holds:
             watching.append(Holds(by_name, watchdog.services_by_thread, self.journal.append, self._status.log))

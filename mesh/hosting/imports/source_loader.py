@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
-from types import CodeType, FrameType, ModuleType
-from typing import TYPE_CHECKING
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 from mesh.hosting.imports.extension_loader import identity
 from mesh.hosting.imports.import_system import ImportSystem
@@ -70,9 +71,9 @@ class ServiceLoader(SourceFileLoader):
             super().set_data(path, data, _mode=_mode)
 
 
-def service_of(frame: FrameType) -> str:
-    """The name of the service whose module the frame is of; empty where it is of none."""
-    loader = frame.f_globals.get("__loader__")
+def service_of(module: Mapping[str, Any]) -> str:
+    """Return the name of the service whose module has this dictionary; empty if it is none's."""
+    loader = module.get("__loader__")
     return loader.scope.service_name if isinstance(loader, ServiceLoader) else ""
 
 

@@ -6,11 +6,13 @@ import asyncio
 import json
 import socket
 import ssl
+import threading
 import time
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from mesh.hosting.imports.source_loader import service_of
 from mesh.hosting.patches import Patch
 from mesh.hosting.processes.exits import Notice
 from mesh.service import ServiceContext
@@ -31,30 +33,57 @@ _MESH = str(Path(__file__).resolve().parents[2])
 
 
 class SharedModules(Patch):
-    """Compares the modules after each load with what they were before: reading an attribute costs nothing."""
+    """Compares the modules now and then with what they were before: reading an attribute costs nothing."""
 
     def __init__(self, notice: Notice) -> None:
         super().__init__()
         self._notice = notice
         self._before: dict[str, Any] = {}
         self._said: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
 
     def install(self) -> None:
         self._before = _attributes()
 
+    def add_service(self, service: ServiceContext) -> None:
+        self.look()
+
     def service_loaded(self, service: ServiceContext) -> None:
-        before, self._before = self._before, _attributes()
-        for name, value in self._before.items():
+        self._compare(service.name, " while the service was loaded")
+
+    def look(self) -> None:
+        """Report what was replaced by a service's code since the last look; what is nobody's may be a test's."""
+        self._compare("", "")
+
+    def _compare(self, name: str, when: str) -> None:
+        with self._lock:
+            before, self._before = self._before, _attributes()
+            changed = [
+                (attribute, value)
+                for attribute, value in self._before.items()
+                if attribute in before and value is not before[attribute]
+            ]
+        for attribute, value in changed:
             code = getattr(value, "__code__", None)
             place = f" by {code.co_filename}:{code.co_firstlineno}" if isinstance(code, CodeType) else ""
-            is_replaced = name in before and value is not before[name] and not place.startswith(f" by {_MESH}/")
-            if is_replaced and (service.name, name) not in self._said:
-                self._said.add((service.name, name))
-                self._notice(
-                    service.name,
-                    f"{name} was replaced{place} while the service was loaded, for every service of this process; "
-                    'isolation = "process" gives this one its own',
-                )
+            if not place.startswith(f" by {_MESH}/"):
+                owner = _owner(value)
+                self._report(owner or name, attribute, place + (when if owner in (name, "") else ""))
+
+    def _report(self, name: str, attribute: str, how: str) -> None:
+        if name and (name, attribute) not in self._said:
+            self._said.add((name, attribute))
+            self._notice(
+                name,
+                f"{attribute} was replaced{how}, for every service of this process; "
+                'isolation = "process" gives this one its own',
+            )
+
+
+def _owner(value: Any) -> str:
+    """Return the name of the service in whose module the function or class was made; empty if it is none's."""
+    functions = [value, *(vars(value).values() if isinstance(value, type) else ())]
+    return next(filter(None, (service_of(getattr(each, "__globals__", {})) for each in functions)), "")
 
 
 def _attributes() -> dict[str, Any]:

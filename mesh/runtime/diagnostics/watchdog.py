@@ -52,6 +52,7 @@ class Watchdog:
     instances: the instances to check, by service; called at every check.
     in_flight: the journal's calls in flight. workers_of: see Saturation.
     say: takes a service's name and the text of a report. alone: the process is mesh's only.
+    look: called once a second, to look at what else there is.
     """
 
     #: Seconds between two checks.
@@ -70,7 +71,9 @@ class Watchdog:
         workers_of: Callable[[str], int],
         say: Callable[[str, str], None],
         alone: bool = False,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
+        self._look = look
         self._in_flight = in_flight
         self._saturation = Saturation(workers_of, say)
         held = HeldStacks(GilHolds.held_for) if alone else None
@@ -106,6 +109,7 @@ class Watchdog:
             self._saturation.look_at(list(self._in_flight.values()))
             if time.monotonic() - self._looked >= 4 * self.tick:
                 self._look_at_threads({thread for _, thread in loops.values()}, frames)
+                self._look()
 
     def services_by_thread(self) -> dict[int, str]:
         """Return the name of the service that each thread works for; `mesh` if there is none."""
@@ -168,7 +172,7 @@ def times_of(threads: Iterable[threading.Thread]) -> dict[int, float]:
 def owner_of(frame: FrameType | None, services: Container[str]) -> str:
     """Return the service with the module of the innermost such frame; `mesh` if there is none."""
     while frame is not None:
-        name = service_of(frame)
+        name = service_of(frame.f_globals)
         if name in services:
             return name
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Attributes of the standard library that a service replaces are named when its code has been loaded."""
+"""Attributes of the standard library that a service replaces are named, with the service and the place."""
 
 from __future__ import annotations
 
@@ -48,3 +48,51 @@ def test_what_a_service_replaces_is_named_once_with_the_line_that_it_became(
         f"time.time was replaced by {root}/app.py:11 while the service was loaded, {shared}",
     ]
     assert len(hosted.lines) == 3
+
+
+LATER = """\
+import json
+import time
+
+
+class Encoder(json.JSONEncoder):
+    def default(self, value):
+        return str(value)
+
+
+def freeze():
+    time.time = frozen
+    json.JSONEncoder = Encoder
+
+
+def frozen():
+    return 0.0
+"""
+
+
+def test_what_a_handler_replaces_is_named_with_the_service_whose_code_it_is(
+    hosted: Hosted, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner, name in ((json, "JSONEncoder"), (time, "time")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back after the test
+    hosted.isolation.uninstall()
+    hosted.isolation.install()
+    root = write("one", {"app.py": LATER})
+    one, other = hosted.add("one", root=root), hosted.add("other")
+    freeze = hosted.load(one, "app:freeze")
+    hosted.isolation.service_loaded(one)
+    freeze()
+    for _ in range(2):
+        hosted.isolation.look()
+    hosted.isolation.service_loaded(other)
+    shared = 'for every service of this process; isolation = "process" gives this one its own'
+    assert hosted.lines == [
+        ("one", "mesh", f"json.JSONEncoder was replaced, {shared}"),
+        ("one", "mesh", f"time.time was replaced by {root}/app.py:15, {shared}"),
+    ]
+
+
+def test_what_a_test_replaces_is_no_services_doing(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    hosted.isolation.look()
+    assert hosted.lines == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 from pathlib import Path
@@ -246,3 +247,27 @@ def test_patching_everybodys_modules_is_refused_with_what_to_do_and_the_others_g
         assert f"{tmp_path}/troubled/app.py:3 would change every service of this process" in reason
         assert reason.endswith('give this one its own process: isolation = "process"')
         assert project.get("quiet", "/here").text == "/here"
+
+
+REPLACING = """\
+import json
+
+
+def dumps(value):
+    return "{}"
+
+
+async def app(scope, receive, send):
+    if scope["path"] == "/replace":
+        json.dumps_briefly = dumps
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+"""
+
+
+def test_what_a_handler_replaces_for_every_service_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json, "dumps_briefly", json.dumps, raising=False)
+    with supervised(tmp_path, two(REPLACING)) as project:
+        project.get("troubled", "/replace")
+        told = project.line("troubled", "json.dumps_briefly was replaced by ")
+    assert f"{tmp_path}/troubled/app.py:4, for every service of this process" in told.text

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from mesh.serving.http import admission as module
 from mesh.serving.http.admission import BATCH, Admission
+
+
+@pytest.fixture(autouse=True)
+def no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process leave servers running."""
+    monkeypatch.setattr(module, "_OPEN", [])
 
 
 @dataclass

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from mesh.observing.journal import Line
+from mesh.runtime.instances.process import ProcessInstance
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options
 from tests.support.supervised import PATIENCE, Project, supervised
@@ -102,7 +103,10 @@ def project_of(folder: Path, isolation: str) -> Any:
 
 # A restart in this process cuts nothing: calls end on the code they began with.
 @pytest.mark.parametrize(("isolation", "command"), [("thread", "stop"), ("process", "stop"), ("process", "restart")])
-def test_calls_that_a_service_leaves_unanswered_are_unavailable(tmp_path: Path, isolation: str, command: str) -> None:
+def test_calls_that_a_service_leaves_unanswered_are_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isolation: str, command: str
+) -> None:
+    monkeypatch.setattr(ProcessInstance, "more_seconds", PATIENCE)  # on a busy machine a process is killed too early
     with project_of(tmp_path, isolation) as project, ThreadPoolExecutor(8) as pool:
         for name in ("plain", "coroutines"):
             address = project.supervisor.snapshot[name].grpc

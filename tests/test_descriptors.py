@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 import requests
 
@@ -82,9 +84,19 @@ def test_connections_in_use_are_not_closed_and_new_ones_are_refused_until_some_l
         refused = get(url)
         assert (refused.status_code, refused.headers["connection"]) == (503, "close")
         assert refused.json() == {"code": 14, "message": "too many connections", "details": []}
+        assert share_of_a_processor(mesh) < 0.5
     assert answered(url) == 200
     assert said(mesh) == ["user-service"]
     assert mesh.end(signal.SIGTERM) == 143
+
+
+def share_of_a_processor(mesh: Up) -> float:
+    """Return what mesh uses of one in a second: a server that tries to accept without an end uses all it can get."""
+    process = psutil.Process(mesh.pid)
+    before = process.cpu_times()
+    threading.Event().wait(1)
+    after = process.cpu_times()
+    return after.user + after.system - before.user - before.system
 
 
 def answered(url: str) -> int:

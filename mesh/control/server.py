@@ -13,7 +13,7 @@ from mesh.control.state import Running, parts_of
 from mesh.observing.recorder import Recorder
 from mesh.runtime.supervisor import Supervisor
 from mesh.serving.http.server import HttpServer
-from mesh.serving.server_sockets import bind
+from mesh.serving.server_sockets import listen
 from mesh.topology.model import Address
 
 #: The control port of the first mesh on a machine; further ones take any free port.
@@ -24,12 +24,11 @@ class ControlServer:
     """Binds at construction, always on loopback; `running` is the record for other commands."""
 
     def __init__(self, supervisor: Supervisor, recorder: Recorder | None = None) -> None:
-        try:
-            self._socket = bind(Address("127.0.0.1", CONTROL_PORT))
-        except OSError:
-            self._socket = bind(Address("127.0.0.1", 0))
         # From now on requests wait for a response: if they were refused, a client would take this mesh for gone.
-        self._socket.listen()
+        try:
+            self._socket = listen(Address("127.0.0.1", CONTROL_PORT))
+        except OSError:
+            self._socket = listen(Address("127.0.0.1", 0))
         port = self._socket.getsockname()[1]
         supervisor.keep_from_children(port)
         token = secrets.token_urlsafe(32)

@@ -16,7 +16,7 @@ from mesh.errors import MeshError, UsageError
 from mesh.export.merging import Merger
 from mesh.observing.journal import Journal
 from mesh.serving.http.server import HttpServer
-from mesh.serving.server_sockets import bind
+from mesh.serving.server_sockets import listen
 from mesh.topology.model import Address
 
 #: Where an SDK sends to unless it is told otherwise.
@@ -37,13 +37,12 @@ class TraceReceiver:
         self._merger = Merger(journal.append)
         self._unsubscribe = journal.subscribe(self._merger)
         try:
-            self._socket = bind(Address("127.0.0.1", port))
+            self._socket = listen(Address("127.0.0.1", port))
         except OSError as error:
             raise UsageError(
                 f"--otlp-port {port}: the port is taken, perhaps by a collector; give another one, and tell the "
                 "services by OTEL_EXPORTER_OTLP_ENDPOINT"
             ) from error
-        self._socket.listen()
         self.port = int(self._socket.getsockname()[1])
         app = Starlette(routes=[Route("/v1/traces", self._take, methods=["POST"])])
         self._server = HttpServer([self._socket], app)

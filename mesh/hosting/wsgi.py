@@ -126,6 +126,7 @@ class _Chunks:
         for chunk in self._chunks:
             self._client.check()
             yield chunk
+        self._client.check()  # a2wsgi sends the end of the answer next, to a loop that a stop may have closed
 
     def close(self) -> None:
         getattr(self._chunks, "close", lambda: None)()

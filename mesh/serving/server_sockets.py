@@ -24,6 +24,20 @@ def bind(address: Address) -> socket.socket:
     return bound
 
 
+def listen(address: Address) -> socket.socket:
+    """Return a bound socket that listens; raises OSError as `bind` does.
+
+    Two programs may bind one port at the same moment: only the first that listens has it.
+    """
+    bound = bind(address)
+    try:
+        bound.listen()
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
 def adopt(address: Address, descriptor: int) -> socket.socket:
     """Return a socket for the address that another process has bound and still holds; the descriptor stays open."""
     bound = _socket(address, os.dup(descriptor))

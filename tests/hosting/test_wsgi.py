@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import threading
 from pathlib import Path
 
+from mesh.runtime.options import Options
 from tests.support.supervised import PATIENCE, Project, gate, supervised
 
 APP = """\
@@ -23,6 +26,14 @@ def stream(number):
             gate("all closed").set()
 
 
+def last():
+    try:
+        yield b"x"
+        gate("stopped").wait(60)
+    finally:
+        gate("ended").set()
+
+
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/upload":
         try:
@@ -39,6 +50,8 @@ def app(environ, start_response):
         except OSError:
             gate("no more written").set()
             raise
+    if environ["PATH_INFO"] == "/last":
+        return last()
     return stream(1) if environ["PATH_INFO"] == "/stream" else [b"here"]
 """
 FILES = {"mesh.toml": '[services.web]\nhttp = { port = 0, app = "app:app" }\n', "app.py": APP}
@@ -73,6 +86,21 @@ def test_an_upload_that_breaks_off_is_not_read_as_a_whole_one(tmp_path: Path) ->
             assert gate("broken off").wait(PATIENCE)
             gate("broken off").clear()
         assert not gate("read as a whole").is_set()
+
+
+# An error in a thread that goes on after the stop is a warning, which fails this test.
+def test_an_answer_that_ends_after_its_service_was_stopped_is_dropped(tmp_path: Path) -> None:
+    with supervised(tmp_path, FILES, Options(grace=0.2)) as project:
+        client = _connected(project)
+        client.sendall(b"GET /last HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(2000)
+    client.close()
+    workers = [each for each in threading.enumerate() if each.name.startswith("WSGI")]
+    gate("stopped").set()
+    assert gate("ended").wait(PATIENCE)
+    for each in workers:
+        each.join(PATIENCE)
+    gc.collect()
 
 
 def _ask_and_leave(project: Project, request: bytes) -> None:

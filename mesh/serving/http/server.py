@@ -13,6 +13,8 @@ from mesh.compat.uvicorn import PhasedServer
 from mesh.serving.http.admission import Admission
 from mesh.serving.http.protocol import GuardedProtocol
 
+#: Connections that may wait to be accepted, as with uvicorn.
+BACKLOG = 2048
 #: Seconds for a cancelled request to tell its caller.
 CUT_WITHIN = 0.5
 
@@ -35,7 +37,11 @@ class HttpServer:
         self._server = PhasedServer(app, Admitted)
 
     async def start(self) -> None:
+        """Start; raises OSError if a port is taken after all."""
         logging.getLogger("uvicorn.error").disabled = True  # the layers already report it, with the service's name
+        for bound in self._sockets:
+            # uvloop does not tell if another program that has bound the port at the same moment listens already.
+            bound.listen(BACKLOG)
         self._admission.open(self._connections)
         await self._server.start(self._sockets)
 

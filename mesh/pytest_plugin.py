@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import grpc
     import requests
 
+    from mesh.calling.stub import Stub
     from mesh.observing.journal import Entry
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.model import Address, Topology
@@ -55,7 +56,7 @@ class Mesh:
             self._sessions[service] = _session(f"http://{self.address(f'{service}.http')}")
         return self._sessions[service]
 
-    def stub(self, service: str) -> Any:
+    def stub(self, service: str) -> Stub:
         """Return the methods of the service's contract as attributes, called as those of a generated stub."""
         from mesh.calling.stub import Stub
 

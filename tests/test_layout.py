@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.layout import ROOT, Step, main, ways_through
+from benchmarks.layout import (
+    MOST_FILES,
+    MOST_LINES,
+    ROOT,
+    Step,
+    files_per_folder,
+    longest_function,
+    main,
+    ways_through,
+)
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 WAYS = ways_through(PAGE)
@@ -46,6 +55,12 @@ def test_the_command_prints_every_figure(capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr().out
     for figure in ("lines per file: median", "longest function:", "files per folder", *WAYS):
         assert figure in printed
+
+
+def test_functions_are_short_and_folders_can_be_overlooked() -> None:
+    longest = longest_function()
+    assert longest.lines <= MOST_LINES, longest.place
+    assert {folder: count for folder, count in files_per_folder().items() if count > MOST_FILES} == {}
 
 
 def broken_steps(steps: list[Step]) -> list[str]:

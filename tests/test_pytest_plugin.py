@@ -40,6 +40,8 @@ def test_the_fixture_runs_the_store_and_resets_it_before_each_test(run: pytest.P
         from mesh import UsageError
         with pytest.raises(UsageError, match="'user-service' is not a listener; write service.http or service.grpc"):
             mesh.address("user-service")
+        with pytest.raises(AttributeError, match="no method is named 'GetUsr'; did you mean 'GetUser'?"):
+            mesh.stub("user-service").GetUsr
     """
     )
     outcome = run.runpytest_subprocess("-q")

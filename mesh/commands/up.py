@@ -70,8 +70,7 @@ def up(
     from mesh.runtime.supervisor import Supervisor
 
     folder = None if memory else (data or declared.folder / ".mesh" / "data").absolute()
-    is_theirs = target is not None or declared.source is not None
-    watch = is_theirs and not no_reload
+    watch = (target is not None or declared.source is not None) and not no_reload
     options = Options(host, folder, processes=processes, watch=watch, replay=replay, record=not no_record, holds=True)
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
     wanted = Wanted(as_json, quiet, timings, otlp, otlp_port, bool(chosen["free_ports"] or chosen["port_base"]))

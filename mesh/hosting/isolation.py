@@ -68,8 +68,7 @@ class Isolation:
         self.signals = Signals(self.forks, notice, stop, alone)
         self._shared_modules = SharedModules(notice)
         waits = Waits(self.import_hooks, self.new_event_loop)
-        #: By the ident of their threads, the programs that run.
-        self.mains = waits.mains
+        self.mains = waits.mains  # the programs that run, by the ident of their threads
         self._patches: Sequence[Patch] = (
             self.environ,
             Threads(self.import_hooks),

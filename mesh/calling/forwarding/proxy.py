@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mesh.calling.forwarding.forwarder import FORWARDED, Forwarder, ascii_text
 from mesh.service import current_service
 from mesh.topology.model import Address
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 #: Seconds a request may take if its caller set no deadline.
 PROXY_TIMEOUT = 30.0
@@ -15,7 +18,7 @@ PROXY_TIMEOUT = 30.0
 _COOKIE_PATH = re.compile(rb"(;\s*path\s*=\s*)(/[^;]*)", re.IGNORECASE)
 
 
-def proxy(service: str, *, strip: str = "") -> Any:
+def proxy(service: str, *, strip: str = "") -> ASGIApp:
     """Return an ASGI application, for Starlette's Route or Mount or on its own; WebSockets are forwarded too.
 
     service: the name of the service. strip: the start of the path that the service does not have, `/api` for

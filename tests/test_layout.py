@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,16 @@ def test_functions_are_short_and_folders_can_be_overlooked() -> None:
     longest = longest_function()
     assert longest.lines <= MOST_LINES, longest.place
     assert {folder: count for folder, count in files_per_folder().items() if count > MOST_FILES} == {}
+
+
+def test_no_two_classes_share_a_name() -> None:
+    names = Counter(
+        node.name
+        for file in (ROOT / "mesh").rglob("*.py")
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def broken_steps(steps: list[Step]) -> list[str]:

@@ -8,9 +8,9 @@ import sys
 import click
 
 from mesh import __version__
+from mesh.commands.calls.call import call
+from mesh.commands.calls.parity import parity
 from mesh.commands.child import child
-from mesh.commands.contracts.call import call
-from mesh.commands.contracts.parity import parity
 from mesh.commands.control.down import down
 from mesh.commands.control.ps import ps
 from mesh.commands.control.service_commands import restart, start, stop

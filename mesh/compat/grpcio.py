@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import grpc
 
 
-class Ended(Exception):
+class CallEnded(Exception):
     """Raised in a handler whose call has already been ended; grpc then reports nothing more."""
 
 
@@ -26,9 +26,9 @@ def end_call(context: Any, code: grpc.StatusCode, details: str) -> None:
         _server._abort(state, context._rpc_event.call, code, state.details)
 
 
-def ended(context: Any) -> Ended:
+def ended(context: Any) -> CallEnded:
     """Return the exception with which the handler of a call that `end_call()` ended can leave quietly."""
-    error = Ended()
+    error = CallEnded()
     with context._state.condition:
         context._state.rpc_errors.append(error)
     return error

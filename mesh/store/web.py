@@ -35,7 +35,7 @@ def document_route(describe: Callable[[], dict[str, Any]]) -> Route:
     return Route("/openapi.json", Document)
 
 
-class Health(Resource):
+class ServingStatus(Resource):
     async def get(self, request: Request) -> Response:
         return JSONResponse({"status": "SERVING"})
 
@@ -58,7 +58,7 @@ def _check_size(size: int) -> None:
 def web_app(*routes: BaseRoute, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     """Return an application that renders every error as google.rpc.Status; a trailing slash is another path."""
     app = Starlette(
-        routes=[*routes, Route("/health", Health)], exception_handlers=exception_handlers, lifespan=lifespan
+        routes=[*routes, Route("/health", ServingStatus)], exception_handlers=exception_handlers, lifespan=lifespan
     )
     app.router.redirect_slashes = False
     return app

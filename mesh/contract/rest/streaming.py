@@ -43,7 +43,7 @@ async def answer_stream(backend: Backend, asked: Asked, receive: Receive, send: 
     limit: in bytes, of a line and of a whole body. Raises StatusError for an error before the first answer.
     """
     endpoint, method = asked.endpoint, asked.endpoint.method
-    outgoing = Outgoing(send, endpoint, asked.header(b"accept").lower())
+    outgoing = StreamedResponse(send, endpoint, asked.header(b"accept").lower())
     if asked.head:
         return Response(200, [(b"content-type", outgoing.content_type.encode())])
     incoming = Incoming(receive)
@@ -89,7 +89,7 @@ async def _single(endpoint: Endpoint, answers: AsyncGenerator[Message, None]) ->
     raise StatusError(Code.INTERNAL, f"{endpoint.method} gave no answer")
 
 
-class Outgoing:
+class StreamedResponse:
     """One streamed HTTP answer, whose headers are sent with the first message, or alone if that takes long."""
 
     def __init__(self, send: Send, endpoint: Endpoint, accept: bytes) -> None:

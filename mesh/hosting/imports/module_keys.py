@@ -317,7 +317,7 @@ def is_supported() -> bool:
     name = "mesh_self_check"
     entry = NameEntry(name)
     try:
-        for probe in (_Probe("one"), _Probe("two")):
+        for probe in (_ProbeService("one"), _ProbeService("two")):
             sys.modules[entry.add(probe)] = module = ModuleType(name)
             token = current_service_var.set(probe)  # type: ignore[arg-type]  # as far as the keys ask
             try:
@@ -333,7 +333,7 @@ def is_supported() -> bool:
             entry.remove(key)
 
 
-class _Probe:
+class _ProbeService:
     """A service and its scope."""
 
     def __init__(self, service_name: str) -> None:

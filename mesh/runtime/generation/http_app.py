@@ -47,7 +47,7 @@ def wrappers(http: Http, own: ASGIApp | None, lifespan: Lifespan | None) -> list
     if http.contracts:
         found.append(lambda app: Mounted(mount(http, service.directory), app))
     if own is None:
-        found.append(Health)
+        found.append(HealthPath)
     if lifespan is not None:
         found.append(lifespan.around)
     return found
@@ -61,7 +61,7 @@ def own_rest(http: Http, handlers: Handlers, pool: Executor) -> ASGIApp:
     return Transcoder(handlers.contract(), backend, unknown_fields=http.unknown_fields, descriptors=descriptors)
 
 
-class Health:
+class HealthPath:
     """Answers `GET /health` and passes on everything else."""
 
     def __init__(self, app: ASGIApp) -> None:

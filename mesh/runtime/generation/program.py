@@ -21,7 +21,7 @@ from mesh.python_command import PROGRAMS, PythonCommand
 from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.service import ServiceContext
 from mesh.serving.mains import gunicorn_server, http_servers
-from mesh.serving.mains.grpc_servers import AioServer, SyncServer
+from mesh.serving.mains.grpc_servers import ProgramAioServer, ProgramServer
 from mesh.topology.model import LOOPBACK, Address, Kind, Service
 
 #: Seconds after which a program without servers counts as ready, though it has not waited for anything yet.
@@ -129,11 +129,11 @@ class RunningProgram:
 
     # In the program's threads.
 
-    def grpc_server(self, *args: Any, **options: Any) -> SyncServer:
-        return SyncServer(self, *args, **options)
+    def grpc_server(self, *args: Any, **options: Any) -> ProgramServer:
+        return ProgramServer(self, *args, **options)
 
-    def aio_server(self, *args: Any, **options: Any) -> AioServer:
-        return AioServer(self, *args, **options)
+    def aio_server(self, *args: Any, **options: Any) -> ProgramAioServer:
+        return ProgramAioServer(self, *args, **options)
 
     async def serve_uvicorn(self, server: Any, sockets: Any = None) -> None:
         await http_servers.serve_uvicorn(self, server, sockets)

@@ -11,7 +11,7 @@ from mesh.contract.backends.servicer_context import code_given, failure_of
 from mesh.errors import Code, StatusError
 from mesh.layers import status_of
 from mesh.observing.span import Span
-from mesh.serving.grpc.status import CODES, Metadata, Trailers, cut, room_beside, trailers_of
+from mesh.serving.grpc.status import CODES, ErrorTrailers, Metadata, cut, room_beside, trailers_of
 
 if TYPE_CHECKING:
     from mesh.serving.grpc.handlers import Layered
@@ -43,7 +43,7 @@ class Attempt:
             self.context.set_code(CODES[code])
             self.context.set_details(cut(self._details(), room_beside(self._own_metadata())))
 
-    def trailers(self, error: BaseException) -> Trailers:
+    def trailers(self, error: BaseException) -> ErrorTrailers:
         """Record and return what the caller is told of an exception that left the handler."""
         own = self._own_metadata()
         failure = failure_of(error, self.context.code(), self._details(), own)
@@ -52,7 +52,7 @@ class Attempt:
         self.span.error = type(error).__name__
         return trailers_of(refusal, own)
 
-    def trailers_of_cut(self) -> Trailers:
+    def trailers_of_cut(self) -> ErrorTrailers:
         """Record and return what the caller is told of a call that is cut."""
         self.span.status = Code.UNAVAILABLE.name
         return trailers_of(StatusError(Code.UNAVAILABLE, self.cut_reason), ())

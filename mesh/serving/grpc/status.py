@@ -21,7 +21,7 @@ _CUT = "..."
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-class Trailers(NamedTuple):
+class ErrorTrailers(NamedTuple):
     """The end of a call that failed, as a server's context takes it."""
 
     code: grpc.StatusCode
@@ -29,7 +29,7 @@ class Trailers(NamedTuple):
     metadata: Metadata
 
 
-def trailers_of(error: StatusError, own: Iterable[tuple[str, str | bytes]]) -> Trailers:
+def trailers_of(error: StatusError, own: Iterable[tuple[str, str | bytes]]) -> ErrorTrailers:
     """Return the error as trailers, with the metadata that the handler has set itself.
 
     A text that is too long for them is cut, and details that do not fit beside it are left out.
@@ -40,7 +40,7 @@ def trailers_of(error: StatusError, own: Iterable[tuple[str, str | bytes]]) -> T
     packed = ((DETAILS_KEY, status_bytes(error, message)),) if error.details else ()
     if _text_size(message) + sum(map(_size, packed)) > room:
         packed = ()
-    return Trailers(CODES[error.code], message, (*own, *packed))
+    return ErrorTrailers(CODES[error.code], message, (*own, *packed))
 
 
 def room_beside(metadata: Iterable[tuple[str, str | bytes]]) -> int:

@@ -77,7 +77,7 @@ def aio_method(path: str, handler: Handler, interceptors: Sequence[Any], loop: a
 
     def crossed(request: Any, context: Any) -> tuple[Any, Any]:
         here = asyncio.get_running_loop()
-        given = _Requests(request, here) if handler.request_streaming else request
+        given = _IncomingRequests(request, here) if handler.request_streaming else request
         return given, _Context(context, here, loop)
 
     async def single(request: Any, context: Any) -> Any:
@@ -118,7 +118,7 @@ async def _found_by(interceptors: Sequence[Any], path: str, handler: Handler, co
 async def _answer_with(found: Handler, handler: Handler, request: Any, context: Any, put: Callable[[Any], Any]) -> None:
     """Call the method that was found in place of `handler`; `put` gets each message that it answers."""
     given = _as_taken(request, handler, found)
-    if not isinstance(given, _Requests) and found.request_streaming and not handler.request_streaming:
+    if not isinstance(given, _IncomingRequests) and found.request_streaming and not handler.request_streaming:
         given = _one(request)
     outcome = behavior(found)(given, context)
     if hasattr(outcome, "__aiter__"):
@@ -136,7 +136,7 @@ def _followed(interceptor: Any, follow: Callable[[Any], Any]) -> Callable[[Any],
 
 def _as_taken(request: Any, handler: Handler, found: Handler) -> Any:
     """Return the request as the method that an interceptor chose takes it: a message, or messages."""
-    if handler.request_streaming == found.request_streaming or isinstance(request, _Requests):
+    if handler.request_streaming == found.request_streaming or isinstance(request, _IncomingRequests):
         return request
     return iter((request,)) if found.request_streaming else next(iter(request))
 
@@ -153,14 +153,14 @@ async def _one(request: Any) -> AsyncIterator[Any]:
     yield request
 
 
-class _Requests:
+class _IncomingRequests:
     """The requests of a stream, read in the loop that they arrive in."""
 
     def __init__(self, requests: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._requests = aiter(requests)
         self._loop = loop
 
-    def __aiter__(self) -> _Requests:
+    def __aiter__(self) -> _IncomingRequests:
         return self
 
     async def __anext__(self) -> Any:

@@ -80,7 +80,7 @@ class _Server:
         return self._program.opened("grpc", self)
 
 
-class SyncServer(_Server):
+class ProgramServer(_Server):
     """The result of `grpc.server()` in a program."""
 
     def __init__(
@@ -113,7 +113,7 @@ class SyncServer(_Server):
         return not self._program.wait_until(self.ended.wait, timeout)
 
 
-class AioServer(_Server):
+class ProgramAioServer(_Server):
     """The result of `grpc.aio.server()` in a program."""
 
     def __init__(

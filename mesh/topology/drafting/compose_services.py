@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mesh.topology.drafting.compose import ComposeService, read_compose
-from mesh.topology.drafting.discovery import Code, codes, proto_folders, relative
+from mesh.topology.drafting.discovery import FoundCode, codes, proto_folders, relative
 from mesh.topology.drafting.sketch import Ports, Sketch, service_name
 
 _SERVERS = re.compile(r"\b(?:uvicorn|gunicorn|hypercorn|granian|daphne)\b")
@@ -74,7 +74,7 @@ def _one_shot(
     return sketch
 
 
-def _code(service: ComposeService) -> Code | None:
+def _code(service: ComposeService) -> FoundCode | None:
     """Return the Python code that the service runs, or None if its command starts something else."""
     assert service.build
     command = service.command or ""
@@ -91,11 +91,11 @@ def _code(service: ComposeService) -> Code | None:
     return (_offering(found, service.build, script[1]) or behind) if script else None
 
 
-def _only(found: Sequence[Code]) -> Code | None:
+def _only(found: Sequence[FoundCode]) -> FoundCode | None:
     return found[0] if len(found) == 1 else None
 
 
-def _offering(found: Iterable[Code], build: Path, script: str) -> Code | None:
+def _offering(found: Iterable[FoundCode], build: Path, script: str) -> FoundCode | None:
     """Return the code with an app or a servicer in this script of the folder, `server.py` or `shop.server`."""
     wanted = build.joinpath(*re.split(r"[./]", script.removesuffix(".py")))
     for code in found:
@@ -105,13 +105,13 @@ def _offering(found: Iterable[Code], build: Path, script: str) -> Code | None:
     return None
 
 
-def _with_app(build: Path, code: Code | None, module: str, app: str) -> Code:
+def _with_app(build: Path, code: FoundCode | None, module: str, app: str) -> FoundCode:
     """Return the code with the app that the command names, below the folder of its module."""
     parts = module.split(".")
     roots = [*([code.root] if code else []), build, build / "src"]
     files = [(root, root.joinpath(*parts)) for root in roots]
     root = next((root for root, file in files if file.with_suffix(".py").exists() or file.is_dir()), roots[0])
-    return replace(code, app=app) if code and code.root == root else Code(root, root, app, (), None, None)
+    return replace(code, app=app) if code and code.root == root else FoundCode(root, root, app, (), None, None)
 
 
 def _give_ports(sketch: Sketch, service: ComposeService, ports: Ports) -> None:

@@ -20,7 +20,7 @@ _GENERATED = re.compile(r".*_pb2(_grpc)?\.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class FoundCode:
     """Code under one import root: `app` and `servicers` as `module:attribute`; `place` is the file to name it by."""
 
     root: Path
@@ -50,7 +50,7 @@ def discover(folder: Path, ports: Ports) -> list[Sketch]:
     return sketches
 
 
-def codes(folder: Path) -> list[Code]:
+def codes(folder: Path) -> list[FoundCode]:
     """Return the Python code that offers an app or servicers, one entry for each apparent service.
 
     Code that shares an import root is one service; directly under the folder, each package with an app is one.
@@ -83,10 +83,10 @@ def _offer(file: Path) -> Offer | None:
     return offer_of(file)
 
 
-def _code(root: Path, place: Path, offers: list[Offer]) -> Code:
+def _code(root: Path, place: Path, offers: list[Offer]) -> FoundCode:
     offers = sorted(offers, key=_rank)
     app = next((offer for offer in offers if offer.app), None)
-    return Code(
+    return FoundCode(
         root,
         place,
         app=f"{_module(app.file, root)}:{app.app}" if app else None,

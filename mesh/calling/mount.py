@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mesh.calling.connections import current_connections
-from mesh.calling.contracts import contract_of
+from mesh.calling.contract_lookup import contract_of
 from mesh.calling.grpc_transport import GrpcTransport
 from mesh.contract import Contract, Transcoder
 from mesh.errors import MeshError

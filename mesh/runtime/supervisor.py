@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from mesh.calling.contracts import contract_of
+from mesh.calling.contract_lookup import contract_of
 from mesh.contract import Contract
 from mesh.observing.journal import Journal
 from mesh.runtime.diagnostics.holds import Holds

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 
 from mesh.calling.connections import Connections, current_connections
-from mesh.calling.contracts import contract_of
+from mesh.calling.contract_lookup import contract_of
 from mesh.calling.peer.fallback import Fallback
 from mesh.calling.peer.interceptors import OutgoingCall
 from mesh.calling.peer.options import CallOptions, PeerOptions

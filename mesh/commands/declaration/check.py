@@ -17,7 +17,7 @@ def check(target: str | None) -> int:
     HTTP rules of .proto files that cannot be served, and modules that do more when they are run than their service
     does, are listed, but are not mistakes of the declaration.
     """
-    from mesh.calling.contracts import refused_rules
+    from mesh.calling.contract_lookup import refused_rules
     from mesh.commands.terminal.lines import count
     from mesh.runtime.stubs import stubs_of
     from mesh.store.topology import store

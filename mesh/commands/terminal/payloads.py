@@ -54,7 +54,7 @@ class Payloads:
     def _message(self, path: str, message: str, data: bytes) -> str:
         from google.protobuf import json_format
 
-        from mesh.calling.contracts import method_at
+        from mesh.calling.contract_lookup import method_at
 
         method = method_at(path, self._descriptors)
         if method.streaming:

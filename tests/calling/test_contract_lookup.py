@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mesh.store
 from mesh import Grpc, Service, Topology
-from mesh.calling.contracts import contract_of
+from mesh.calling.contract_lookup import contract_of
 from mesh.topology.directory import Directory
 
 DESCRIPTORS = Path(mesh.store.__file__).parent / "pb" / "descriptors.pb"

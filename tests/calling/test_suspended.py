@@ -96,4 +96,4 @@ def test_a_call_of_a_suspended_process_ends_by_its_deadline_and_others_go_on(
             assert project.get("asking", "/other").json() == "a"
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert project.get("asking", "/slow", timeout=PATIENCE).json() == "a"
+        assert project.get("asking", "/slow", timeout=PATIENCE).json() == "a", project.entries

@@ -55,4 +55,4 @@ def is_unconnected(details: str) -> bool:
 
 def is_not_http2(details: str) -> bool:
     """Return True if the details of an UNAVAILABLE call report an answer that was not HTTP/2."""
-    return "Failed parsing HTTP/2" in details
+    return "Failed parsing HTTP/2" in details or "Trying to connect an http1.x server" in details

@@ -76,12 +76,14 @@ def test_details_say_when_no_connection_was_made_and_when_the_peer_is_no_grpc_se
         refused = failure(taken.getsockname()[1])
     assert is_unconnected(refused)
     assert not is_not_http2(refused)
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        other = failure(server.server_address[1])
-        server.shutdown()
-    assert is_not_http2(other)
-    assert is_unconnected(other)
+    for protocol in ("HTTP/1.0", "HTTP/1.1"):
+        handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {"protocol_version": protocol})
+        with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            other = failure(server.server_address[1])
+            server.shutdown()
+        assert is_not_http2(other)
+        assert is_unconnected(other)
 
 
 def failure(port: int) -> str:

@@ -29,7 +29,9 @@ def stream(number):
 def last():
     try:
         yield b"x"
-        gate("stopped").wait(60)
+        stopped = gate("stopped")
+        gate("waits").set()
+        stopped.wait(60)
     finally:
         gate("ended").set()
 
@@ -94,9 +96,11 @@ def test_an_answer_that_ends_after_its_service_was_stopped_is_dropped(tmp_path: 
         client = _connected(project)
         client.sendall(b"GET /last HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(2000)
+        stopped = gate("stopped")
+        assert gate("waits").wait(PATIENCE)
     client.close()
     workers = [each for each in threading.enumerate() if each.name.startswith("WSGI")]
-    gate("stopped").set()
+    stopped.set()
     assert gate("ended").wait(PATIENCE)
     for each in workers:
         each.join(PATIENCE)

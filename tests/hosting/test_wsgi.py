@@ -7,6 +7,8 @@ import socket
 import threading
 from pathlib import Path
 
+from mesh.observing.journal import Change
+from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options
 from tests.support.supervised import PATIENCE, Project, gate, supervised
 
@@ -29,9 +31,8 @@ def stream(number):
 def last():
     try:
         yield b"x"
-        stopped = gate("stopped")
         gate("waits").set()
-        stopped.wait(60)
+        gate("go on").wait(60)
     finally:
         gate("ended").set()
 
@@ -96,14 +97,15 @@ def test_an_answer_that_ends_after_its_service_was_stopped_is_dropped(tmp_path: 
         client = _connected(project)
         client.sendall(b"GET /last HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(2000)
-        stopped = gate("stopped")
         assert gate("waits").wait(PATIENCE)
+        workers = [each for each in threading.enumerate() if each.name.startswith("WSGI")]
+        project.supervisor.post(ServiceCommand("web", "stop"))
+        project.wait_for(lambda each: isinstance(each, Change) and (each.service, each.state) == ("web", "stopped"))
+        gate("go on").set()
+        for each in workers:
+            each.join(PATIENCE)
+        assert gate("ended").is_set()
     client.close()
-    workers = [each for each in threading.enumerate() if each.name.startswith("WSGI")]
-    stopped.set()
-    assert gate("ended").wait(PATIENCE)
-    for each in workers:
-        each.join(PATIENCE)
     gc.collect()
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mesh import descriptors
 from mesh.calling.connections import Connections
-from mesh.descriptors import check
 from mesh.hosting.imports.module_keys import is_supported
 from mesh.hosting.isolation import Isolation
 from mesh.observing.exchanges import Exchanges
 from mesh.observing.journal import Journal, Line
 from mesh.observing.lines import line_here
+from mesh.runtime import thread_limit
 from mesh.runtime.addresses import Addresses, ServiceAddresses
 from mesh.runtime.contracts import Contracts
 from mesh.runtime.instances.ports import Patience, bind_all, bind_instance
@@ -73,7 +74,8 @@ class ServiceInstances:
 
     def bind(self, patience: Patience) -> dict[str, ServiceAddresses]:
         """Bind every port, all or nothing; return each service's addresses."""
-        check(len(self.by_name), sum(len(each.listeners) for each in self.topology))
+        descriptors.check(len(self.by_name), sum(len(each.listeners) for each in self.topology))
+        thread_limit.check(len(self.by_name))
         bind_all(self.topology, self.by_name, self._options.host, patience)
         try:
             for name, instance in self.by_name.items():

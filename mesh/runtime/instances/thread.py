@@ -145,7 +145,11 @@ class ThreadInstance:
 
         target = show_service(run, self.service.name)
         self._thread = threading.Thread(target=target, name=self.service.name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the limit of threads is reached
+            self.release()
+            self._post(Ended(self.service.name, f"no thread for it: {error}"))
 
     def reload(self, why: str, executes_all: bool = True) -> None:
         """Request a new generation; posts Reloaded or ReloadFailed, or Ready or Failed if none serves yet.

@@ -52,9 +52,11 @@ def inbound(service: ServiceContext, protocol: Kind, method: str, call: Call, ta
     finally:
         record(journal, span)
         journal.in_flight.pop(call.span_id, None)
-        # Set, not reset with a token: a generator's block can end in another context than it began in.
-        current_call.set(before[0])
-        current_service_var.set(before[1])
+        # Set, not reset with a token: a generator's block can end in another context than it began in, one of this call
+        # or, if it is left to the garbage collector, of anything else.
+        if current_call.get() is call:
+            current_call.set(before[0])
+            current_service_var.set(before[1])
 
 
 def record(journal: Journal, span: Span) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,21 @@ def test_a_call_within_a_call_gives_the_outer_one_back(service: ServiceContext) 
         with inbound(service, "grpc", "GetUser", inner):
             assert current_call.get() is inner
         assert current_call.get() is outer
+
+
+def test_a_call_that_is_left_to_the_garbage_collector_changes_nothing_elsewhere(service: ServiceContext) -> None:
+    def stream() -> Iterator[None]:
+        with inbound(service, "grpc", "Watch", call_from({})):
+            yield
+
+    begun = stream()
+    context = copy_context()
+    context.run(current_service_var.set, service)
+    context.run(next, begun)
+    del begun
+    gc.collect()
+    assert current_call.get() is None
+    assert current_service_var.get() is None
 
 
 def test_a_call_is_in_flight_with_its_thread_until_it_ends(service: ServiceContext) -> None:

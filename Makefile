@@ -38,7 +38,6 @@ test-all:
 
 # The lowest versions that pyproject.toml allows.
 test-lowest: install
-	$(BIN)/python -m pip install --quiet --group lowest
 	test -x .venv-lowest/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-lowest
 	$(BIN)/uv pip compile --quiet --python .venv-lowest/bin/python --resolution lowest-direct pyproject.toml \
 		--output-file .venv-lowest/lowest.txt
@@ -48,7 +47,6 @@ test-lowest: install
 
 # A part of the tests from each layer, on the other Pythons that are installed and on the lowest versions.
 smoke: install
-	$(BIN)/python -m pip install --quiet --group lowest
 	tested=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	.ci/pythons | grep -v "^$$tested " | while read -r version python; do \
 		test -x .venv-$$version/bin/python || $(BIN)/uv venv --quiet --python "$$python" .venv-$$version || exit 1; \

@@ -16,6 +16,7 @@ from mesh.commands.control.ps import ps
 from mesh.commands.control.service_commands import restart, start, stop
 from mesh.commands.declaration.check import check
 from mesh.commands.declaration.init import init
+from mesh.commands.declaration.install import install
 from mesh.commands.declaration.schema import schema
 from mesh.commands.history.clean import clean
 from mesh.commands.history.diff import diff
@@ -45,6 +46,7 @@ for command in (
     check,
     schema,
     init,
+    install,
     clean,
     logs,
     traces,

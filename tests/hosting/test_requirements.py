@@ -5,10 +5,16 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
-from mesh.hosting.requirements import declares_requirements, misfits, other_versions
+from mesh.hosting.requirement_files import requirement_files
+from mesh.hosting.requirements import misfits, other_versions
 from mesh.virtualenv import Virtualenv
 
 CLICK = version("click")
+
+
+def unmet(folder: Path) -> list[str]:
+    files = requirement_files(folder, folder)
+    return [] if files is None else list(misfits(files))
 
 
 def test_a_requirement_that_the_environment_does_not_meet_is_told_with_what_is_installed(tmp_path: Path) -> None:
@@ -17,23 +23,29 @@ def test_a_requirement_that_the_environment_does_not_meet_is_told_with_what_is_i
         "click<1  # an old one\n"
         "requests>=2\n"
         "-r other.txt\n"
+        "-c no-such-file.txt\n"
         "no-such-package-anywhere==1\n"
         "click<1; sys_platform == 'amiga'\n"
         "this is no requirement\n"
     )
-    assert list(misfits(tmp_path)) == [f"click<1 ({CLICK} is installed)"]
+    (tmp_path / "other.txt").write_text("click<2\n")
+    assert unmet(tmp_path) == [
+        f"click<1 ({CLICK} is installed)",
+        "no-such-package-anywhere==1 (not installed)",
+        f"click<2 ({CLICK} is installed)",
+    ]
 
 
 def test_the_dependencies_of_a_pyproject_count_too(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "one"\ndependencies = ["click==0.1", "requests"]\n')
-    assert list(misfits(tmp_path)) == [f"click==0.1 ({CLICK} is installed)"]
+    assert unmet(tmp_path) == [f"click==0.1 ({CLICK} is installed)"]
 
 
 def test_a_broken_pyproject_and_a_folder_without_either_say_nothing(tmp_path: Path) -> None:
-    assert not declares_requirements(tmp_path)
+    assert requirement_files(tmp_path, tmp_path) is None
     (tmp_path / "pyproject.toml").write_text("[project")
-    assert declares_requirements(tmp_path)
-    assert list(misfits(tmp_path)) == []
+    assert requirement_files(tmp_path, tmp_path) is not None
+    assert unmet(tmp_path) == []
 
 
 def test_versions_of_packages_that_are_always_those_of_mesh_are_compared(tmp_path: Path) -> None:

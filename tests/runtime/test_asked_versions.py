@@ -28,6 +28,5 @@ def test_a_version_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> Non
         assert time.monotonic() < patience
     supervisor.stop()
     assert told == [
-        f"it requires click<1 ({version('click')} is installed); give it its own: a virtual environment in "
-        ".venv beside its code, or elsewhere with python in its table"
+        f"it requires click<1 ({version('click')} is installed); `mesh install` makes an environment for it"
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mesh.hosting.clients.proxies import past_proxies
+from mesh.runtime.instances.virtualenvs import installed_for
 from mesh.topology.directory import Directory, variable_of
 from mesh.topology.model import Address, Kind, Service, Topology
 from mesh.virtualenv import VENVS
@@ -39,4 +40,6 @@ def _programs(service: Service, declared: Topology) -> Iterator[Path]:
     inner = (root, *root.parents) if root.is_relative_to(declared.folder) else (root,)
     for folder in (folder for folder in inner if folder.is_relative_to(declared.folder) or folder == root):
         yield from (folder / name / "bin" for name in VENVS if (folder / name / "bin").is_dir())
+    if (made := installed_for(root, declared.folder)) is not None:
+        yield made / "bin"
     yield Path(sys.executable).parent

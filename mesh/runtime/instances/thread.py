@@ -17,7 +17,8 @@ from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
 from mesh.hosting.process_state.working_folder import own_folder
-from mesh.hosting.requirements import declares_requirements, misfits, other_versions
+from mesh.hosting.requirement_files import RequirementFiles, requirement_files
+from mesh.hosting.requirements import misfits, other_versions
 from mesh.hosting.threads import show_service
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of
@@ -217,8 +218,8 @@ class ThreadInstance:
         if self._generation is not None and self._generation.program is not None:
             self._generation.program.serving()
         self._prepare_channels()
-        if (root := self.service.root) is not None and declares_requirements(root):
-            self._pool.submit(self._compare_requirements, root)
+        if (root := self.service.root) is not None and (files := requirement_files(root, root)) is not None:
+            self._pool.submit(self._compare_requirements, files)
         if (virtualenv := self._virtualenv()) is not None:
             self._pool.submit(self._tell_other_versions, virtualenv)
         while (order := await self._next_request()) is not None:
@@ -337,13 +338,12 @@ class ThreadInstance:
         """Return how long the end may wait for hooks and threads once the calls have ended or have been cut."""
         return max(0.25, self._stop_by - time.monotonic())
 
-    def _compare_requirements(self, root: Path) -> None:
+    def _compare_requirements(self, files: RequirementFiles) -> None:
         """Report the service's requirements that are not met; it may work nonetheless."""
-        if found := list(misfits(root)):
-            self._say(
-                f"it requires {', '.join(found)}; give it its own: a virtual environment in .venv beside its code, or "
-                "elsewhere with python in its table"
-            )
+        if found := list(misfits(files)):
+            has_own = self._virtualenv() is not None
+            way_out = "install them into its environment" if has_own else "`mesh install` makes an environment for it"
+            self._say(f"it requires {', '.join(found)}; {way_out}")
 
     def _tell_other_versions(self, virtualenv: Virtualenv) -> None:
         if found := list(other_versions(virtualenv)):

@@ -1,0 +1,89 @@
+"""Installs the requirements of services into virtual environments under .mesh/venvs/."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mesh.errors import MeshError
+from mesh.hosting.requirement_files import RequirementFiles
+from mesh.state_folder import state_folder
+
+#: In a finished environment; one without it was broken off, and is made again.
+_MARK = "installed-by-mesh"
+
+
+def installed(project: Path, files: RequirementFiles) -> Path | None:
+    """Return the environment that was made for these files as they are now; None if there is none."""
+    folder = _folder(project, files)
+    return folder if (folder / _MARK).is_file() else None
+
+
+def install(project: Path, files: RequirementFiles, tell: Callable[[str], None]) -> Path:
+    """Make the environment, by uv if it is installed, else by pip; nothing is left of one that fails.
+
+    tell: takes a line before it begins. What the tool says goes to stderr. Raises MeshError.
+    """
+    folder = _folder(project, files)
+    state_folder(project)
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    with _alone(folder.parent):
+        if (folder / _MARK).is_file():
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        uv = shutil.which("uv")
+        tell(f"installing {files.names()} of {files.folder} with {'uv' if uv else 'pip'}")
+        try:
+            _make(folder, files, uv)
+            (folder / _MARK).touch()
+        finally:
+            if not (folder / _MARK).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _make(folder: Path, files: RequirementFiles, uv: str | None) -> None:
+    python = folder / "bin" / "python"
+    try:
+        wanted = files.arguments()
+        pins = files.pins()
+    except ValueError as error:
+        raise MeshError(str(error)) from error
+    if uv is not None:
+        _run(folder, uv, "venv", "--quiet", "--python", sys.executable, str(folder))
+        program = [uv, "pip", "install", "--python", str(python)]
+    else:
+        _run(folder, sys.executable, "-m", "venv", str(folder))
+        quiet = () if sys.stderr.isatty() else ("--quiet",)
+        program = [str(python), "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
+    if pins:
+        constraints = folder / "constraints.txt"
+        constraints.write_text("".join(f"{each}\n" for each in pins))
+        wanted += ["-c", str(constraints)]
+    if wanted:
+        _run(files.folder, *program, *wanted)
+
+
+def _run(folder: Path, *words: str) -> None:
+    where = folder if folder.is_dir() else None
+    done = subprocess.run(words, cwd=where, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), check=False)
+    if done.returncode:
+        tool = Path(words[0]).name if "uv" in Path(words[0]).name else words[2]
+        raise MeshError(f"{tool} ended with status {done.returncode}; what it said is above")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one `mesh install` at a time work in the folder."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _folder(project: Path, files: RequirementFiles) -> Path:
+    return project / ".mesh" / "venvs" / files.key()

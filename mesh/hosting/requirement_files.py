@@ -1,0 +1,128 @@
+"""The files in which a service says what packages it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Lock files whose versions hold for the dependencies of the pyproject.toml beside them.
+LOCKS = ("uv.lock", "poetry.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementFiles:
+    """files: requirements*.txt, or a pyproject.toml and perhaps a lock file; of one folder."""
+
+    folder: Path
+    files: tuple[Path, ...]
+
+    def key(self) -> str:
+        """Return what services with the same requirements, for this version of Python, have in common."""
+        found = hashlib.sha256(f"{sys.version_info[:2]}".encode())
+        for file in self._read_files():
+            found.update(f"{file.name}\0{len(file.read_bytes())}\0".encode() + file.read_bytes())
+        return found.hexdigest()[:12]
+
+    def arguments(self) -> list[str]:
+        """Return them as `pip install` takes them; raises ValueError if a pyproject.toml cannot be read."""
+        if self.files[0].name != "pyproject.toml":
+            return [word for file in self.files for word in ("-r", str(file))]
+        declared = _read(self.files[0])
+        dependencies = declared.get("project", {}).get("dependencies")
+        # Of another tool's tables, such as Poetry's, its build backend knows the dependencies.
+        return [str(self.folder)] if dependencies is None else [str(each) for each in dependencies]
+
+    def pins(self) -> list[str]:
+        """Return the constraints of the lock file: `requests==2.34.2`."""
+        found = []
+        for lock in self.files[1:] if self.files[0].name == "pyproject.toml" else ():
+            for package in _read(lock).get("package", []):
+                source = package.get("source", {})
+                if "version" in package and not {"virtual", "editable", "directory"} & set(source):
+                    found.append(f"{package['name']}=={package['version']}")
+        return sorted(found)
+
+    def requirements(self) -> Iterator[str]:
+        """Yield the requirements one by one: `requests<2`; nothing of a file that cannot be read."""
+        for file in self._read_files():
+            if file.suffix == ".txt":
+                yield from _requirements_in(file)
+            elif file.name == "pyproject.toml":
+                with suppress(ValueError):
+                    dependencies = _read(file).get("project", {}).get("dependencies", [])
+                    yield from (each for each in dependencies if isinstance(each, str))
+
+    def names(self) -> str:
+        return " and ".join(file.name for file in self.files)
+
+    def _read_files(self) -> Iterator[Path]:
+        """Yield the files, and those that they include."""
+        waiting = list(self.files)
+        seen: set[Path] = set()
+        while waiting:
+            file = waiting.pop(0)
+            if file in seen or not file.is_file():
+                continue
+            seen.add(file)
+            yield file
+            if file.suffix == ".txt":
+                waiting += [file.parent / name for name in _included(file)]
+
+
+def requirement_files(root: Path, project: Path) -> RequirementFiles | None:
+    """Return those of the nearest folder from the service's root up to the project's; None if there are none."""
+    folders = [each for each in (root, *root.parents) if each == root or each.is_relative_to(project)]
+    for folder in dict.fromkeys((*folders, project)):
+        if found := tuple(_files_in(folder)):
+            return RequirementFiles(folder, found)
+    return None
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    texts = sorted(folder.glob("requirements*.txt"))
+    usual = folder / "requirements.txt"
+    if texts:
+        yield from (usual,) if usual in texts else texts
+    elif (declared := folder / "pyproject.toml").is_file() and _names_dependencies(declared):
+        yield declared
+        yield from [folder / name for name in LOCKS if (folder / name).is_file()][:1]
+
+
+def _names_dependencies(pyproject: Path) -> bool:
+    try:
+        declared = _read(pyproject)
+    except ValueError:
+        return True  # which its installation then tells
+    return bool(declared.get("project", {}).get("dependencies")) or "poetry" in declared.get("tool", {})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+
+
+def _lines(file: Path) -> Iterator[str]:
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if text := line.partition(" #")[0].strip():
+            yield text
+
+
+def _requirements_in(file: Path) -> Iterator[str]:
+    yield from (line for line in _lines(file) if not line.startswith(("#", "-")))
+
+
+def _included(file: Path) -> Iterator[str]:
+    for line in _lines(file):
+        option, _, name = line.partition(" ")
+        if option in ("-r", "-c", "--requirement", "--constraint"):
+            yield name.strip()
+        elif option.startswith(("--requirement=", "--constraint=")):
+            yield option.partition("=")[2]

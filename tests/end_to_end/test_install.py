@@ -1,0 +1,146 @@
+"""`mesh install` and the environments that it makes, from wheels in a folder."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import signal
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import Shell, get
+
+TOML = """
+    [services.users]
+    root = "users"
+    http = {port = 0, app = "app:app"}
+
+    [services.orders]
+    root = "orders"
+    http = {port = 0, app = "app:app"}
+
+    [services.plain]
+    root = "plain"
+    http = {port = 0, app = "app:app"}
+"""
+APP = """
+    import greeting
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": greeting.TEXT.encode()})
+"""
+PLAIN = APP.replace("import greeting", "").replace("greeting.TEXT", "'plain'")
+
+
+def make_wheel(folder: Path, version: str) -> None:
+    """Write a wheel of a module `greeting` into the folder."""
+    about = f"greeting-{version}.dist-info"
+    files = {
+        "greeting.py": f"TEXT = 'hello {version}'\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: greeting\nVersion: {version}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    digests = {name: hashlib.sha256(text.encode()).digest() for name, text in files.items()}
+    lines = [
+        f"{name},sha256={base64.urlsafe_b64encode(digests[name]).decode().rstrip('=')},{len(text)}\n"
+        for name, text in files.items()
+    ]
+    with zipfile.ZipFile(folder / f"greeting-{version}-py3-none-any.whl", "w") as wheel:
+        for name, text in {**files, f"{about}/RECORD": "".join([*lines, f"{about}/RECORD,,\n"])}.items():
+            wheel.writestr(name, text)
+
+
+@pytest.fixture(params=["pip", "uv"])
+def project(shell: Shell, tmp_path: Path, request: pytest.FixtureRequest) -> Shell:
+    """Two services that need `greeting` and one that needs nothing; one of the tools, which sees our wheels alone."""
+    wheels, programs = tmp_path / "wheels", tmp_path / "bin"
+    for folder in (wheels, programs):
+        folder.mkdir()
+    for version in ("1.0", "2.0"):
+        make_wheel(wheels, version)
+    if request.param == "uv":
+        (programs / "uv").symlink_to(Path(sys.executable).parent / "uv")
+    shell.env |= {
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_CONFIG_FILE": "/dev/null",
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(wheels),
+        "UV_NO_CONFIG": "1",
+    }
+    shell.write({"mesh.toml": TOML, "users/app.py": APP, "orders/app.py": APP, "plain/app.py": PLAIN})
+    shell.write({"users/requirements.txt": "greeting==1.0\n", "orders/requirements.txt": "greeting==1.0\n"})
+    return shell
+
+
+def environments(shell: Shell) -> list[Path]:
+    return [each for each in (shell.folder / ".mesh" / "venvs").iterdir() if each.is_dir()]
+
+
+def test_services_run_with_what_was_installed_for_them(project: Shell) -> None:
+    before = project.up()
+    said = before.wait_for(lambda: [each for each in before.events() if "it requires" in each.get("text", "")])
+    assert said[0]["text"] == "it requires greeting==1.0 (not installed); `mesh install` makes an environment for it"
+    before.end(signal.SIGTERM)
+    done = project.run("install")
+    assert done.process.returncode == 0, done.text()
+    (made,) = environments(project)
+    assert done.out == [
+        f"users: uses .mesh/venvs/{made.name}\n",
+        f"orders: uses .mesh/venvs/{made.name}\n",  # the same requirements: one environment
+        "plain: has no requirements to install\n",
+    ]
+    again = project.run("install", "users")
+    assert (again.out, again.err) == ([f"users: uses .mesh/venvs/{made.name}\n"], [])
+    mesh = project.up()
+    assert [get(mesh.http(name)).text for name in ("users", "orders", "plain")] == ["hello 1.0", "hello 1.0", "plain"]
+    assert mesh.end(signal.SIGTERM) == 143
+
+
+def test_other_requirements_make_another_environment(project: Shell) -> None:
+    project.write({"orders/pyproject.toml": '[project]\nname = "orders"\ndependencies = ["greeting"]\n'})
+    project.write({"orders/uv.lock": '[[package]]\nname = "greeting"\nversion = "1.0"\nsource = {registry = "x"}\n'})
+    (project.folder / "orders" / "requirements.txt").unlink()
+    project.write({"users/requirements.txt": "-r more.txt\n", "users/more.txt": "greeting==2.0\n"})
+    assert project.run("install").process.returncode == 0
+    assert len(environments(project)) == 2
+    mesh = project.up()
+    assert [get(mesh.http(name)).text for name in ("users", "orders")] == ["hello 2.0", "hello 1.0"]
+    mesh.end(signal.SIGTERM)
+
+
+def test_what_cannot_be_installed_is_told_in_the_tools_words_and_leaves_nothing(project: Shell) -> None:
+    project.write({"users/requirements.txt": "greeting==3.0\n"})
+    done = project.run("install")
+    assert done.process.returncode == 1
+    assert "greeting==3.0" in done.text()
+    tool = "uv" if Path(project.env["PATH"].split(":")[0], "uv").exists() else "pip"
+    assert f"mesh: users: {tool} ended with status 1; what it said is above\n" in done.err
+    (made,) = environments(project)  # that of orders
+    assert f"orders: uses .mesh/venvs/{made.name}\n" in done.out
+
+
+def test_ctrl_c_leaves_nothing_half_made(project: Shell) -> None:
+    tool = Path(project.env["PATH"].split(":")[0], "uv")
+    tool.unlink(missing_ok=True)
+    tool.write_text('#!/bin/sh\nmkdir -p "$5/bin"; echo waits; exec sleep 1000\n')
+    tool.chmod(0o755)
+    install = project.start("install")
+    install.wait_for(lambda: "waits\n" in install.err)
+    (begun,) = environments(project)
+    assert (begun / "bin").is_dir()
+    assert install.end(signal.SIGINT) == 130
+    assert environments(project) == []
+
+
+def test_a_name_of_no_service_is_a_mistake(project: Shell) -> None:
+    done = project.run("install", "user")
+    assert (done.process.returncode, done.out) == (2, [])
+    assert done.err == [
+        "mesh: no service is named 'user'; did you mean 'users'? known services: users, orders, plain\n"
+    ]

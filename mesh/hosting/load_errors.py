@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ _ONCE = re.compile(r"more than once|only be initialized once|already (been )?(lo
 #: Messages of protobuf for modules that were generated for another version than the installed one.
 _OTHER_PROTOBUF = re.compile(r"^Descriptors cannot be created directly|mismatched Protobuf Gencode/Runtime")
 _GENERATED_ANEW = "name the folder of its .proto in protos, and mesh generates the module for the installed protobuf"
+#: This Python, as it is named and as the files of extensions are.
+_VERSION, _TAG = "{}.{}".format(*sys.version_info), "{}{}".format(*sys.version_info)
 _MESH = Path(__file__).parents[1]
 _MACHINERY = (
     *(str(_MESH / name) for name in ("hosting", "runtime", "serving")),
@@ -75,11 +78,28 @@ def _translated(error: BaseException, service: str, roots: Sequence[Path], phase
         what = f"{type(error).__name__} {phase}: {text}"
         if isinstance(error, ImportError) and _ONCE.search(text):
             what += '; a process holds one copy of such an extension; give this service its own: isolation = "process"'
+        if isinstance(error, ImportError) and (hint := _other_python(error)):
+            what += hint
         if _OTHER_PROTOBUF.search(text):
             what = f"{what.rstrip('.')}; {_GENERATED_ANEW}"
     where = f"{_short(file, roots)}:{line}: " if file else ""
     trace = "".join(told.format())
     return ServiceImportError(f"{service}: {where}{what}", file=file, line=line, trace=trace, exit_code=exit_code)
+
+
+def _other_python(error: ImportError) -> str:
+    """Return a hint if what could not be imported is an extension for another minor version of Python; else nothing."""
+    path = (error.name or "").replace(".", "/")
+    for folder in map(Path, sys.path if path else ()):
+        for file in (*folder.glob(f"{path}.cpython-*.so"), *folder.glob(f"{path}/*.cpython-*.so")):
+            name, _, tag = file.name.partition(".cpython-")
+            if not tag.startswith(_TAG) and not any(file.parent.glob(f"{name}.cpython-{_TAG}*")):
+                theirs = f"{tag[0]}.{re.sub('[^0-9].*', '', tag[1:])}"
+                return (
+                    f"; {file.name} is for Python {theirs}, and this mesh runs on {_VERSION}: make the environment "
+                    f"with Python {_VERSION}, or install mesh with {theirs}"
+                )
+    return ""
 
 
 def _trim(told: traceback.TracebackException, seen: set[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,21 @@ def test_a_python_that_is_no_environment_is_a_mistake_of_the_file(tmp_path: Path
     text = '[services.users]\npython = "gone/.venv"\nhttp = { port = 0, app = "app:app" }\n'
     with pytest.raises(TopologyError, match=r"users\.python: .*/gone/\.venv: there is no such file"):
         read(text, file, file)
+
+
+@pytest.mark.parametrize("statement", ["import fast", "import greeting._fast", "from greeting import _fast"])
+def test_an_extension_for_another_python_is_named_with_both_versions(tmp_path: Path, statement: str) -> None:
+    packages = make_virtualenv(tmp_path / "web" / ".venv", {"greeting/__init__.py": ""})
+    for name in ("fast", "greeting/_fast"):
+        (packages / f"{name}.cpython-399-x86_64-linux-gnu.so").touch()
+    files = {
+        "mesh.toml": '[services.web]\nroot = "web"\nhttp = { port = 0, app = "app:app" }\n',
+        "web/app.py": statement,
+    }
+    with supervised(tmp_path, files) as project:
+        reason = project.supervisor.snapshot["web"].reason or ""
+    here = "{}.{}".format(*sys.version_info)
+    assert reason.endswith(
+        f"fast.cpython-399-x86_64-linux-gnu.so is for Python 3.99, and this mesh runs on {here}: make the environment "
+        f"with Python {here}, or install mesh with 3.99"
+    )

@@ -32,6 +32,8 @@ class Address:
 
 #: In an alias, matches every spelling of this machine: `localhost`, `127.0.0.1`, `::1`, its host name, ...
 LOOPBACK = "localhost"
+#: In `ready`, precedes the regular expression of a line.
+LOG = "log:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,9 @@ class Service:
     run: the command that starts its Python program (mesh/python_command.py): its main runs in a thread of the service,
         and the servers that it makes are served by the listeners.
     command: a child process instead of Python code, as typed in a shell.
-    ready: when a command counts as ready: `"port"`, an HTTP path such as `"/health"`, or `"done"`: when it has ended
-        with status 0, as a migration does.
+    ready: when a command counts as ready: `"port"`, an HTTP path such as `"/health"`, `"log: listening on"`: when it
+        has printed a line in which this regular expression is found, or `"done"`: when it has ended with status 0, as
+        a migration does.
     watch: patterns of further files below `root` whose change reloads the service.
     python: the virtual environment whose packages it uses, its python, or a site-packages folder. Without it, the
         nearest `.venv` or `venv` from its root up to the project's folder, else the environment of mesh.
@@ -133,6 +136,11 @@ class Service:
     shared: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
+
+    @property
+    def ready_line(self) -> str | None:
+        """Return the regular expression of the line that a command prints when it is ready; None for other signs."""
+        return self.ready.removeprefix(LOG).strip() if self.ready.startswith(LOG) else None
 
     @property
     def listeners(self) -> tuple[Http | Grpc, ...]:

@@ -287,7 +287,8 @@ def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: P
         'not "abc"',
         'mesh.toml:17: services.user-service.grpc.aliases: expected a list, each item "host:port", not ["users"]',
         "mesh.toml:21: services.Web_.http.app: not allowed with command, which serves its own app; remove one of them",
-        'mesh.toml:22: services.Web_.ready: expected "port", "done", or a path such as "/health", not "health"',
+        'mesh.toml:22: services.Web_.ready: expected "port", "done", a path such as "/health", or "log: listening on", '
+        'not "health"',
         'mesh.toml:23: services.Web_.env: expected a table of texts, numbers, true or false, not {"A": ["1"]}',
         "mesh.toml:25: service: unknown key; known keys: mesh, services; did you mean 'services'?",
     ]
@@ -425,6 +426,17 @@ def test_what_listens_is_never_done(tmp_path: Path, serves: str) -> None:
     assert mistake == (
         'mesh.toml:2: services.a.ready: "done" is for a command that ends, and has no ports; remove it, or the ports'
     )
+
+
+@pytest.mark.parametrize(
+    ("service", "mistake"),
+    [
+        ('ready = "log: ["\ncommand = "x"', "'[' is no regular expression: unterminated character set at position 0"),
+        ('ready = "log: up"\nhttp = { port = 0, app = "a:a" }', "a line is waited for from a command; remove it"),
+    ],
+)
+def test_a_line_to_wait_for_is_a_regular_expression_and_a_commands(tmp_path: Path, service: str, mistake: str) -> None:
+    assert mistakes_of(tmp_path, f"[services.a]\n{service}\n") == [f"mesh.toml:2: services.a.ready: {mistake}"]
 
 
 def test_a_mistake_in_pyproject_is_told_in_its_own_words(tmp_path: Path) -> None:

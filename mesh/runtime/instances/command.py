@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from mesh.topology.model import Address, Kind, Service, Topology
 
 #: Seconds between two checks whether a child is ready.
 LOOK = 0.05
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class CommandInstance:
@@ -59,6 +61,8 @@ class CommandInstance:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._again: str | None = None
+        #: It has printed the line for which `ready` waits.
+        self._said_ready = threading.Event()
         #: Seconds for the process to end in its own way.
         self._grace = grace
 
@@ -87,6 +91,8 @@ class CommandInstance:
         """Return what the process has not done yet."""
         if self._process is None or self._process.poll() is not None:
             return ""
+        if (pattern := self.service.ready_line) is not None and not self._said_ready.is_set():
+            return f"{self._called()} runs as pid {self._process.pid}, and has printed no line with {pattern!r} yet"
         silent = [each.name for each in self._listening() if not each.answers()]
         where = f", without an answer on {' and '.join(silent)} yet" if silent else ""
         return f"{self._called()} runs as pid {self._process.pid}{where}"
@@ -134,6 +140,7 @@ class CommandInstance:
     def _live(self, why: str) -> str | None:
         """Run one process to its end; return how it ended, or None if its work is done."""
         started = time.perf_counter()
+        self._said_ready.clear()
         try:
             process = self._process = self._begin()
         except (OSError, MeshError) as error:
@@ -185,6 +192,8 @@ class CommandInstance:
 
     def _take(self, line: str, stream: str) -> None:
         self.context.journal.append(Line(self.service.name, line[:LINE_LIMIT], stream))
+        if (pattern := self.service.ready_line) is not None and re.search(pattern, _COLOUR.sub("", line)):
+            self._said_ready.set()
 
     def _listening(self) -> list[Readiness]:
         path = None if self.service.ready == "port" else self.service.ready
@@ -198,6 +207,10 @@ class CommandInstance:
         """Return True if the process answers before it ends."""
         if self.service.ready == "done":
             return False
+        if self.service.ready_line is not None:
+            while not (was_said := self._said_ready.wait(LOOK)) and process.poll() is None:
+                pass
+            return was_said
         with contextlib.ExitStack() as closing:
             listening = self._listening()
             for each in listening:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +110,13 @@ def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     servicers = service.grpc.servicers if service.grpc else ()
     if service.ready == "done" and (service.listeners or service.command is None):
         yield Mistake(f"{key}.ready", '"done" is for a command that ends, and has no ports; remove it, or the ports')
+    if (pattern := service.ready_line) is not None:
+        if service.command is None:
+            yield Mistake(f"{key}.ready", "a line is waited for from a command; remove it")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield Mistake(f"{key}.ready", f"{pattern!r} is no regular expression: {error}")
     if service.command is None:
         if not service.listeners:
             yield Mistake(key, "nothing to run: expected http, grpc, run or command")

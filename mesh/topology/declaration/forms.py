@@ -168,7 +168,9 @@ ALIASES = list_of(
 HOSTS = list_of(text_like('a name such as "shop.test" or ".shop.test", or "*"', _HOST))
 ORIGINS = list_of(text_like('an origin such as "https://shop.test", or "*"', _ORIGIN))
 PREFIX = text_like('a path such as "/api/grpc", with a slash before and none after it', re.compile(r"/(?:[\s\S]*[^/])"))
-READY = text_like('"port", "done", or a path such as "/health"', re.compile("port|done|/.*"))
+READY = text_like(
+    '"port", "done", a path such as "/health", or "log: listening on"', re.compile("port|done|/.*|log: .+")
+)
 ENVIRONMENT = Form(
     "a table of texts, numbers, true or false",
     _environment,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from mesh.runtime.messages import ServiceCommand
+from mesh.runtime.options import Options
 from tests.support.supervised import ECHO, supervised
 
 #: Prints a line, and goes on; Python keeps back what it writes to a pipe.
@@ -123,3 +125,36 @@ def test_a_command_without_ports_that_ends_with_status_0_is_done(tmp_path: Path)
         project.change("job", "done")
         project.line("job", "done in ")
     assert [each.state for each in project.supervisor.snapshot.services] == ["done"]
+
+
+UNTIL_GO = (
+    "echo begins; until [ -e go ]; do sleep 0.02; done; printf 'now \\033[32mlistening\\033[0m on 8080\\n'; sleep 1000"
+)
+
+
+def waiting_for_a_line(command: str) -> dict[str, str]:
+    toml = f"""\
+        [services.worker]
+        command = {json.dumps(command)}
+        ready = 'log: listening on \\d+'
+
+        [services.front]
+        http = {{ port = 0, app = "app:app" }}
+        depends_on = ["worker"]
+        """
+    return {"mesh.toml": toml, "app.py": ECHO}
+
+
+def test_a_command_is_ready_when_it_has_printed_the_line(tmp_path: Path) -> None:
+    with supervised(tmp_path, waiting_for_a_line(UNTIL_GO), settled=False) as project:
+        project.line("worker", "begins")
+        assert project.supervisor.snapshot["front"].state == "waiting"
+        (tmp_path / "go").touch()
+        project.change("front", "ready")
+        assert project.supervisor.snapshot["worker"].state == "ready"
+
+
+def test_the_line_that_a_command_has_not_printed_in_time_is_told(tmp_path: Path) -> None:
+    files = waiting_for_a_line("exec sleep 1000")
+    with supervised(tmp_path, files, Options(start_within=0.2)) as project:
+        assert project.line("worker", "has printed no line with 'listening on \\\\d+' yet")

@@ -149,7 +149,8 @@ def _running_mesh(
     # Tests start processes, and gRPC would write lines about each fork (https://github.com/grpc/grpc/issues/43055).
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     declared = renumber(mesh_topology, None, free=True)
-    running = Mesh(Supervisor(select(declared, excluded=mesh_except), Options(redirect_process=True)))
+    options = Options(grace=declared.grace, redirect_process=True)
+    running = Mesh(Supervisor(select(declared, excluded=mesh_except), options))
     running.supervisor.start()
     try:
         if failures := running.supervisor.failures():

@@ -71,7 +71,8 @@ def up(
 
     folder = None if memory else (data or declared.folder / ".mesh" / "data").absolute()
     watch = (target is not None or declared.source is not None) and not no_reload
-    options = Options(host, folder, processes=processes, watch=watch, replay=replay, record=not no_record, holds=True)
+    grace, record = declared.grace, not no_record
+    options = Options(host, folder, grace, processes=processes, watch=watch, replay=replay, record=record, holds=True)
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
     wanted = Wanted(as_json, quiet, timings, otlp, otlp_port, bool(chosen["free_ports"] or chosen["port_base"]))
     run(supervisor, declared, signals, started, wanted)

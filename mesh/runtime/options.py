@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mesh.topology.model import GRACE_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -22,7 +24,7 @@ class Options:
 
     host: str = "127.0.0.1"
     data: Path | None = None
-    grace: float = 5.0
+    grace: float = GRACE_SECONDS
     start_within: float = 10.0
     processes: bool = False
     watch: bool = False

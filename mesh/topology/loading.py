@@ -104,6 +104,7 @@ def _topology_below(
         protos=protos,
         descriptors=topology.descriptors,
         secrets=topology.secrets,
+        grace=topology.grace,
     )
 
 

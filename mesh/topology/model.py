@@ -30,6 +30,8 @@ class Address:
         return cls(host.strip("[]"), int(port))
 
 
+#: What calls in flight get when their service stops, unless the topology says otherwise.
+GRACE_SECONDS = 5.0
 #: In an alias, matches every spelling of this machine: `localhost`, `127.0.0.1`, `::1`, its host name, ...
 LOOPBACK = "localhost"
 #: In `ready`, precedes the regular expression of a line.
@@ -157,6 +159,7 @@ class Topology:
     descriptors: files with a serialized FileDescriptorSet, for contracts whose protos are already compiled.
     secrets: names of fields, parameters and headers that are masked where calls are shown, beside those that speak of
         a secret.
+    grace: seconds that calls in flight get when their service stops.
     """
 
     name: str
@@ -166,6 +169,7 @@ class Topology:
     protos: tuple[Path, ...]
     descriptors: tuple[Path, ...]
     secrets: tuple[str, ...]
+    grace: float
 
     def __init__(
         self,
@@ -176,6 +180,7 @@ class Topology:
         protos: Sequence[Path] = (),
         descriptors: Sequence[Path] = (),
         secrets: Sequence[str] = (),
+        grace: float = GRACE_SECONDS,
     ) -> None:
         for key, value in (
             ("name", name),
@@ -185,6 +190,7 @@ class Topology:
             ("protos", tuple(protos)),
             ("descriptors", tuple(descriptors)),
             ("secrets", tuple(secrets)),
+            ("grace", grace),
         ):
             object.__setattr__(self, key, value)
 
@@ -225,6 +231,7 @@ class Topology:
             protos=self.protos,
             descriptors=self.descriptors,
             secrets=self.secrets,
+            grace=self.grace,
         )
 
 

@@ -268,7 +268,7 @@ command = "x"
 
 def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: Path) -> None:
     assert mistakes_of(tmp_path, FULL_OF_MISTAKES) == [
-        "mesh.toml:2: mesh.nam: unknown key; known keys: name, protos, secrets; did you mean 'name'?",
+        "mesh.toml:2: mesh.nam: unknown key; known keys: name, protos, secrets, grace; did you mean 'name'?",
         f"mesh.toml:5: services.gateway.root: no such folder: {tmp_path}/gone",
         'mesh.toml:6: services.gateway.http.app: expected "module:attribute", "module:function()" or '
         '"path/to/file.py:attribute", not "app.app"',
@@ -443,7 +443,7 @@ def test_a_mistake_in_pyproject_is_told_in_its_own_words(tmp_path: Path) -> None
     text = '[tool.mesh]\nprotos = ["gone"]\nservces = 1\n[tool.mesh.services.a]\nhttp = { port = 5001 }\n'
     assert mistakes_of(tmp_path, text, "pyproject.toml") == [
         f"pyproject.toml:2: tool.mesh.protos: no such folder: {tmp_path}/gone",
-        "pyproject.toml:3: tool.mesh.servces: unknown key; known keys: name, protos, secrets, services; "
+        "pyproject.toml:3: tool.mesh.servces: unknown key; known keys: name, protos, secrets, grace, services; "
         "did you mean 'services'?",
         'pyproject.toml:5: tool.mesh.services.a.http: expected app, such as "module:app", or servicers under grpc to '
         "serve over HTTP",

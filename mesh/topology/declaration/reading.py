@@ -17,7 +17,7 @@ from mesh.topology.declaration import schema, toml_positions
 from mesh.topology.declaration.checking import check
 from mesh.topology.declaration.forms import AS_IT_IS, Form, Table
 from mesh.topology.declaration.mistakes import Mistake, TopologyError
-from mesh.topology.model import Grpc, Http, Service, Topology
+from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Service, Topology
 
 Key = tuple[str, ...]
 
@@ -90,6 +90,7 @@ class _Reading:
             source=self.file,
             protos=self.folders(project.get("protos", ())),
             secrets=project.get("secrets", ()),
+            grace=project.get("grace", GRACE_SECONDS),
         )
 
     def service(self, name: str, table: Any) -> Service:

@@ -74,4 +74,4 @@ SERVICE = Table(
     }
 )
 
-PROJECT = Table({"name": TEXT, "protos": TEXTS, "secrets": TEXTS})
+PROJECT = Table({"name": TEXT, "protos": TEXTS, "secrets": TEXTS, "grace": SECONDS})

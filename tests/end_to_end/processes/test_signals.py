@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import textwrap
 import time
 from pathlib import Path
 from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGTERM
@@ -75,6 +76,16 @@ def order(mesh: Up) -> int:
     answer = requests.post(f"{mesh.http('order-service')}/orders", json=ORDER, timeout=30)
     assert answer.status_code == 201
     return int(answer.json()["id"])
+
+
+def test_calls_in_flight_have_as_long_as_the_declaration_says(shell: Shell) -> None:
+    shell.write({"mesh.toml": f"[mesh]\ngrace = 0.2\n{textwrap.dedent(PATIENT_TOML)}", "patient.py": PATIENT})
+    mesh = shell.up()
+    with in_background(lambda: get(f"{mesh.http('patient')}/slow")) as answers:
+        mesh.event("line", service="patient", text="began /slow")
+        assert mesh.end(SIGTERM) == 143
+    assert [answer.status_code for answer in answers] == [503]
+    assert "GET /slow did not end within 0.2 s" in mesh.text()
 
 
 @pytest.mark.parametrize(("number", "status"), [(SIGINT, 130), (SIGTERM, 143), (SIGHUP, 143)])

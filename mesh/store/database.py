@@ -69,7 +69,7 @@ class Database:
         return database
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        with self._held() as connection:
+        with self._held(writes=False) as connection:
             return connection.execute(statement, values).fetchall()
 
     def insert(self, statement: str, values: Sequence[Any] | Mapping[str, Any], once: Once | None = None) -> Inserted:
@@ -110,17 +110,19 @@ class Database:
             self._files = frozenset()  # they may be closed from here on
 
     @contextmanager
-    def _held(self) -> Iterator[sqlite3.Connection]:
+    def _held(self, writes: bool = True) -> Iterator[sqlite3.Connection]:
         """Hold the connection for this thread alone.
 
         A locked database or a full disk becomes UNAVAILABLE, a damaged file DATA_LOSS. The files are checked
-        before and after: rows written to a file that has been deleted must not be reported as stored.
+        afterwards, since rows written to a file that has been deleted must not be reported as stored, and before a
+        write, which is not to be made in vain.
         """
         # While one statement waits for another program, the others must not queue longer than it does.
         if not self._lock.acquire(timeout=BUSY):
             raise StatusError(Code.UNAVAILABLE, f"the database has been busy for {BUSY:g} s")
         try:
-            self._check()
+            if writes:
+                self._check()
             yield self._connection
             self._check()
         except sqlite3.OperationalError as error:
@@ -160,7 +162,7 @@ class Database:
         problem = None
         if self._path is not None and (missing := self._files - self._found_files()):
             problem = self._problem or self._rescue(min(missing)[0])
-        elif (found := version_of(self._connection)) != self._tables.version:
+        elif self._path is not None and (found := version_of(self._connection)) != self._tables.version:
             version = self._tables.version
             problem = f"the database {self._where} now has version {found}, but this service needs {version}; {_ADVICE}"
         if problem and problem != self._problem:

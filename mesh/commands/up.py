@@ -54,8 +54,6 @@ def up(
 ) -> None:
     """Run a topology: mesh.toml, [tool.mesh], TARGET (module:attribute or a file), else the store."""
     started = time.perf_counter()
-    if data is not None and memory:
-        raise click.UsageError("--data and --memory exclude each other; give one of them")
     from mesh.commands.running import Wanted, run
     from mesh.commands.signals import StopSignals
     from mesh.descriptors import raise_limit
@@ -69,13 +67,20 @@ def up(
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
 
-    folder = None if memory else (data or declared.folder / ".mesh" / "data").absolute()
+    folder = _data_folder(data, memory, declared.folder)
     watch = (target is not None or declared.source is not None) and not no_reload
     grace, record = declared.grace, not no_record
     options = Options(host, folder, grace, processes=processes, watch=watch, replay=replay, record=record, holds=True)
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
     wanted = Wanted(as_json, quiet, timings, otlp, otlp_port, bool(chosen["free_ports"] or chosen["port_base"]))
     run(supervisor, declared, signals, started, wanted)
+
+
+def _data_folder(data: Path | None, memory: bool, project: Path) -> Path | None:
+    """Return the folder of the services' databases; None for databases in memory."""
+    if data is not None and memory:
+        raise click.UsageError("--data and --memory exclude each other; give one of them")
+    return None if memory else (data or project / ".mesh" / "data").absolute()
 
 
 def selection_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -33,10 +34,10 @@ def distribution(name: str, version: str, entry_points: str = "") -> dict[str, s
 
 def install(folder: Path, *requirements: str) -> None:
     """Install distributions from the package index into the environment; skip the test where none can be reached."""
-    python = folder / "bin" / "python"
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", str(python)]
-    command += ["--retries", "0", "install", "--only-binary", ":all:", *requirements]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode and "Failed to establish a new connection" in done.stderr:
+    uv, python = Path(sys.executable).parent / "uv", folder / "bin" / "python"
+    command = [str(uv), "pip", "install", "--quiet", "--python", str(python), "--only-binary", ":all:", *requirements]
+    env = {**os.environ, "UV_HTTP_RETRIES": "0"}
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=env)
+    if done.returncode and "error sending request" in done.stderr:
         pytest.skip("no package index can be reached")
     assert done.returncode == 0, done.stderr

@@ -71,6 +71,13 @@ class RunFile:
     def __init__(self, file: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
         self._max_bytes = max_bytes
         self._database = sqlite3.connect(file, timeout=5, isolation_level=None)
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
         self._database.execute("PRAGMA journal_mode = WAL")
         # A transaction survives the end of the process; only the machine's own end may take the last ones.
         self._database.execute("PRAGMA synchronous = NORMAL")

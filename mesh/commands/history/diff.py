@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,10 +40,8 @@ def diff(before: int, after: int, by_generation: bool, as_json: bool) -> int:
 def spans_of(number: int) -> list[Span]:
     from mesh.observing.span import Span
 
-    run = open_run(run_file(number))
-    found = [entry for _, entry in run.entries() if isinstance(entry, Span)]
-    run.close()
-    return found
+    with closing(open_run(run_file(number))) as run:
+        return [entry for _, entry in run.entries() if isinstance(entry, Span)]
 
 
 def last_generations(spans: Sequence[Span]) -> tuple[list[Span], list[Span]]:

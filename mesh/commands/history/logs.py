@@ -6,6 +6,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, TypeGuard
 
 import click
@@ -46,23 +47,22 @@ def logs(
 ) -> int:
     """Print what the services have written, or NAME alone: of the newest run, whether it runs or has ended."""
     wanted = filter_of(name, grep, level, trace, since)
-    run = open_run(run_file(number))
-    shown: deque[tuple[int, Line]] = deque(maxlen=tail)
-    names = {"mesh"}
-    last = 0
-    for last, entry in run.entries():
-        names |= {entry.service}
-        if wanted(entry, last):
-            shown.append((last, entry))
-    if name is not None and not follow:
-        check_name(name, names)
-    show = shown_as(as_json, sorted({line.service for _, line in shown}))
-    for each in shown:
-        show(*each)
-    for cursor, entry in following(run, last) if follow else ():
-        if wanted(entry, cursor):
-            show(cursor, entry)
-    run.close()
+    with closing(open_run(run_file(number))) as run:
+        shown: deque[tuple[int, Line]] = deque(maxlen=tail)
+        names = {"mesh"}
+        last = 0
+        for last, entry in run.entries():
+            names |= {entry.service}
+            if wanted(entry, last):
+                shown.append((last, entry))
+        if name is not None and not follow:
+            check_name(name, names)
+        show = shown_as(as_json, sorted({line.service for _, line in shown}))
+        for each in shown:
+            show(*each)
+        for cursor, entry in following(run, last) if follow else ():
+            if wanted(entry, cursor):
+                show(cursor, entry)
     return 0
 
 

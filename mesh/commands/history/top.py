@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,31 +35,30 @@ def top(follow: bool, since: str | None, number: int, as_json: bool) -> int:
     from mesh.observing.journal import Hold
     from mesh.observing.span import Span
 
-    run = open_run(run_file(number))
-    spans: list[Span] = []
-    holds: list[Hold] = []
-    first, newest, last = 0.0, 0.0, 0
-    while True:
-        for cursor, entry in run.entries(after=last):
-            last = cursor
-            at = entry.start if isinstance(entry, Span) else entry.at
-            first, newest = first or at, max(newest, at)
-            if isinstance(entry, Span):
-                spans.append(entry)
-            elif isinstance(entry, Hold):
-                holds.append(entry)
-        start = moment(since) if since else 0.0
-        if follow and not as_json:
-            click.clear()
-        seconds = max(newest, time.time() if follow else 0.0) - max(first, start)
-        lines = table([each for each in spans if each.start >= start], as_json, terminal_columns())
-        lines += hold_table([each for each in holds if each.at >= start], seconds, as_json, terminal_columns())
-        write_lines("\n".join(lines))
-        if not follow:
-            break
-        time.sleep(REFRESH_SECONDS)
-        flush()
-    run.close()
+    with closing(open_run(run_file(number))) as run:
+        spans: list[Span] = []
+        holds: list[Hold] = []
+        first, newest, last = 0.0, 0.0, 0
+        while True:
+            for cursor, entry in run.entries(after=last):
+                last = cursor
+                at = entry.start if isinstance(entry, Span) else entry.at
+                first, newest = first or at, max(newest, at)
+                if isinstance(entry, Span):
+                    spans.append(entry)
+                elif isinstance(entry, Hold):
+                    holds.append(entry)
+            start = moment(since) if since else 0.0
+            if follow and not as_json:
+                click.clear()
+            seconds = max(newest, time.time() if follow else 0.0) - max(first, start)
+            lines = table([each for each in spans if each.start >= start], as_json, terminal_columns())
+            lines += hold_table([each for each in holds if each.at >= start], seconds, as_json, terminal_columns())
+            write_lines("\n".join(lines))
+            if not follow:
+                break
+            time.sleep(REFRESH_SECONDS)
+            flush()
     return 0
 
 

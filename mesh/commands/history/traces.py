@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -38,12 +39,11 @@ def traces(
 
     least = None if slower is None else duration(slower)
     has_value = None if where is None else field_test(where)
-    run = open_run(run_file(number))
     by_trace: dict[str, list[Span]] = {}
-    for _, entry in run.entries():
-        if isinstance(entry, Span):
-            by_trace.setdefault(entry.trace_id, []).append(entry)
-    run.close()
+    with closing(open_run(run_file(number))) as run:
+        for _, entry in run.entries():
+            if isinstance(entry, Span):
+                by_trace.setdefault(entry.trace_id, []).append(entry)
     if service is not None:
         check_name(service, {each.service for spans in by_trace.values() for each in spans})
     found = sorted((sorted(each, key=lambda span: span.start) for each in by_trace.values()), key=lambda e: e[0].start)
@@ -145,9 +145,8 @@ def find(trace_id: str) -> tuple[list[Span], list[Line]]:
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         for file in run_files(project_folder()):
-            run = open_run(file)
-            entries = [entry for _, entry in run.entries(trace_id)]
-            run.close()
+            with closing(open_run(file)) as run:
+                entries = [entry for _, entry in run.entries(trace_id)]
             spans = [each for each in entries if isinstance(each, Span)]
             if len(ids := {each.trace_id for each in spans}) > 1:
                 raise UsageError(f"{trace_id} begins {len(ids)} traces: {', '.join(sorted(ids)[:3])}; give more digits")

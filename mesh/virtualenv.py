@@ -70,12 +70,17 @@ class Virtualenv:
 
 def nearest_virtualenv(root: Path, project: Path) -> Virtualenv | None:
     """Return the environment in the service's root, or in a folder between it and the project's, which is the last."""
-    folders = [each for each in (root, *root.parents) if each == root or each.is_relative_to(project)]
-    for folder in dict.fromkeys((*folders, project)):
+    for folder in folders_up(root, project):
         for name in VENVS:
             if (folder / name / "pyvenv.cfg").is_file():
                 return Virtualenv.at(folder / name)
     return None
+
+
+def folders_up(root: Path, project: Path) -> list[Path]:
+    """Return the service's root, the folders above it up to the project's, and in any case that one."""
+    within = [each for each in (root, *root.parents) if each == root or each.is_relative_to(project)]
+    return list(dict.fromkeys((*within, project)))
 
 
 def _version_of(folder: Path) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ _MARK = "installed-by-mesh"
 
 
 def installed(project: Path, files: RequirementFiles) -> Path | None:
-    """Return the environment that was made for these files as they are now; None if there is none."""
+    """Return the environment that was made for the current content of these files; None if there is none."""
     folder = _folder(project, files)
     return folder if (folder / _MARK).is_file() else None
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mesh.virtualenv import folders_up
+
 #: Lock files whose versions hold for the dependencies of the pyproject.toml beside them.
 LOCKS = ("uv.lock", "poetry.lock")
 
@@ -26,7 +28,8 @@ class RequirementFiles:
         """Return what services with the same requirements, for this version of Python, have in common."""
         found = hashlib.sha256(f"{sys.version_info[:2]}".encode())
         for file in self._read_files():
-            found.update(f"{file.name}\0{len(file.read_bytes())}\0".encode() + file.read_bytes())
+            content = file.read_bytes()
+            found.update(f"{file.name}\0{len(content)}\0".encode() + content)
         return found.hexdigest()[:12]
 
     def arguments(self) -> list[str]:
@@ -77,8 +80,7 @@ class RequirementFiles:
 
 def requirement_files(root: Path, project: Path) -> RequirementFiles | None:
     """Return those of the nearest folder from the service's root up to the project's; None if there are none."""
-    folders = [each for each in (root, *root.parents) if each == root or each.is_relative_to(project)]
-    for folder in dict.fromkeys((*folders, project)):
+    for folder in folders_up(root, project):
         if found := tuple(_files_in(folder)):
             return RequirementFiles(folder, found)
     return None

@@ -32,11 +32,11 @@ def check(services: int) -> None:
 
 
 def _limit() -> int | None:
-    """Return the limit; None if there is none that could be reached."""
+    """Return the limit; None if there is none, or an ample one."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     limits = [] if soft == resource.RLIM_INFINITY else [soft]
     if sys.platform == "linux":
-        with suppress(OSError, ValueError):  # there is none, or it is "max"
+        with suppress(OSError, ValueError):  # no such file, or "max" in it
             limits.append(int(CGROUP.read_text()))
     return min((each for each in limits if each < AMPLE), default=None)
 

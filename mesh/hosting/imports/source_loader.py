@@ -72,7 +72,7 @@ class ServiceLoader(SourceFileLoader):
 
 
 def service_of(module: Mapping[str, Any]) -> str:
-    """Return the name of the service whose module has this dictionary; empty if it is none's."""
+    """Return the name of the service whose module has this dictionary; empty if it belongs to no service."""
     loader = module.get("__loader__")
     return loader.scope.service_name if isinstance(loader, ServiceLoader) else ""
 

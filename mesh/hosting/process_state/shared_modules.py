@@ -52,7 +52,7 @@ class SharedModules(Patch):
         self._compare(service.name, " while the service was loaded")
 
     def look(self) -> None:
-        """Report what was replaced by a service's code since the last look; what is nobody's may be a test's."""
+        """Report what services' code has replaced since the last look, and not what other code has, such as a test's."""
         self._compare("", "")
 
     def _compare(self, name: str, when: str) -> None:
@@ -81,7 +81,7 @@ class SharedModules(Patch):
 
 
 def _owner(value: Any) -> str:
-    """Return the name of the service in whose module the function or class was made; empty if it is none's."""
+    """Return the name of the service in whose module the function or class was made; empty if there is none."""
     functions = [value, *(vars(value).values() if isinstance(value, type) else ())]
     return next(filter(None, (service_of(getattr(each, "__globals__", {})) for each in functions)), "")
 

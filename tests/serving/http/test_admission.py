@@ -1,4 +1,4 @@
-"""Room for a new connection: made by closing idle ones, of its own server or of another one of the process."""
+"""A server makes room for a new connection by closing idle ones, its own or those of another server in the process."""
 
 from __future__ import annotations
 

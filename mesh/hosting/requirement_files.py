@@ -61,6 +61,11 @@ class RequirementFiles:
                     dependencies = _read(file).get("project", {}).get("dependencies", [])
                     yield from (each for each in dependencies if isinstance(each, str))
 
+    def has_options(self) -> bool:
+        """Return whether a line does anything but require a package or include a file: `--editable ./library`."""
+        texts = [file for file in self._read_files() if file.suffix == ".txt"]
+        return any(line.startswith("-") and not _included_by(line) for file in texts for line in _lines(file))
+
     def names(self) -> str:
         return " and ".join(file.name for file in self.files)
 
@@ -122,9 +127,10 @@ def _requirements_in(file: Path) -> Iterator[str]:
 
 
 def _included(file: Path) -> Iterator[str]:
-    for line in _lines(file):
-        option, _, name = line.partition(" ")
-        if option in ("-r", "-c", "--requirement", "--constraint"):
-            yield name.strip()
-        elif option.startswith(("--requirement=", "--constraint=")):
-            yield option.partition("=")[2]
+    yield from filter(None, map(_included_by, _lines(file)))
+
+
+def _included_by(line: str) -> str:
+    """Return the name of the file that the line includes; empty if it includes none."""
+    option, _, name = line.replace("=", " ", 1).partition(" ") if line.startswith("--") else line.partition(" ")
+    return name.strip() if option in ("-r", "-c", "--requirement", "--constraint") else ""

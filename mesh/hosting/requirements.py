@@ -32,6 +32,21 @@ def misfits(files: RequirementFiles) -> Iterator[str]:
             yield f"{wanted.name}{wanted.specifier} ({installed} is installed)"
 
 
+def are_met(files: RequirementFiles) -> bool:
+    """Return whether all that the files require is installed here; False if they say it in a way not compared above.
+
+    Such are URLs, editable installs, and the tables of Poetry.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    listed = list(files.requirements())
+    try:
+        is_plain = bool(listed) and not any(Requirement(each).url for each in listed)
+    except InvalidRequirement:
+        return False
+    return is_plain and not files.has_options() and not any(misfits(files))
+
+
 def other_versions(virtualenv: Virtualenv) -> Iterator[str]:
     """Yield `grpcio 1.60.0 (mesh's is 1.85.3)` for each package that is mesh's in every service."""
     for name in ("grpcio", "protobuf"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from mesh.hosting.requirement_files import requirement_files
-from mesh.hosting.requirements import misfits, other_versions
+from mesh.hosting.requirements import are_met, misfits, other_versions
 from mesh.virtualenv import Virtualenv
 
 CLICK = version("click")
@@ -39,6 +41,27 @@ def test_a_requirement_that_the_environment_does_not_meet_is_told_with_what_is_i
 def test_the_dependencies_of_a_pyproject_count_too(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "one"\ndependencies = ["click==0.1", "requests"]\n')
     assert unmet(tmp_path) == [f"click==0.1 ({CLICK} is installed)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_met"),
+    [
+        ("requirements.txt", "click>=8\n# no more\n", True),
+        ("requirements.txt", "click<1\n", False),
+        ("requirements.txt", "click>=8\n-e ./library\n", False),
+        ("requirements.txt", "click>=8\n--constraint=pins.txt\n-c pins.txt\n", True),
+        ("requirements.txt", "click @ https://example.org/click.whl\n", False),
+        ("requirements.txt", "click>=8\n./library\n", False),
+        ("requirements.txt", "", False),
+        ("pyproject.toml", '[tool.poetry.dependencies]\nclick = "^8"\n', False),
+        ("pyproject.toml", "[project", False),
+    ],
+)
+def test_only_what_is_compared_whole_counts_as_met(tmp_path: Path, name: str, text: str, is_met: bool) -> None:
+    (tmp_path / name).write_text(text)
+    files = requirement_files(tmp_path, tmp_path)
+    assert files is not None
+    assert are_met(files) == is_met
 
 
 def test_a_broken_pyproject_and_a_folder_without_either_say_nothing(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def install(names: tuple[str, ...]) -> int:
     from mesh.errors import MeshError, UsageError
     from mesh.hosting.installation import install
     from mesh.hosting.requirement_files import requirement_files
-    from mesh.hosting.requirements import misfits
+    from mesh.hosting.requirements import are_met
     from mesh.store.topology import store
     from mesh.suggestions import no_such
     from mesh.topology.loading import load
@@ -40,7 +40,7 @@ def install(names: tuple[str, ...]) -> int:
             write_lines(f"{service.name}: has a virtual environment")
         elif files is None:
             write_lines(f"{service.name}: has no requirements to install")
-        elif not any(misfits(files)):
+        elif are_met(files):
             write_lines(f"{service.name}: has what it requires in mesh's own environment")
         else:
             try:

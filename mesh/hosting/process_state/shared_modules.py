@@ -52,7 +52,7 @@ class SharedModules(Patch):
         self._compare(service.name, " while the service was loaded")
 
     def look(self) -> None:
-        """Report what services' code has replaced since the last look, and not what other code has, such as a test's."""
+        """Report what services' code, not other code such as a test's, has replaced since the last look."""
         self._compare("", "")
 
     def _compare(self, name: str, when: str) -> None:

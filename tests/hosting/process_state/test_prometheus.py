@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import weakref
 from typing import TYPE_CHECKING
+
+from tests.support.garbage import settled
 
 if TYPE_CHECKING:
     from tests.hosting.conftest import Hosted, Write
@@ -31,8 +32,7 @@ def test_each_generation_has_its_own_default_registry(hosted: Hosted, write: Wri
     assert prometheus.REGISTRY.get_sample_value("requests_total") is None
     old = weakref.ref(hosted.load(service, "app:requests"))
     hosted.close()
-    gc.collect()
-    assert old() is None
+    assert settled(old) is None
     hosted.isolation.uninstall()
     assert type(prometheus.REGISTRY) is not patched
     hosted.isolation.install()

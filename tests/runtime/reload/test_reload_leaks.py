@@ -10,15 +10,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from mesh.runtime.generation.generation import Generation
 from mesh.service import ServiceContext
 from tests.support.editing import Edited, toml
-
-T = TypeVar("T")
+from tests.support.garbage import settled
 
 FLASK = """
     from flask import Flask
@@ -117,17 +115,6 @@ def test_reloads_leave_threads_descriptors_modules_and_memory_where_they_were(
 def settle(left: int) -> None:
     """Wait until the old generations are gone."""
     assert settled(lambda: max(0, generations() - left) + len(import_packages()[1:])) == 0
-
-
-def settled(rest: Callable[[], T]) -> T:
-    """Wait until nothing is left, and return the rest after a while: timers and threads that end take theirs."""
-    pause = threading.Event()
-    for _ in range(400):
-        gc.collect()
-        if not rest():
-            break
-        pause.wait(0.05)
-    return rest()
 
 
 def grown(before: dict[str, int]) -> dict[str, int]:

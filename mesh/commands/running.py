@@ -210,7 +210,7 @@ def warn_own_main(declared: Topology) -> None:
     """Warn of each module that does more when it is run than its service does."""
     from mesh.topology.own_main import remarks
 
-    for sentence in remarks(declared):
+    for sentence in (*declared.remarks, *remarks(declared)):
         write_lines(f"mesh: {sentence}", err=True)
 
 

@@ -229,10 +229,10 @@ class Loop:
 
         A mistake in a declaration or a .proto does not keep the rest from being loaded.
         """
-        source = self._instances.topology.source
+        declared = self._instances.topology
         new: frozenset[str] = frozenset()
         try:
-            if source is not None and source.resolve() in files:
+            if any(file.resolve() in files for file in (*declared.files, *filter(None, [declared.source]))):
                 new = self._reread_declaration()
         except MeshError as error:
             self._status.log("mesh", str(error))

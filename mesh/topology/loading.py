@@ -12,7 +12,7 @@ from mesh.topology.declaration.checking import check
 from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.declaration.reading import parse, read
 from mesh.topology.importing import import_topology
-from mesh.topology.model import Service, Topology
+from mesh.topology.model import Topology
 
 _NAMES = ("mesh.toml", "pyproject.toml")
 
@@ -75,7 +75,7 @@ def _declared(folder: Path, default: Callable[[], Topology]) -> Topology:
         if file := declares_itself(place):
             return read_file(file, folder, looked[: looked.index(file) + 1])
     found = default()
-    return _topology_below(found, found.services, found.source, folder, found.protos)
+    return found.with_services(found.services, folder=folder)
 
 
 def _anchored(topology: Topology, source: Path | None, folder: Path) -> Topology:
@@ -88,24 +88,8 @@ def _anchored(topology: Topology, source: Path | None, folder: Path) -> Topology
         )
         for service in topology
     ]
-    return _topology_below(
-        topology, services, source, topology.folder, [_below(folder, place) for place in topology.protos]
-    )
-
-
-def _topology_below(
-    topology: Topology, services: Sequence[Service], source: Path | None, folder: Path, protos: Sequence[Path]
-) -> Topology:
-    return Topology(
-        topology.name,
-        *services,
-        folder=folder,
-        source=source,
-        protos=protos,
-        descriptors=topology.descriptors,
-        secrets=topology.secrets,
-        grace=topology.grace,
-    )
+    protos = [_below(folder, place) for place in topology.protos]
+    return topology.with_services(services, source=source, protos=protos)
 
 
 def _below(folder: Path, place: Path) -> Path:

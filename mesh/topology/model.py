@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,7 +104,7 @@ class Service:
     """One service: its listeners, its dependencies, and the location of its code.
 
     root: its own import root and working folder, if any.
-    env: environment variables that this service alone sees.
+    env: environment variables that this service alone sees, those of its files among them.
     protos: folders of .proto files for this service alone.
     run: the command that starts its Python program (mesh/python_command.py): its main runs in a thread of the service,
         and the servers that it makes are served by the listeners.
@@ -160,6 +160,8 @@ class Topology:
     secrets: names of fields, parameters and headers that are masked where calls are shown, beside those that speak of
         a secret.
     grace: seconds that calls in flight get when their service stops.
+    files: beside `source`, files of variables that the declaration was read with.
+    remarks: sentences about what the declaration leaves open.
     """
 
     name: str
@@ -170,6 +172,8 @@ class Topology:
     descriptors: tuple[Path, ...]
     secrets: tuple[str, ...]
     grace: float
+    files: frozenset[Path]
+    remarks: tuple[str, ...]
 
     def __init__(
         self,
@@ -181,6 +185,8 @@ class Topology:
         descriptors: Sequence[Path] = (),
         secrets: Sequence[str] = (),
         grace: float = GRACE_SECONDS,
+        files: Iterable[Path] = (),
+        remarks: Sequence[str] = (),
     ) -> None:
         for key, value in (
             ("name", name),
@@ -191,6 +197,8 @@ class Topology:
             ("descriptors", tuple(descriptors)),
             ("secrets", tuple(secrets)),
             ("grace", grace),
+            ("files", frozenset(files)),
+            ("remarks", tuple(remarks)),
         ):
             object.__setattr__(self, key, value)
 
@@ -221,18 +229,10 @@ class Topology:
         """Return `service.kind` of every listener, in declared order."""
         return [f"{service.name}.{listener.kind}" for service in self for listener in service.listeners]
 
-    def with_services(self, services: Sequence[Service]) -> Topology:
-        """Return the same topology with other services."""
-        return Topology(
-            self.name,
-            *services,
-            folder=self.folder,
-            source=self.source,
-            protos=self.protos,
-            descriptors=self.descriptors,
-            secrets=self.secrets,
-            grace=self.grace,
-        )
+    def with_services(self, services: Sequence[Service], **changed: Any) -> Topology:
+        """Return the same topology with other services, and with these fields changed."""
+        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("name", "services")}
+        return Topology(self.name, *services, **{**kept, **changed})
 
 
 def without_listener(service: Service, kind: Kind) -> Service:

@@ -32,7 +32,7 @@ def check(target: str | None) -> int:
     described = {name: tuple(each.descriptors for each in found) for name, found in stubs.items()}
     for sentence in refused_rules(topology, Directory.of(topology, {}, described)):
         click.echo(f"{sentence}; the rule is not served")
-    for sentence in remarks(topology):
+    for sentence in (*topology.remarks, *remarks(topology)):
         click.echo(sentence)
     counted = f"{count(len(topology.services), 'service')}, {count(len(topology.listener_names()), 'listener')}"
     where = topology.source or "the store, since nothing is declared here"

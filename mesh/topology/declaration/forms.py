@@ -9,6 +9,7 @@ from typing import Any
 
 from mesh import references
 from mesh.errors import UsageError
+from mesh.topology.environment.variables import EnvFile
 from mesh.topology.model import Address
 
 SERVICE_NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
@@ -115,6 +116,17 @@ def _variable(value: Any) -> str:
     return str(value)
 
 
+def _env_file(value: Any) -> EnvFile:
+    if isinstance(value, str):
+        return EnvFile(_text(value))
+    match value:
+        case {"path": str(path), **rest} if path and not rest:
+            return EnvFile(path)
+        case {"path": str(path), "required": bool(required), **rest} if path and not rest:
+            return EnvFile(path, required)
+    raise ValueError
+
+
 def whole_number(least: int) -> Form:
     """Return the form of an integer from `least` to a thousand million."""
 
@@ -179,6 +191,23 @@ ENVIRONMENT = Form(
         "propertyNames": {"pattern": "^[^=]+$"},
         "additionalProperties": {"type": ["string", "number", "boolean"]},
     },
+)
+ENV_FILES = one_or_list_of(
+    Form(
+        'a path such as "users.env", or { path = "users.env", required = false }',
+        _env_file,
+        {
+            "anyOf": [
+                _SOME_TEXT,
+                {
+                    "type": "object",
+                    "properties": {"path": _SOME_TEXT, "required": {"type": "boolean"}},
+                    "required": ["path"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
+    )
 )
 SECONDS = Form("a number of seconds from 0", _seconds, {"type": "number", "minimum": 0, "exclusiveMaximum": _TOO_MANY})
 GRPC_OPTIONS = Form(

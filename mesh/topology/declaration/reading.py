@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mesh.topology.declaration import schema, toml_positions
 from mesh.topology.declaration.checking import check
 from mesh.topology.declaration.forms import AS_IT_IS, Form, Table
 from mesh.topology.declaration.mistakes import Mistake, TopologyError
+from mesh.topology.environment.variables import EnvFile, VariableError, Variables
 from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Service, Topology
 
 Key = tuple[str, ...]
@@ -37,8 +38,8 @@ def parse(text: str, shown: Path) -> dict[str, Any]:
 def read(text: str, file: Path, shown: Path) -> Topology:
     """Return the topology that the text of `file` declares; its folders are relative to the file's folder.
 
-    shown: the file's name in messages. `${VAR}` in a value is not expanded: a service sees mesh's environment
-    and its own `env`. Raises UsageError for a text that is not TOML, and TopologyError with every mistake in it.
+    shown: the file's name in messages. Of the values, those of `env` are interpolated.
+    Raises UsageError for a text that is not TOML, and TopologyError with every mistake in it.
     """
     tables = parse(text, shown)
     reading = _Reading(file)
@@ -68,6 +69,9 @@ class _Reading:
     file: Path
     mistakes: list[Mistake] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.variables = Variables(self.file.parent)
+
     def mesh_toml(self, tables: Mapping[str, Any]) -> Topology:
         for key in tables:
             if key not in ("mesh", "services"):
@@ -83,19 +87,26 @@ class _Reading:
         if not isinstance(services, dict):
             self.mistake(("services",), f"expected tables [services.NAME], not {_shown(services)}")
             services = {}
+        read = [self.service(name, table) for name, table in services.items()]
         return Topology(
             project.get("name", self.file.parent.name or "mesh"),
-            *(self.service(name, table) for name, table in services.items()),
+            *read,
             folder=self.file.parent,
             source=self.file,
             protos=self.folders(project.get("protos", ())),
             secrets=project.get("secrets", ()),
             grace=project.get("grace", GRACE_SECONDS),
+            files=self.variables.files,
+            remarks=[
+                f"{key} names the variable {name}, which has no value; it is left empty"
+                for name, key in self.variables.unset.items()
+            ],
         )
 
     def service(self, name: str, table: Any) -> Service:
         key = ("services", name)
         found = self.table(key, table, schema.SERVICE)
+        found["env"] = self.environment(key, found.pop("env_file", ()), found.get("env", {}))
         found["root"] = self.folder(found.get("root", "."))
         found["protos"] = self.folders(found.get("protos", ()))
         if "python" in found:
@@ -105,6 +116,22 @@ class _Reading:
         if "grpc" in found:
             found["grpc"] = self.grpc((*key, "grpc"), found["grpc"])
         return Service(name, **found)
+
+    def environment(self, key: Key, files: Sequence[EnvFile], env: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables of the files, the later ones first, and those of `env` before them all."""
+        found: dict[str, str] = {}
+        for file in files:
+            try:
+                found |= self.variables.of_file(file)
+            except VariableError as error:
+                self.mistake((*key, "env_file"), str(error))
+        for name, text in env.items():
+            place = (*key, "env", name)
+            try:
+                found[name] = self.variables.text(text, ".".join(place))
+            except VariableError as error:
+                self.mistake(place, str(error))
+        return found
 
     def http(self, key: Key, found: dict[str, Any]) -> Http:
         if "port" in found and "ports" in found:

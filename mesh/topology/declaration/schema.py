@@ -5,6 +5,7 @@ from __future__ import annotations
 from mesh.topology.declaration.forms import (
     ALIASES,
     CONTRACTS,
+    ENV_FILES,
     ENVIRONMENT,
     GRPC_OPTIONS,
     HOSTS,
@@ -60,6 +61,7 @@ SERVICE = Table(
         "grpc": GRPC,
         "depends_on": NAMES,
         "env": ENVIRONMENT,
+        "env_file": ENV_FILES,
         "protos": TEXTS,
         "run": TEXT,
         "command": TEXT,

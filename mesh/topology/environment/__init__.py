@@ -1,0 +1,1 @@
+"""Environment variables as Compose has them: `${NAME:-default}` in values, and files of variables."""

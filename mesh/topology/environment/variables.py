@@ -1,0 +1,84 @@
+"""The variables of the services of one declaration: their files and values, interpolated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mesh.topology.environment.dotenv import DotenvError, read_dotenv
+from mesh.topology.environment.interpolation import InterpolationError, interpolated
+
+
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """A file of variables, relative to the declaration's folder; one that is not required may be missing."""
+
+    path: str
+    required: bool = True
+
+
+class VariableError(ValueError):
+    """Raised for variables that cannot be read; `key` names the variable, if it is one."""
+
+    def __init__(self, text: str, key: str | None = None) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+@dataclass
+class Variables:
+    """Looks variables up in this process's environment, then in `.env` in the declaration's folder.
+
+    files: that have been read, or would have been. unset: names that had no value, with the key that used each.
+    """
+
+    folder: Path
+    files: set[Path] = field(default_factory=set)
+    unset: dict[str, str] = field(default_factory=dict)
+    _dotenv: dict[str, str] | None = None
+
+    def value(self, name: str) -> str | None:
+        """Return a variable's value, or None; raises VariableError if `.env` cannot be read."""
+        found = os.environ.get(name)
+        return self._of_dotenv().get(name) if found is None else found
+
+    def text(self, text: str, key: str) -> str:
+        """Return a text with its variables replaced; key: what it is the value of, for errors."""
+        if "$" not in text:
+            return text
+        try:
+            return interpolated(text, self.value, lambda name: self.unset.setdefault(name, key))
+        except InterpolationError as error:
+            raise VariableError(str(error), key) from None
+
+    def of_file(self, file: EnvFile) -> dict[str, str]:
+        """Return the variables that a file sets; none if it is missing and not required."""
+        path = self.folder / file.path
+        self.files.add(path)
+        try:
+            return read_dotenv(path, self.value)
+        except FileNotFoundError:
+            if not file.required:
+                return {}
+            raise VariableError(f"no such file: {path}; with required = false it may be missing") from None
+        except (DotenvError, OSError) as error:
+            raise VariableError(f"{file.path}: {_reason(error)}") from None
+
+    def _of_dotenv(self) -> Mapping[str, str]:
+        if self._dotenv is None:
+            self._dotenv = {}  # also if it fails: one mistake is enough
+            path = self.folder / ".env"
+            self.files.add(path)
+            try:
+                self._dotenv = read_dotenv(path, os.environ.get)
+            except FileNotFoundError:
+                pass
+            except (DotenvError, OSError) as error:
+                raise VariableError(f".env: {_reason(error)}") from None
+        return self._dotenv
+
+
+def _reason(error: DotenvError | OSError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

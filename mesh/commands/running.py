@@ -207,9 +207,11 @@ def warn_port_shadowed(supervisor: Supervisor) -> None:
 
 
 def warn_own_main(declared: Topology) -> None:
-    """Warn of each module that does more when it is run than its service does."""
+    """Say what the services were found in, and of each module that it does more when it is run than its service."""
     from mesh.topology.own_main import remarks
 
+    if declared.origin:
+        write_lines(f"mesh: services are those of {declared.origin}; `mesh init` writes them to mesh.toml", err=True)
     for sentence in (*declared.remarks, *remarks(declared)):
         write_lines(f"mesh: {sentence}", err=True)
 

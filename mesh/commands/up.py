@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 @click.argument("target", required=False)
 @click.option("--only", multiple=True, metavar="NAME", help="Run only this service or listener; repeats.")
 @click.option("--except", "excluded", multiple=True, metavar="NAME", help="Run all but this; repeats.")
+@click.option(
+    "--profile", "profiles", multiple=True, metavar="NAME", help="Also run services of this profile; repeats."
+)
 @click.option("--with-deps", is_flag=True, help="With --only: also run what these services depend on.")
 @click.option("--port-base", type=int, metavar="N", help="Listen on N, N+1, ... in declared order.")
 @click.option("--free-ports", is_flag=True, help="Listen on any free ports, for a second copy.")
@@ -52,7 +55,7 @@ def up(
     otlp_port: int | None,
     **chosen: Any,
 ) -> None:
-    """Run a topology: mesh.toml, [tool.mesh], TARGET (module:attribute or a file), else the store."""
+    """Run TARGET (a file, module:attribute, or store), mesh.toml, [tool.mesh], or what Compose files and code say."""
     started = time.perf_counter()
     from mesh.commands.running import Wanted, run
     from mesh.commands.signals import StopSignals
@@ -87,6 +90,7 @@ def selection_of(
     target: str | None,
     only: tuple[str, ...],
     excluded: tuple[str, ...],
+    profiles: tuple[str, ...],
     with_deps: bool,
     port_base: int | None,
     free_ports: bool,
@@ -98,4 +102,4 @@ def selection_of(
     from mesh.topology.selection import renumber, select
 
     declared = renumber(load(target, current_folder(), store, again), port_base, free_ports)
-    return select(declared, only, excluded, with_deps)
+    return select(declared, only, excluded, with_deps, profiles)

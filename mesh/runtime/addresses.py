@@ -55,6 +55,7 @@ class Addresses:
         owners |= {
             address: name for name, bound in self._bound.items() for found in bound.values() for address in found
         }
-        self._names.point(self.directory.names(selection.declared), owners)
+        declared = selection.declared
+        self._names.point(self.directory.names(declared), owners, Directory.externals(declared))
         for service in services:
             service.directory = self.directory

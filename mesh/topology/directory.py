@@ -65,6 +65,12 @@ class Directory:
                     known[alias.host, alias.port] = found
         return known
 
+    @staticmethod
+    def externals(declared: Topology) -> dict[tuple[str, int], Address]:
+        """Return where what mesh does not run is, by host name and port; port 0 stands for any."""
+        parts = ((*name.partition(":"), address) for name, address in declared.externals.items())
+        return {(host, int(port or 0)): address for host, _, port, address in parts}
+
     def described(self, *services: str) -> bytes:
         """Return one serialized FileDescriptorSet that describes these services; empty if none is described."""
         files = dict.fromkeys(path for service in services for path in self.descriptors.get(service, ()))

@@ -14,6 +14,8 @@ from mesh.topology.declaration.reading import parse, read
 from mesh.topology.importing import import_topology
 from mesh.topology.model import Topology
 
+#: The target that names mesh's example.
+STORE = "store"
 _NAMES = ("mesh.toml", "pyproject.toml")
 
 
@@ -23,7 +25,8 @@ def load(target: str | None, folder: Path, default: Callable[[], Topology], agai
     target: `path/to/mesh.toml` or `module:attribute`, both relative to `folder`, as are the folders that such a module
         names; a service that names no root has `folder`. Without a target, the nearest folder from
         `folder` up with a mesh.toml, or a pyproject.toml with [tool.mesh], declares it; mesh.toml takes precedence.
-    default: what runs if nothing is declared; its folder is then `folder`.
+        Where none does, the files in `folder` say what runs.
+    default: what runs in an empty folder, in mesh's own checkout, and as `store`; its folder is then `folder`.
     again: read once more, because the declaration has changed.
 
     Raises UsageError for a target or a file that does not exist or cannot be read, TopologyError for mistakes in it,
@@ -32,10 +35,12 @@ def load(target: str | None, folder: Path, default: Callable[[], Topology], agai
     folder = Path(os.path.abspath(folder))
     if target is None:
         return _declared(folder, default)
+    if target == STORE:
+        return _of_default(folder, default)
     if target.endswith(".toml"):
         return read_file(folder / target, folder)
     if ":" not in target:
-        raise UsageError(f"{target!r} is neither a file such as path/to/mesh.toml nor a module:attribute")
+        raise UsageError(f"{target!r} is neither a file such as path/to/mesh.toml nor a module:attribute, nor store")
     topology = _anchored(*import_topology(target, folder, again), folder)
     if mistakes := check(topology):
         raise TopologyError(mistakes)
@@ -74,6 +79,33 @@ def _declared(folder: Path, default: Callable[[], Topology]) -> Topology:
         looked += [place / name for name in _NAMES]
         if file := declares_itself(place):
             return read_file(file, folder, looked[: looked.index(file) + 1])
+    return _found(folder) or _of_default(folder, default)
+
+
+def _found(folder: Path) -> Topology | None:
+    """Return the topology that `mesh init` would write down for this folder, or None for an empty one.
+
+    Raises UsageError for a folder with code of which nothing is known to run.
+    """
+    from mesh.topology.drafting.draft import found_services, has_code, nothing_found
+
+    if (folder / "mesh" / "store" / "topology.py").is_file() and (folder / "cli.py").is_file():
+        return None  # mesh's own checkout, whose example is the store
+    drafted = found_services(folder)
+    if drafted is None:
+        if has_code(folder):
+            raise UsageError(f"{nothing_found(folder)}, or run mesh's example by `mesh up store`")
+        return None
+    try:
+        topology = read(drafted.text, folder / "mesh.toml", Path(f"the draft from {drafted.origin}"))
+    except TopologyError as error:
+        raise UsageError(f"{error}\n`mesh init` writes the draft to mesh.toml, for you to correct") from None
+    source, *others = [*drafted.sources, None]
+    files = topology.files.union(file for file in others if file is not None)
+    return topology.with_services(topology.services, source=source, files=files, origin=drafted.origin)
+
+
+def _of_default(folder: Path, default: Callable[[], Topology]) -> Topology:
     found = default()
     return found.with_services(found.services, folder=folder)
 

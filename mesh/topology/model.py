@@ -117,6 +117,7 @@ class Service:
         nearest `.venv` or `venv` from its root up to the project's folder, else the environment of mesh.
     private: installed packages that are executed separately for this service, beside those that mesh knows; shared:
         exceptions from these.
+    profiles: it runs only if one of these is asked for, or itself; without any, always.
     keep: modules of its own, by name, that a reload executes only if their code, or code that they import, has changed;
     fresh: those that every reload executes.
     """
@@ -136,6 +137,7 @@ class Service:
     python: Path | None = None
     private: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
 
@@ -160,8 +162,10 @@ class Topology:
     secrets: names of fields, parameters and headers that are masked where calls are shown, beside those that speak of
         a secret.
     grace: seconds that calls in flight get when their service stops.
+    externals: addresses of what mesh does not run, by the name, or the `name:port`, that code has for each.
     files: beside `source`, files of variables that the declaration was read with.
     remarks: sentences about what the declaration leaves open.
+    origin: what it was found in, if nothing declares it.
     """
 
     name: str
@@ -172,8 +176,10 @@ class Topology:
     descriptors: tuple[Path, ...]
     secrets: tuple[str, ...]
     grace: float
+    externals: Mapping[str, Address]
     files: frozenset[Path]
     remarks: tuple[str, ...]
+    origin: str | None
 
     def __init__(
         self,
@@ -185,8 +191,10 @@ class Topology:
         descriptors: Sequence[Path] = (),
         secrets: Sequence[str] = (),
         grace: float = GRACE_SECONDS,
+        externals: Mapping[str, Address] | None = None,
         files: Iterable[Path] = (),
         remarks: Sequence[str] = (),
+        origin: str | None = None,
     ) -> None:
         for key, value in (
             ("name", name),
@@ -197,8 +205,10 @@ class Topology:
             ("descriptors", tuple(descriptors)),
             ("secrets", tuple(secrets)),
             ("grace", grace),
+            ("externals", dict(externals or {})),
             ("files", frozenset(files)),
             ("remarks", tuple(remarks)),
+            ("origin", origin),
         ):
             object.__setattr__(self, key, value)
 

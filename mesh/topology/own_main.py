@@ -36,6 +36,13 @@ def remarks(topology: Topology) -> Iterator[str]:
                 )
 
 
+def starts_a_server(tree: ast.Module) -> bool:
+    """Return True if the module starts a server when it is run as a program, and not when it is imported."""
+    functions: Functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    block = [each for node in tree.body if isinstance(node, ast.If) and _is_main(node.test) for each in node.body]
+    return _serves(block, functions, set())
+
+
 def work_beside_serving(file: Path) -> list[str]:
     """Return the functions that the file's main calls beside starting a server; none if it starts no server."""
     try:

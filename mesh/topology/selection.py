@@ -21,9 +21,15 @@ class Selection:
 
 
 def select(
-    topology: Topology, only: Sequence[str] = (), excluded: Sequence[str] = (), with_deps: bool = False
+    topology: Topology,
+    only: Sequence[str] = (),
+    excluded: Sequence[str] = (),
+    with_deps: bool = False,
+    profiles: Sequence[str] = (),
 ) -> Selection:
     """Return the services and listeners of `only` (all if it is empty), less those of `excluded`.
+
+    Those with profiles are among all of them only if one of `profiles` is theirs.
 
     A name is a service's (`user-service`) or a listener's (`user-service.grpc`): a listener in `only` runs its service
     with only this listener, in `excluded` with the others. with_deps adds everything that the services of `only` depend
@@ -31,7 +37,10 @@ def select(
 
     Raises UsageError for an unknown name, and for a selection that leaves nothing.
     """
-    wanted = _listeners_by_service(topology, only or [service.name for service in topology])
+    if unknown := set(profiles) - (known := {profile for service in topology for profile in service.profiles}):
+        raise UsageError(no_such("profile", min(unknown), sorted(known)))
+    usual = [each.name for each in topology if not each.profiles or set(each.profiles) & set(profiles)]
+    wanted = _listeners_by_service(topology, only or usual)
     unwanted = _listeners_by_service(topology, excluded)
     if with_deps:
         for name in _dependencies(topology, list(wanted)):

@@ -281,7 +281,7 @@ def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: P
         'mesh.toml:11: services.user-service.isolation: expected "thread" or "process", not "processes"; '
         "did you mean 'process'?",
         "mesh.toml:12: services.user-service.comand: unknown key; known keys: root, http, grpc, depends_on, "
-        "env, env_file, protos, run, command, ready, isolation, watch, python, private, shared, keep, fresh; "
+        "env, env_file, protos, run, command, ready, isolation, watch, python, private, shared, profiles, keep, fresh; "
         "did you mean 'command'?",
         "mesh.toml:15: services.user-service.grpc.port: expected a whole number from 0 to 65535 (0 for any free port), "
         'not "abc"',
@@ -290,7 +290,7 @@ def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: P
         'mesh.toml:22: services.Web_.ready: expected "port", "done", a path such as "/health", or "log: listening on", '
         'not "health"',
         'mesh.toml:23: services.Web_.env: expected a table of texts, numbers, true or false, not {"A": ["1"]}',
-        "mesh.toml:25: service: unknown key; known keys: mesh, services; did you mean 'services'?",
+        "mesh.toml:25: service: unknown key; known keys: mesh, services, externals; did you mean 'services'?",
     ]
 
 
@@ -443,8 +443,8 @@ def test_a_mistake_in_pyproject_is_told_in_its_own_words(tmp_path: Path) -> None
     text = '[tool.mesh]\nprotos = ["gone"]\nservces = 1\n[tool.mesh.services.a]\nhttp = { port = 5001 }\n'
     assert mistakes_of(tmp_path, text, "pyproject.toml") == [
         f"pyproject.toml:2: tool.mesh.protos: no such folder: {tmp_path}/gone",
-        "pyproject.toml:3: tool.mesh.servces: unknown key; known keys: name, protos, secrets, grace, services; "
-        "did you mean 'services'?",
+        "pyproject.toml:3: tool.mesh.servces: unknown key; known keys: name, protos, secrets, grace, services, "
+        "externals; did you mean 'services'?",
         'pyproject.toml:5: tool.mesh.services.a.http: expected app, such as "module:app", or servicers under grpc to '
         "serve over HTTP",
     ]
@@ -510,7 +510,7 @@ shop = Topology("shop", web, api, protos=[Path("api")])
             "mesh_shop_used:number is of type int; expected a mesh.Topology, or a function returning one",
         ),
         ("mesh_shop_gone:shop", "no module named 'mesh_shop_gone'; looked in {folder} and in sys.path"),
-        ("shop", "'shop' is neither a file such as path/to/mesh.toml nor a module:attribute"),
+        ("shop", "'shop' is neither a file such as path/to/mesh.toml nor a module:attribute, nor store"),
         (
             "mesh_shop_used:broken",
             'services.web.http: expected app, such as "module:app", or servicers under grpc to serve over HTTP\n'

@@ -35,6 +35,6 @@ def check(target: str | None) -> int:
     for sentence in (*topology.remarks, *remarks(topology)):
         click.echo(sentence)
     counted = f"{count(len(topology.services), 'service')}, {count(len(topology.listener_names()), 'listener')}"
-    where = topology.source or "the store, since nothing is declared here"
+    where = f"from {topology.origin}" if topology.origin else topology.source or "the store"
     write_lines(f"{topology.name}: {counted}, no mistake ({where})")
     return 0

@@ -67,15 +67,23 @@ class HostNames(Patch):
         self._listening: Mapping[int, Address] = {}
         self._owners: Mapping[tuple[str, int], str] = {}
 
-    def point(self, table: Mapping[tuple[str, int], Address], owners: Mapping[Address, str] | None = None) -> None:
+    def point(
+        self,
+        table: Mapping[tuple[str, int], Address],
+        owners: Mapping[Address, str] | None = None,
+        externals: Mapping[tuple[str, int], Address] | None = None,
+    ) -> None:
         """Redirect these names from now on; a known host with another port leads to that port of the same machine.
 
-        owners: the service that listens at each address.
+        owners: the service that listens at each address. externals: what no service of this mesh is; port 0 stands for
+        any port of that host.
         """
         self._owners = {(_canonical(each.host), each.port): name for each, name in (owners or {}).items()}
         self._table = {(_canonical(host), port): address for (host, port), address in table.items()}
-        self._hosts = {host: address.host for (host, _), address in self._table.items() if host != LOOPBACK}
         self._listening = {address.port: address for address in self._table.values() if address.port}
+        outside = {(_canonical(host), port): address for (host, port), address in (externals or {}).items()}
+        self._table = {**outside, **self._table}
+        self._hosts = {host: address.host for (host, _), address in self._table.items() if host != LOOPBACK}
 
     def led_to(self, host: str, port: int) -> tuple[str, str | None]:
         """Return the address to which a service's connection to this host and port goes, and the service there."""
@@ -102,7 +110,7 @@ class HostNames(Patch):
         except ValueError:
             return host, port
         address = self._listening.get(number) if name == LOOPBACK else None
-        address = address or self._table.get((name, number))
+        address = address or self._table.get((name, number)) or self._table.get((name, 0))
         if address is None:
             return self._hosts.get(name, host), port
         if not address.port:

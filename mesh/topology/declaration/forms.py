@@ -144,6 +144,13 @@ def _seconds(value: Any) -> float:
     return value
 
 
+def _externals(value: Any) -> dict[str, Address]:
+    if not isinstance(value, dict):
+        raise ValueError
+    names = (_text(name, _EXTERNAL.fullmatch) for name in value)
+    return {name.lower(): Address.parse(_text(address)) for name, address in zip(names, value.values(), strict=True)}
+
+
 def _grpc_options(value: Any) -> dict[str, int | str]:
     if not isinstance(value, dict):
         raise ValueError
@@ -156,6 +163,7 @@ def _grpc_option(value: Any) -> int | str:
     return int(value) if isinstance(value, bool) else value
 
 
+_EXTERNAL = re.compile(r"[\w-]+(\.[\w-]+)*(:\d{1,5})?")
 _TOO_MANY = 1_000_000_000
 _SOME_TEXT = {"type": "string", "minLength": 1}
 _PORT_NUMBER = {"type": "integer", "minimum": 0, "maximum": 65535}
@@ -164,7 +172,7 @@ _HOST_AND_PORT = "^.+:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-
 AS_IT_IS = Form("a value", lambda value: value, {})
 TEXT = Form("a text that is not empty", _text, _SOME_TEXT)
 TEXTS = list_of(Form("a text", _text, _SOME_TEXT))
-NAMES = list_of(Form("a service's name", _text, _SOME_TEXT))
+NAMES = list_of(Form("a name", _text, _SOME_TEXT))
 CONTRACTS = one_or_list_of(Form("a service's name", _text, _SOME_TEXT))
 PORT = Form("a whole number from 0 to 65535 (0 for any free port)", _port, _PORT_NUMBER)
 PORTS = Form(
@@ -208,6 +216,15 @@ ENV_FILES = one_or_list_of(
             ]
         },
     )
+)
+EXTERNALS = Form(
+    'a table of "host:port" by names such as db or "db:5432"',
+    _externals,
+    {
+        "type": "object",
+        "propertyNames": {"pattern": f"^(?:{_EXTERNAL.pattern})$"},
+        "additionalProperties": {"type": "string", "pattern": _HOST_AND_PORT},
+    },
 )
 SECONDS = Form("a number of seconds from 0", _seconds, {"type": "number", "minimum": 0, "exclusiveMaximum": _TOO_MANY})
 GRPC_OPTIONS = Form(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.topology.declaration.forms import SERVICE_NAME, Form, Table
+from mesh.topology.declaration.forms import EXTERNALS, SERVICE_NAME, Form, Table
 from mesh.topology.declaration.schema import PROJECT, SERVICE
 
 
@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "mesh.toml",
         "type": "object",
-        "properties": {"mesh": _of(PROJECT), "services": services},
+        "properties": {"mesh": _of(PROJECT), "services": services, "externals": _of(EXTERNALS)},
         "additionalProperties": False,
     }
 

@@ -15,12 +15,15 @@ from mesh.errors import UsageError
 from mesh.suggestions import nearest
 from mesh.topology.declaration import schema, toml_positions
 from mesh.topology.declaration.checking import check
-from mesh.topology.declaration.forms import AS_IT_IS, Form, Table
+from mesh.topology.declaration.forms import AS_IT_IS, EXTERNALS, Form, Table
 from mesh.topology.declaration.mistakes import Mistake, TopologyError
 from mesh.topology.environment.variables import EnvFile, VariableError, Variables
 from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Service, Topology
 
 Key = tuple[str, ...]
+
+#: The tables of a mesh.toml; in a pyproject.toml the first one is [tool.mesh] itself.
+_TABLES = ("mesh", "services", "externals")
 
 
 def parse(text: str, shown: Path) -> dict[str, Any]:
@@ -74,19 +77,21 @@ class _Reading:
 
     def mesh_toml(self, tables: Mapping[str, Any]) -> Topology:
         for key in tables:
-            if key not in ("mesh", "services"):
-                self.unknown((key,), ["mesh", "services"])
+            if key not in _TABLES:
+                self.unknown((key,), list(_TABLES))
         project = self.table(("mesh",), tables.get("mesh", {}), schema.PROJECT)
-        return self.topology(project, tables.get("services", {}))
+        return self.topology(project, tables.get("services", {}), tables.get("externals", {}))
 
     def pyproject(self, table: Mapping[str, Any]) -> Topology:
-        project = self.table(("mesh",), table, Table({**schema.PROJECT.keys, "services": AS_IT_IS}))
-        return self.topology(project, project.get("services", {}))
+        project = self.table(("mesh",), table, Table({**schema.PROJECT.keys, **dict.fromkeys(_TABLES[1:], AS_IT_IS)}))
+        return self.topology(project, project.get("services", {}), project.get("externals", {}))
 
-    def topology(self, project: Mapping[str, Any], services: Any) -> Topology:
+    def topology(self, project: Mapping[str, Any], services: Any, externals: Any) -> Topology:
         if not isinstance(services, dict):
             self.mistake(("services",), f"expected tables [services.NAME], not {_shown(services)}")
             services = {}
+        found: dict[str, Any] = {}
+        self.value(("externals",), externals, EXTERNALS, found)
         read = [self.service(name, table) for name, table in services.items()]
         return Topology(
             project.get("name", self.file.parent.name or "mesh"),
@@ -96,6 +101,7 @@ class _Reading:
             protos=self.folders(project.get("protos", ())),
             secrets=project.get("secrets", ()),
             grace=project.get("grace", GRACE_SECONDS),
+            externals=found.get("externals"),
             files=self.variables.files,
             remarks=[
                 f"{key} names the variable {name}, which has no value; it is left empty"

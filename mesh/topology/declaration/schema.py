@@ -71,6 +71,7 @@ SERVICE = Table(
         "python": TEXT,
         "private": TEXTS,
         "shared": TEXTS,
+        "profiles": NAMES,
         "keep": TEXTS,
         "fresh": TEXTS,
     }

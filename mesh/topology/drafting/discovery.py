@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mesh.topology.drafting.files import files_below, is_test, relative
+from mesh.topology.drafting.listening import listening
 from mesh.topology.drafting.python_module import Offer, offer_of
 from mesh.topology.drafting.sketch import Ports, Sketch, service_name
 
-_SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist", "tests", "test", "docs"}
 _PLAIN = {"src", "app", "code", "backend", "server", "service"}
 _PREFERRED = ("main", "app", "asgi", "wsgi", "server", "api")
+#: Modules that only name the application of another one.
+_ENTRIES = ("wsgi", "asgi", "manage", "celery")
 _SCRIPTS = ("dev", "start")
 _GENERATED = re.compile(r".*_pb2(_grpc)?\.py")
 
 
 @dataclass(frozen=True, slots=True)
 class FoundCode:
-    """Code under one import root: `app` and `servicers` as `module:attribute`; `place` is the file to name it by."""
+    """Code under one import root: `app` and `servicers` as `module:attribute`; `place` is the file to name it by.
+
+    run: the command line of its own main, if that starts a server.
+    """
 
     root: Path
     place: Path
@@ -29,19 +35,15 @@ class FoundCode:
     servicers: tuple[str, ...]
     http_port: int | None
     grpc_port: int | None
+    run: str | None = None
 
 
 def discover(folder: Path, ports: Ports) -> list[Sketch]:
-    """Return a sketch of each service in the folder: Python code with an app or servicers, or a dev script."""
+    """Return a sketch of each service in the folder: Python code that serves, or a dev script."""
     sketches: list[Sketch] = []
     for code in codes(folder):
         name = service_name(_telling(code.place), [sketch.name for sketch in sketches])
-        sketch = Sketch(name, relative(code.root, folder), app=code.app, servicers=list(code.servicers))
-        if code.app:
-            sketch.http_ports = [ports.take(code.http_port or 8001)]
-        if code.servicers:
-            sketch.grpc_port = ports.take(code.grpc_port or 50051)
-        sketches.append(sketch)
+        sketches.append(_sketch(name, code, folder, ports))
     for place, script, port in _packages(folder):
         name = service_name(_telling(place), [sketch.name for sketch in sketches])
         given = ports.take(port)
@@ -50,35 +52,96 @@ def discover(folder: Path, ports: Ports) -> list[Sketch]:
     return sketches
 
 
-def codes(folder: Path) -> list[FoundCode]:
-    """Return the Python code that offers an app or servicers, one entry for each apparent service.
+def _sketch(name: str, code: FoundCode, folder: Path, ports: Ports) -> Sketch:
+    sketch = Sketch(name, relative(code.root, folder), run=code.run)
+    if code.run is None:
+        sketch.app, sketch.servicers = code.app, list(code.servicers)
+        has_http, has_grpc, http_port, grpc_port = bool(code.app), bool(code.servicers), code.http_port, code.grpc_port
+    else:
+        facts = listening(code.run, code.root)
+        has_http, has_grpc, http_port, grpc_port = facts.http, facts.grpc, facts.http_port, facts.grpc_port
+    if has_http:
+        sketch.http_ports = [ports.take(http_port or 8001)]
+        _keep_name(sketch.http_aliases, name, http_port, sketch.http_ports[0])
+    if has_grpc:
+        sketch.grpc_port = ports.take(grpc_port or 50051)
+        _keep_name(sketch.grpc_aliases, name, grpc_port, sketch.grpc_port)
+    watched = [each.name for each in (code.root / "templates", code.root / "data") if each.is_dir()]
+    sketch.watch = [] if folder == code.root and len(watched) > 1 else watched
+    return sketch
 
-    Code that shares an import root is one service; directly under the folder, each package with an app is one.
+
+def _keep_name(aliases: list[str], name: str, own: int | None, given: int) -> None:
+    """Keep the port that the code itself has as a name, where another service has got that port."""
+    if own and own != given:
+        aliases.append(f"{name}:{own}")
+
+
+def codes(folder: Path) -> list[FoundCode]:
+    """Return the Python code that serves, one entry for each apparent service.
+
+    Each file whose main starts a server is one, and each application of its own. Other code that shares an import root
+    is one service; directly under the folder, each package with an app is one.
     """
-    offers = [offer for file in _files(folder, ".py") if (offer := _offer(file))]
+    offers = [offer for file in files_below(folder, ".py") if (offer := _offer(file))]
     groups: dict[tuple[Path, Path], list[Offer]] = {}
     apps_at_top = {offer.file.parent for offer in offers if offer.app and _root(offer, folder) == folder}
     for offer in offers:
         root = _root(offer, folder)
         place = offer.file.parent if root == folder and len(apps_at_top) > 1 else root
         groups.setdefault((root, place), []).append(offer)
-    return [_code(root, place, found) for (root, place), found in groups.items()]
+    return [code for (root, place), found in groups.items() for code in _codes(root, place, found)]
 
 
-def proto_folders(folder: Path) -> list[Path]:
-    """Return the folders to import .proto files from, except those whose modules are already generated."""
-    generated = {file.name for file in _files(folder, "_pb2.py")}
-    missing = [file for file in _files(folder, ".proto") if f"{file.stem}_pb2.py" not in generated]
+def _codes(root: Path, place: Path, offers: list[Offer]) -> list[FoundCode]:
+    """Return the services among modules that share an import root: those of mains, else those of their own apps."""
+    mains = [offer for offer in offers if offer.main]
+    if mains:
+        told_apart = len(mains) > 1
+        return [
+            replace(_code(root, _place(offer, place, told_apart), [offer]), run=_main_line(offer, root))
+            for offer in mains
+        ]
+    apps = [offer for offer in offers if offer.app and not offer.app.endswith("()")]
+    apart = [offer for offer in apps if offer.file.stem not in _ENTRIES]
+    if len(apps) > 1 and len(apart) > 1 and not any(offer.servicers for offer in offers):
+        return [_code(root, _place(offer, place, True), [offer]) for offer in apps]
+    return [_code(root, place, offers)]
+
+
+def _place(offer: Offer, place: Path, told_apart: bool) -> Path:
+    """Return what to name a service by: its file, where several share a folder."""
+    return offer.file.with_suffix("") if told_apart and offer.file.stem not in _PLAIN else place
+
+
+def _main_line(offer: Offer, root: Path) -> str:
+    """Return the command line of a module's main: a module's, where it has relative imports or a package around it."""
+    if offer.file.parent == root:
+        return f"python {offer.file.name}"
+    return f"python -m {_module(offer.file, root)}"
+
+
+def proto_folders(folder: Path, compiled_too: bool = False) -> list[Path]:
+    """Return the folders to import .proto files from; without `compiled_too`, not those whose modules are there."""
+    generated = set() if compiled_too else {file.name for file in files_below(folder, "_pb2.py")}
+    missing = [file for file in files_below(folder, ".proto") if f"{file.stem}_pb2.py" not in generated]
+    if missing and not compiled_too:
+        used = _imported_protos(folder)
+        missing = [file for file in missing if file.stem.replace("-", "_") in used]
     return list(dict.fromkeys(_proto_root(file, folder) for file in missing))
 
 
-def relative(path: Path, folder: Path) -> str:
-    """Return the path as mesh.toml in `folder` writes it."""
-    return Path(os.path.relpath(path, folder)).as_posix()
+def _imported_protos(folder: Path) -> set[str]:
+    """Return the names of the .proto files whose modules Python code imports; others are those of other languages."""
+    found: set[str] = set()
+    for file in files_below(folder, ".py"):
+        with contextlib.suppress(OSError):
+            found |= {name.decode() for name in re.findall(rb"(\w+?)_pb2(?:_grpc)?\b", file.read_bytes())}
+    return found
 
 
 def _offer(file: Path) -> Offer | None:
-    if _GENERATED.fullmatch(file.name) or file.name.startswith("test_") or file.name == "conftest.py":
+    if _GENERATED.fullmatch(file.name) or is_test(file):
         return None
     return offer_of(file)
 
@@ -86,11 +149,15 @@ def _offer(file: Path) -> Offer | None:
 def _code(root: Path, place: Path, offers: list[Offer]) -> FoundCode:
     offers = sorted(offers, key=_rank)
     app = next((offer for offer in offers if offer.app), None)
+    added = {name for offer in offers for name in offer.added}
+    servicers = [(offer, name) for offer in offers for name in offer.servicers]
+    # A base class is a servicer, too, and not the one to serve.
+    servicers = [each for each in servicers if each[1] in added] or servicers
     return FoundCode(
         root,
         place,
         app=f"{_module(app.file, root)}:{app.app}" if app else None,
-        servicers=tuple(f"{_module(offer.file, root)}:{name}" for offer in offers for name in offer.servicers),
+        servicers=tuple(f"{_module(offer.file, root)}:{name}" for offer, name in servicers),
         http_port=next((offer.http_port for offer in offers if offer.http_port), None),
         grpc_port=next((offer.grpc_port for offer in offers if offer.grpc_port), None),
     )
@@ -104,11 +171,27 @@ def _rank(offer: Offer) -> tuple[bool, int, int, str]:
 
 
 def _root(offer: Offer, folder: Path) -> Path:
-    """Return where the module is imported from: above its packages, and above a folder that it imports by name."""
-    root = offer.file.parent
-    while root != folder and ((root / "__init__.py").exists() or root.name in offer.tops):
-        root = root.parent
-    return root
+    """Return where the module is imported from: above its packages, and where what it imports is found."""
+    inner = [place for place in offer.file.parents if place.is_relative_to(folder)]
+    steps = max(offer.level, *(_steps_to(name, inner) for name in offer.imports), 0)
+    while steps + 1 < len(inner) and (inner[steps] / "__init__.py").exists():
+        steps += 1
+    steps = min(steps, len(inner) - 1)
+    # A folder whose name is no identifier cannot be a package.
+    named = next((at for at in range(steps) if not inner[at].name.isidentifier()), steps)
+    return inner[named]
+
+
+def _steps_to(module: str, places: Sequence[Path]) -> int:
+    """Return how far up the first folder is in which the module is found; 0 if it is not one of the project's."""
+    parts = module.split(".")
+    for at, place in enumerate(places):
+        found = place.joinpath(*parts)
+        if found.with_suffix(".py").is_file() or (found.is_dir() and len(parts) > 1):
+            return at
+        if (len(parts) == 1 and (found / "__init__.py").is_file()) or place / parts[0] in places:
+            return at
+    return 0
 
 
 def _module(file: Path, root: Path) -> str:
@@ -124,7 +207,7 @@ def _telling(place: Path) -> str:
 def _packages(folder: Path) -> Iterator[tuple[Path, str, int]]:
     """Yield the topmost folders with a package.json that has a dev or start script, with that script and its port."""
     seen: list[Path] = []
-    for file in _files(folder, "package.json"):
+    for file in files_below(folder, "package.json"):
         place = file.parent
         try:
             scripts = json.loads(file.read_text("utf-8")).get("scripts", {})
@@ -146,14 +229,3 @@ def _proto_root(file: Path, folder: Path) -> Path:
     """Return the outermost folder called proto or protos around the file, or the file's own folder."""
     around = [place for place in file.parents if place.is_relative_to(folder)]
     return next((place for place in reversed(around) if place.name in ("proto", "protos")), file.parent)
-
-
-def _files(folder: Path, ending: str) -> Iterator[Path]:
-    """Return files with this ending, except those of tools, environments and tests; nearest first."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and name not in _SKIPPED and not (Path(place) / name / "pyvenv.cfg").exists()
-        )
-        yield from (Path(place) / name for name in sorted(files) if name.endswith(ending))

@@ -1,39 +1,51 @@
-"""Drafts the files of `mesh init` from a Compose file, else from the contents of the folder, else from an example."""
+"""Drafts a mesh.toml from a Compose file, else a Procfile, else from the contents of the folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.errors import UsageError
-from mesh.topology.drafting.compose import FILES
-from mesh.topology.drafting.compose_services import sketches_of
-from mesh.topology.drafting.discovery import discover, proto_folders, relative
+from mesh.topology.drafting.discovery import discover, proto_folders
 from mesh.topology.drafting.example import EXAMPLE
+from mesh.topology.drafting.files import files_below, is_test, relative
+from mesh.topology.drafting.procfile import FILE, from_procfile
 from mesh.topology.drafting.sketch import Ports, mesh_toml
 from mesh.topology.loading import declares_itself
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Files to write: each path, relative to the folder, with its text; `origin` says what they were drafted from."""
+    """Files to write: each path, relative to the folder, with its text; `origin` says what they were drafted from.
+
+    sources: the files that it was read from, whose change would change it; none if these are all of the folder's.
+    """
 
     origin: str
     files: Mapping[Path, str]
+    sources: Sequence[Path] = ()
+
+    @property
+    def text(self) -> str:
+        return self.files[Path("mesh.toml")]
 
 
 def draft(folder: Path) -> Draft:
     """Return the files that make `mesh up` run what is in `folder`; nothing is written or imported here.
 
-    Raises UsageError if the folder already declares a topology, if a file to be written exists, and for a Compose
-    file that cannot be read.
+    An empty folder gets an example. Raises UsageError if one is declared, if a file to be written exists, for a folder
+    with code of which nothing is known to run, and for a Compose file that cannot be read.
     """
     folder = Path(os.path.abspath(folder))
     if declared := declares_itself(folder):
         raise UsageError(f"{declared.name} already declares a topology; edit it, and see `mesh check`")
-    found = _from_compose(folder) or _from_files(folder) or Draft("an example", EXAMPLE)
+    found = found_services(folder)
+    if found is None:
+        if has_code(folder):
+            raise UsageError(nothing_found(folder))
+        found = Draft("an example", EXAMPLE)
     for path in found.files:
         if os.path.lexists(folder / path):
             raise UsageError(
@@ -42,14 +54,53 @@ def draft(folder: Path) -> Draft:
     return found
 
 
-def _from_compose(folder: Path) -> Draft | None:
-    file = next((folder / name for name in FILES if (folder / name).is_file()), None)
+def found_services(folder: Path) -> Draft | None:
+    """Return the draft of what the folder's files say that runs; None if they say nothing.
+
+    Raises UsageError for a Compose file that cannot be read, or in which nothing can be run.
+    """
+    left: list[str] = []
+    found = _from_compose(folder, left) or _from_procfile(folder) or _from_files(folder)
+    if found is None and left:
+        raise UsageError("\n".join(["the Compose file has no service that mesh could run", *left]))
+    return found
+
+
+def has_code(folder: Path) -> bool:
+    """Return whether the folder has a Python file that is no test, or one below it."""
+    return any(not is_test(file) for file in files_below(folder, ".py"))
+
+
+def nothing_found(folder: Path) -> str:
+    """Return the sentence for a folder with code in which no service was found."""
+    return (
+        f"no service was found in {folder}: no Compose file or Procfile with one, and no Python file that has an "
+        "application or starts a server; declare them in a mesh.toml"
+    )
+
+
+def _from_compose(folder: Path, left: list[str]) -> Draft | None:
+    # Imported here: most folders have no Compose file.
+    from mesh.topology.compose.project import compose_file
+    from mesh.topology.drafting.from_compose import from_compose
+
+    file = compose_file(folder)
     if file is None:
         return None
-    project, sketches, remarks = sketches_of(file)
+    found = from_compose(file)
+    if not found.sketches:
+        left += found.remarks
+        return None
+    text = mesh_toml(found.name, file.name, found.sketches, (), found.remarks, found.externals)
+    return Draft(file.name, {Path("mesh.toml"): text}, found.files)
+
+
+def _from_procfile(folder: Path) -> Draft | None:
+    file = folder / FILE
+    sketches = from_procfile(file, Ports()) if file.is_file() else []
     if not sketches:
-        raise UsageError("\n".join([f"{file.name}: it has no service that mesh could run", *remarks]))
-    return Draft(file.name, {Path("mesh.toml"): mesh_toml(project, file.name, sketches, (), remarks)})
+        return None
+    return Draft(FILE, {Path("mesh.toml"): mesh_toml(folder.name or "mesh", FILE, sketches)}, [file])
 
 
 def _from_files(folder: Path) -> Draft | None:

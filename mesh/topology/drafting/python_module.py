@@ -9,19 +9,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.topology.own_main import starts_a_server
+
 _APPS = {"FastAPI", "Flask", "Starlette", "Quart", "Litestar", "Bottle", "get_asgi_application", "get_wsgi_application"}
 _FACTORIES = ("create_app", "make_app", "build_app", "get_app")
+#: A call of a function of such a name makes an application.
+_MAKES_APP = re.compile(r".*app(?:lication)?")
+_NAMES = ("app", "application", "api")
 _CALLABLES = (["scope", "receive", "send"], ["environ", "start_response"])
 _LARGEST = 500_000
 #: A file is parsed only if it mentions one of these.
-_HINT = re.compile("|".join(["Servicer", "scope", "environ", *sorted(_APPS), *_FACTORIES]).encode())
+_HINT = re.compile("|".join(["Servicer", "scope", "environ", "__main__", *sorted(_APPS), *_FACTORIES]).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """The offer of one module: attributes that are or make an app, names of servicers, ports it would bind itself.
 
-    tops: the first parts of its absolute imports; they show its import root.
+    main: it starts a server when it is run as a program. added: classes that it gives to a server, of all the modules'.
+    imports: the modules that it imports by their full names; they show its import root, as does `level`, the most dots
+    of its relative imports.
     """
 
     file: Path
@@ -29,7 +36,10 @@ class Offer:
     servicers: tuple[str, ...]
     http_port: int | None
     grpc_port: int | None
-    tops: frozenset[str]
+    imports: frozenset[str]
+    level: int
+    main: bool
+    added: frozenset[str]
 
 
 def offer_of(file: Path) -> Offer | None:
@@ -39,11 +49,13 @@ def offer_of(file: Path) -> Offer | None:
         return None
     app = next(_apps(tree), None)
     servicers = tuple(node.name for node in tree.body if isinstance(node, ast.ClassDef) and _is_servicer(node))
-    if app is None and not servicers:
+    main = starts_a_server(tree)
+    if app is None and not servicers and not main:
         return None
     http_port = _bound_port(tree, {"run", "run_simple", "serve"})
     grpc_port = _bound_port(tree, {"add_insecure_port", "add_secure_port"}, positional=True)
-    return Offer(file, app, servicers, http_port, grpc_port, frozenset(_tops(tree)))
+    imports, level = frozenset(_imports(tree)), _level(tree)
+    return Offer(file, app, servicers, http_port, grpc_port, imports, level, main, frozenset(_added(tree)))
 
 
 def _tree(file: Path) -> ast.Module | None:
@@ -62,18 +74,48 @@ def _apps(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if isinstance(target, ast.Name) and _last_name(node.value.func) in (_APPS | set(_FACTORIES)):
+            called = _last_name(node.value.func)
+            if isinstance(target, ast.Name) and (
+                called in (_APPS | set(_FACTORIES)) or (target.id in _NAMES and _MAKES_APP.fullmatch(called.lower()))
+            ):
                 yield target.id
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_app(node):
             yield node.name
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name in _FACTORIES and not _needed(node):
+        if isinstance(node, ast.FunctionDef) and not _needed(node) and (node.name in _FACTORIES or _makes_app(node)):
             yield f"{node.name}()"
 
 
 def _is_app(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Return whether it is a bare ASGI or WSGI application."""
     return node.name in ("app", "application") and [argument.arg for argument in node.args.args] in _CALLABLES
+
+
+def _makes_app(node: ast.FunctionDef) -> bool:
+    """Return whether a function says that it returns an application, or returns one that it has made."""
+    if node.returns is not None and _last_name(node.returns) in _APPS:
+        return True
+    made = {
+        target.id
+        for each in ast.walk(node)
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Call) and _last_name(each.value.func) in _APPS
+        for target in each.targets
+        if isinstance(target, ast.Name)
+    }
+    returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+    return any(
+        (isinstance(value, ast.Name) and value.id in made)
+        or (isinstance(value, ast.Call) and _last_name(value.func) in _APPS)
+        for value in returned
+    )
+
+
+def _added(tree: ast.Module) -> Iterator[str]:
+    """Yield the classes whose objects are given to `add_..._to_server`."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and re.fullmatch(r"add_\w+_to_server", _last_name(call.func)) and call.args:
+            given = call.args[0]
+            yield _last_name(given.func if isinstance(given, ast.Call) else given)
 
 
 def _needed(node: ast.FunctionDef) -> int:
@@ -91,12 +133,16 @@ def _last_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _tops(tree: ast.Module) -> Iterator[str]:
+def _imports(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0]
+            yield node.module
+
+
+def _level(tree: ast.Module) -> int:
+    return max((node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)), default=0)
 
 
 def _bound_port(tree: ast.Module, calls: set[str], *, positional: bool = False) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _WIDTH = 110
@@ -22,10 +22,14 @@ class Sketch:
     grpc_port: int | None = None
     servicers: list[str] = field(default_factory=list)
     grpc_aliases: list[str] = field(default_factory=list)
+    run: str | None = None
     command: str | None = None
     ready: str | None = None
     depends_on: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    env_files: list[str | dict[str, object]] = field(default_factory=list)
+    profiles: list[str] = field(default_factory=list)
+    watch: list[str] = field(default_factory=list)
     protos: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -64,7 +68,14 @@ def service_name(text: str, taken: Iterable[str] = ()) -> str:
     return name
 
 
-def mesh_toml(name: str, origin: str, sketches: Sequence[Sketch], protos: Sequence[str], remarks: Sequence[str]) -> str:
+def mesh_toml(
+    name: str,
+    origin: str,
+    sketches: Sequence[Sketch],
+    protos: Sequence[str] = (),
+    remarks: Sequence[str] = (),
+    externals: Mapping[str, str] | None = None,
+) -> str:
     """Return the text of a mesh.toml; `origin` says what it was drafted from, `remarks` what was left out."""
     lines = [
         f"# Drafted by `mesh init` from {origin}.",
@@ -78,6 +89,9 @@ def mesh_toml(name: str, origin: str, sketches: Sequence[Sketch], protos: Sequen
         lines.append(
             f"protos = {_value(protos)}  # folders of .proto files: compiled at start, importable by every service"
         )
+    if externals:
+        lines += ["", "[externals]  # what runs beside mesh, and where"]
+        lines += [f"{_key(known)} = {_value(address)}" for known, address in externals.items()]
     for sketch in sketches:
         lines += ["", *_service(sketch)]
     return "\n".join(lines) + "\n"
@@ -89,6 +103,7 @@ def _service(sketch: Sketch) -> list[str]:
     if sketch.root != ".":
         lines.append(f"root = {_value(sketch.root)}")
     for key, value in (
+        ("run", sketch.run),
         ("command", sketch.command),
         ("ready", sketch.ready),
         ("http", _http(sketch)),
@@ -96,9 +111,15 @@ def _service(sketch: Sketch) -> list[str]:
     ):
         if value:
             lines.append(f"{key} = {_value(value)}")
-    for key, names in (("depends_on", sketch.depends_on), ("protos", sketch.protos)):
+    for key, names in (
+        ("depends_on", sketch.depends_on),
+        ("protos", sketch.protos),
+        ("profiles", sketch.profiles),
+        ("watch", sketch.watch),
+        ("env_file", sketch.env_files),
+    ):
         if names:
-            lines.append(f"{key} = {_value(names)}")
+            lines.append(f"{key} = {_value(list(dict.fromkeys(names)) if key == 'depends_on' else names)}")
     return lines + _environment(sketch)
 
 

@@ -62,7 +62,9 @@ class Variables:
         except FileNotFoundError:
             if not file.required:
                 return {}
-            raise VariableError(f"no such file: {path}; with required = false it may be missing") from None
+            example = next((each for each in _examples(path) if each.is_file()), None)
+            way = f"copy it from {example.name}" if example else "with required = false it may be missing"
+            raise VariableError(f"no such file: {path}; {way}") from None
         except (DotenvError, OSError) as error:
             raise VariableError(f"{file.path}: {_reason(error)}") from None
 
@@ -78,6 +80,11 @@ class Variables:
             except (DotenvError, OSError) as error:
                 raise VariableError(f".env: {_reason(error)}") from None
         return self._dotenv
+
+
+def _examples(path: Path) -> list[Path]:
+    """Return the files that a repository may have in place of one that it does not commit."""
+    return [path.with_name(f"{path.name}{ending}") for ending in (".example", ".sample", ".template", ".dist")]
 
 
 def _reason(error: DotenvError | OSError) -> str:

@@ -41,159 +41,11 @@ def written(folder: Path) -> tuple[Draft, Topology]:
     return drafted, load(None, folder, lambda: pytest.fail("mesh.toml was not found"))
 
 
-COMPOSE = """\
-name: shop
-x-common: &common
-  restart: always
-services:
-  gateway:
-    <<: *common
-    build: ./gateway
-    command: ["uvicorn", "main:api", "--host", "0.0.0.0", "--port", "80"]
-    ports:
-      - "127.0.0.1:8000:80"
-      - "8443:443/udp"
-    environment:
-      - USERS_ADDRESS=users_service:50051
-      - SECRET
-    depends_on:
-      users_service:
-        condition: service_started
-      db:
-        condition: service_healthy
-  users_service:
-    build:
-      context: ./users
-    container_name: users
-    environment:
-      DATABASE_URL: postgres://shop:${PASSWORD:-secret}@db:5432/users
-      API_KEY: ${API_KEY}
-      DEBUG: true
-    ports:
-      - target: 8080
-        published: "8001"
-      - "50051:50051"
-    depends_on: [db]
-  worker:
-    build: ./users
-    command: celery -A tasks worker
-    env_file: .env
-  frontend:
-    build: ./frontend
-    ports: ["3000:3000"]
-  db:
-    image: postgres:16
-    ports: ["5433:5432"]
-"""
-
-
-@pytest.fixture
-def composed(tmp_path: Path) -> Path:
-    write(
-        tmp_path,
-        {
-            "compose.yaml": COMPOSE,
-            "gateway/main.py": FASTAPI.replace("app =", "api ="),
-            "users/app.py": FLASK,
-            "users/grpc_server.py": SERVICER,
-            "users/proto/users.proto": 'syntax = "proto3";\n',
-            "frontend/Dockerfile": 'FROM node\nEXPOSE 3000\nCMD ["npm", "run", "start"]\n',
-        },
-    )
-    return tmp_path
-
-
-def test_a_compose_file_becomes_its_services(composed: Path) -> None:
-    drafted, topology = written(composed)
-    assert (drafted.origin, list(drafted.files), topology.name) == ("compose.yaml", [Path("mesh.toml")], "shop")
-    assert topology.services == (
-        Service(
-            "gateway",
-            Http((8000,), app="main:api", aliases=("gateway:80",)),
-            depends_on=("users-service",),
-            root=composed / "gateway",
-            env={"USERS_ADDRESS": "users_service:50051"},
-        ),
-        Service(
-            "users-service",
-            Http((8001,), app="app:create_app()", aliases=("users_service:8080", "users:8080")),
-            Grpc(50051, ("grpc_server:UserServicer",), aliases=("users_service:50051", "users:50051")),
-            root=composed / "users",
-            protos=(composed / "users/proto",),
-            env={"DATABASE_URL": "postgres://shop:secret@localhost:5433/users", "DEBUG": "true"},
-        ),
-        Service("worker", root=composed / "users", command="celery -A tasks worker"),
-        Service("frontend", Http((3000,)), root=composed / "frontend", command="npm run start"),
-    )
-
-
-def test_a_service_that_others_wait_for_to_end_is_a_command_that_is_done(tmp_path: Path) -> None:
-    compose = """
-services:
-  migrate:
-    build: ./web
-    command: python migrate.py --all
-    environment: {TARGET: head}
-  web:
-    build: ./web
-    command: uvicorn main:app
-    ports: ["8000:8000"]
-    depends_on:
-      migrate: {condition: service_completed_successfully}
-"""
-    write(tmp_path, {"compose.yaml": compose, "web/main.py": FASTAPI, "web/migrate.py": "print('migrated')\n"})
-    _, topology = written(tmp_path)
-    migrate, web = topology["migrate"], topology["web"]
-    assert (migrate.command, migrate.ready, migrate.listeners) == ("python migrate.py --all", "done", ())
-    assert (migrate.root, dict(migrate.env)) == (tmp_path / "web", {"TARGET": "head"})
-    assert web.depends_on == ("migrate",)
-
-
-def test_the_drafted_text_is_commented_and_readable(composed: Path) -> None:
-    assert (
-        draft(composed).files[Path("mesh.toml")]
-        == """\
-# Drafted by `mesh init` from compose.yaml.
-# `mesh check` reads it, `mesh up` runs it, `mesh up --only NAME` runs a part.
-# db (postgres:16) is left out: mesh runs code; start it with `docker compose -f compose.yaml up -d db`
-
-[mesh]
-name = "shop"
-
-# taken from mesh's own environment: SECRET
-[services.gateway]
-root = "gateway"
-http = { port = 8000, app = "main:api", aliases = ["gateway:80"] }
-depends_on = ["users-service"]
-env = { USERS_ADDRESS = "users_service:50051" }
-
-# DATABASE_URL points to localhost, where Compose publishes what mesh does not run
-# taken from mesh's own environment: API_KEY
-[services.users-service]
-root = "users"
-http = { port = 8001, app = "app:create_app()", aliases = ["users_service:8080", "users:8080"] }
-grpc = { port = 50051, servicers = ["grpc_server:UserServicer"], aliases = ["users_service:50051", "users:50051"] }
-protos = ["users/proto"]
-env = { DATABASE_URL = "postgres://shop:secret@localhost:5433/users", DEBUG = "true" }
-
-# its env_file is not read: export what it needs, or write it under env
-[services.worker]
-root = "users"
-command = "celery -A tasks worker"
-
-[services.frontend]
-root = "frontend"
-command = "npm run start"
-http = { port = 3000 }
-"""
-    )
-
-
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"])
 def test_every_name_of_a_compose_file_is_known(tmp_path: Path, name: str) -> None:
     write(tmp_path, {name: "services: {web: {build: ., ports: ['22:22']}}", "app.py": FASTAPI})
     _, topology = written(tmp_path)
-    assert topology.services == (Service("web", Http((22,), app="app:app"), root=tmp_path),)
+    assert topology.services == (Service("web", Http((8022,), app="app:app", aliases=("web:22",)), root=tmp_path),)
 
 
 def test_unpublished_ports_that_clash_get_one_each_and_keep_their_names(tmp_path: Path) -> None:
@@ -210,7 +62,7 @@ def test_unpublished_ports_that_clash_get_one_each_and_keep_their_names(tmp_path
 @pytest.mark.parametrize(
     ("ports", "expected"),
     [
-        ("['9000-9001:80-81']", (9000, 9001)),
+        ("['9000-9001:80-81']", (9000,)),
         ("['80']", (8080,)),
         ("['${PORT}:9000']", (9000,)),
         ("['[::1]:9000:80']", (9000,)),
@@ -225,55 +77,16 @@ def test_every_form_of_a_port_is_read(tmp_path: Path, ports: str, expected: tupl
 
 
 @pytest.mark.parametrize(
-    ("command", "app"),
-    [
-        ("uvicorn app.main:api --port ${PORT}", "app.main:api"),
-        ("gunicorn -b 0.0.0.0:80 'app.main:make()'", "app.main:make()"),
-        ('["uvicorn", "--factory", "app.main:make"]', "app.main:make()"),
-        ("python -m app.main", "app.main:app"),
-        ("python -u run.py", "app.main:app"),
-        ("flask run --host 0.0.0.0", "app.main:app"),
-    ],
-)
-@pytest.mark.parametrize("place", ["compose.yaml", "code/Dockerfile"])
-def test_the_app_is_the_one_that_the_command_starts(tmp_path: Path, command: str, app: str, place: str) -> None:
-    files = {
-        "compose.yaml": "services:\n  web:\n    build: code\n    ports: ['8000:80']\n",
-        "code/Dockerfile": "FROM python\n",
-        "code/app/main.py": "from app.models import x\n" + FASTAPI,
-    }
-    files[place] += f"    command: {command}\n" if place == "compose.yaml" else f"CMD {command}\n"
-    write(tmp_path, files)
-    _, topology = written(tmp_path)
-    assert topology.services == (Service("web", Http((8000,), app=app, aliases=("web:80",)), root=tmp_path / "code"),)
-
-
-def test_services_built_from_one_folder_are_told_apart_by_their_commands(tmp_path: Path) -> None:
-    compose = """\
-services:
-  users: {build: ., command: python users/server.py, ports: ["50051:50051"]}
-  orders: {build: ., command: "uvicorn orders.app:app", ports: ["8001:8001"]}
-  mail: {build: ., command: python mail.py}
-"""
-    write(tmp_path, {"compose.yaml": compose, "users/server.py": SERVICER, "orders/app.py": FASTAPI})
-    _, topology = written(tmp_path)
-    assert topology.services == (
-        Service("users", grpc=Grpc(50051, ("server:UserServicer",)), root=tmp_path / "users"),
-        Service("orders", Http((8001,), app="orders.app:app"), root=tmp_path),
-        Service("mail", root=tmp_path, command="python mail.py"),
-    )
-
-
-@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("services:\n  a: [\n", "compose.yaml:3:1: expected the node content, but found '<stream end>'"),
         ("- a\n", "compose.yaml: it has no table of services"),
         (
             "services: {db: {image: redis}, gone: {build: gone}}",
-            "compose.yaml: it has no service that mesh could run\n"
-            "db (redis) is left out: mesh runs code; start it with `docker compose -f compose.yaml up -d db`\n"
-            "gone is left out: no Python code with an app or servicers, and no command, in its folder",
+            "the Compose file has no service that mesh could run\n"
+            "db is left out (image redis): run it beside mesh, such as by `docker compose -f compose.yaml up -d db`\n"
+            "gone is left out (no Python code found): run it beside mesh, such as by "
+            "`docker compose -f compose.yaml up -d gone`",
         ),
     ],
 )
@@ -352,13 +165,28 @@ def test_where_there_is_nothing_an_example_is_written(tmp_path: Path) -> None:
             ast.parse(text)
 
 
-@pytest.mark.parametrize("file", ["mesh.toml", "web/app.py", "tests/test_hello.py"])
+@pytest.mark.parametrize("file", ["mesh.toml", "proto/greeter.proto", "tests/test_hello.py"])
 def test_nothing_is_overwritten(tmp_path: Path, file: str) -> None:
     write(tmp_path, {file: "# mine\n"})
     with pytest.raises(UsageError) as refused:
         draft(tmp_path)
     assert file in str(refused.value)
     assert (tmp_path / file).read_text() == "# mine\n"
+
+
+def test_no_example_is_written_into_a_folder_with_code(tmp_path: Path) -> None:
+    write(tmp_path, {"shop/prices.py": "PRICE = 5\n"})
+    with pytest.raises(UsageError) as refused:
+        draft(tmp_path)
+    assert str(refused.value) == (
+        f"no service was found in {tmp_path}: no Compose file or Procfile with one, and no Python file that has an "
+        "application or starts a server; declare them in a mesh.toml"
+    )
+
+
+def test_an_empty_compose_file_leaves_the_folders_to_be_looked_at(tmp_path: Path) -> None:
+    write(tmp_path, {"compose.yaml": "", "web/app.py": FASTAPI})
+    assert written(tmp_path)[1].services == (Service("web", Http((8001,), app="app:app"), root=tmp_path / "web"),)
 
 
 def test_a_pyproject_that_declares_a_topology_is_told(tmp_path: Path) -> None:

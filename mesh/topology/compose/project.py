@@ -1,0 +1,191 @@
+"""Reads the Compose files of a project into the tables of its services.
+
+Values are interpolated file by file, but for those of `environment`: these become values of `env` in mesh.toml, where
+they are interpolated by the same rules, and no secret of `.env` gets into that file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mesh.errors import UsageError
+from mesh.topology.compose.merging import Table, merged_service, merged_services, plain
+from mesh.topology.compose.yaml_file import Override, read_yaml
+from mesh.topology.environment.variables import VariableError, Variables
+
+FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+
+#: Keys of a service with paths, which are relative to the file that has them.
+_PATHS = ("env_file", "volumes")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The services of a project by name, with paths made absolute; `files` are those that were read."""
+
+    name: str
+    folder: Path
+    services: dict[str, Table]
+    files: tuple[Path, ...]
+    variables: Variables
+
+
+def compose_file(folder: Path) -> Path | None:
+    """Return the Compose file that `docker compose` takes in this folder."""
+    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+
+
+def read_project(file: Path) -> Project:
+    """Return the project of a Compose file, with its override file and what both include and extend.
+
+    Raises UsageError for a file that is missing or no Compose file, and for a variable that one needs.
+    """
+    reading = _ProjectReading(file.parent, Variables(file.parent))
+    services: Table = {}
+    name = ""
+    for each in (file, *_overrides(file)):
+        content = reading.content(each)
+        name = str(content.get("name") or name)
+        services = merged_services(services, reading.services(each, content))
+    services = {key: plain(table) for key, table in services.items() if isinstance(table, dict)}
+    return Project(
+        name or os.environ.get("COMPOSE_PROJECT_NAME") or file.parent.name or "mesh",
+        file.parent,
+        services,
+        tuple(reading.files),
+        reading.variables,
+    )
+
+
+def _overrides(file: Path) -> Iterator[Path]:
+    for ending in (".yaml", ".yml"):
+        other = file.with_name(f"{file.stem}.override{ending}")
+        if other.is_file():
+            yield other
+            return
+
+
+class _ProjectReading:
+    """folder: the project's; messages name files relative to it."""
+
+    def __init__(self, folder: Path, variables: Variables, around: tuple[Path, ...] = ()) -> None:
+        self.folder = folder
+        self.variables = variables
+        self.files: list[Path] = []
+        self._around = around
+
+    def content(self, file: Path) -> Table:
+        """Return a file's table, interpolated. An empty file is an empty table."""
+        shown = os.path.relpath(file, self.folder)
+        if not file.is_file():
+            raise UsageError(f"no such Compose file: {shown}")
+        self.files.append(file)
+        content = read_yaml(file, shown)
+        if content is None:
+            return {}
+        services = content.get("services", {}) if isinstance(content, dict) else None
+        if services is not None and not isinstance(services, dict):
+            services = None
+        if services is None:
+            raise UsageError(f"{shown}: it has no table of services")
+        found = self._interpolated(content, shown, ())
+        assert isinstance(found, dict)
+        return found
+
+    def services(self, file: Path, content: Table) -> Table:
+        """Return the services of a file, and of those that it includes."""
+        found: Table = {}
+        for included in content.get("include") or ():
+            found = merged_services(found, self._included(file, included))
+        own = content.get("services") or {}
+        return merged_services(
+            found,
+            {name: self._service(file, self.folder, own, str(name), ()) for name in own if isinstance(own[name], dict)},
+        )
+
+    def _included(self, file: Path, value: Any) -> Table:
+        table = value if isinstance(value, dict) else {"path": value}
+        given = table.get("path")
+        paths = [file.parent / str(path) for path in (given if isinstance(given, list) else [given])]
+        found: Table = {}
+        for path in paths:
+            if path in self._around:
+                raise UsageError(f"{os.path.relpath(path, self.folder)} includes itself")
+            folder = file.parent / table["project_directory"] if table.get("project_directory") else path.parent
+            inner = _ProjectReading(folder, Variables(folder), (*self._around, file, path))
+            found = merged_services(found, inner.services(path, inner.content(path)))
+            self.files += inner.files
+        return found
+
+    def _service(
+        self, file: Path, folder: Path, services: Table, name: str, seen: tuple[tuple[Path, str], ...]
+    ) -> Table:
+        """Return a service's table with what it extends; its paths, relative to `folder`, made absolute."""
+        table = _anchored(services[name], folder)
+        extends = table.pop("extends", None)
+        if extends is None:
+            return table
+        other, base = (extends.get("file"), extends.get("service")) if isinstance(extends, dict) else (None, extends)
+        base = str(base)
+        source = file.parent / other if other else file
+        if (source, base) in {*seen, (file, name)}:
+            raise UsageError(f"{file.name}: service {name} extends itself")
+        known = (self.content(source).get("services") or {}) if other else services
+        if not isinstance(known.get(base), dict):
+            raise UsageError(f"{file.name}: service {name} extends {base!r}, which {source.name} does not have")
+        inner = source.parent if other else folder
+        return merged_service(self._service(source, inner, known, base, (*seen, (file, name))), table)
+
+    def _interpolated(self, value: Any, shown: str, path: tuple[str, ...]) -> Any:
+        if path[:1] == ("services",) and path[2:3] == ("environment",):
+            return value
+        if isinstance(value, dict):
+            return {key: self._interpolated(item, shown, (*path, str(key))) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._interpolated(item, shown, path) for item in value]
+        if isinstance(value, Override):
+            return Override(self._interpolated(value.value, shown, path))
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.variables.text(value, f"{shown}: {'.'.join(path)}")
+        except VariableError as error:
+            raise UsageError(f"{shown}: {'.'.join(path)}: {error}") from None
+
+
+def _anchored(table: Table, folder: Path) -> Table:
+    """Return a service's table with the paths of its build, files and mounts made absolute."""
+    found = dict(table)
+    build = found.get("build")
+    if isinstance(build, str):
+        found["build"] = {"context": _below(folder, build)}
+    elif isinstance(build, dict):
+        found["build"] = {**build, "context": _below(folder, build.get("context", "."))}
+    for key in _PATHS:
+        value = found.get(key)
+        if isinstance(value, list):
+            found[key] = [_path(item, folder, key) for item in value]
+        elif isinstance(value, str):
+            found[key] = [_path(value, folder, key)]
+    return found
+
+
+def _path(item: Any, folder: Path, key: str) -> Any:
+    if isinstance(item, dict):
+        word = "path" if key == "env_file" else "source"
+        is_path = isinstance(item.get(word), str) and (key == "env_file" or item.get("type") == "bind")
+        return {**item, word: _below(folder, item[word])} if is_path else item
+    if key == "env_file":
+        return _below(folder, str(item))
+    source, colon, rest = str(item).partition(":")
+    return f"{_below(folder, source)}:{rest}" if colon and source[:1] in "./~" else item
+
+
+def _below(folder: Path, path: Any) -> Any:
+    """Return the absolute path; a URL, as a build context may be, stays one."""
+    text = str(path)
+    return text if "://" in text or text.startswith("git@") else os.path.normpath(folder / os.path.expanduser(text))

@@ -1,0 +1,176 @@
+"""What a container starts, as mesh would start it on this machine: its Python program, or a command."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mesh.errors import UsageError
+from mesh.python_command import PythonCommand
+from mesh.topology.compose.dockerfile import Command
+from mesh.topology.drafting.files import relative
+from mesh.topology.drafting.program_root import Local, program_root
+from mesh.topology.environment.interpolation import InterpolationError, interpolated
+
+_SHELLS = frozenset({"sh", "bash", "ash", "dash"})
+#: Programs that only start another one; the words up to `--`, or as many as stand here, are theirs.
+_WRAPPERS = {"exec": 1, "env": 1, "nohup": 1, "command": 1, "poetry": 2, "uv": 2, "pipenv": 2, "pdm": 2, "rye": 2}
+_WRAPPERS_TO_DASHES = frozenset({"tini", "dumb-init", "wait-for-it", "wait-for-it.sh", "wait-for", "wait-for.sh"})
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_STEPS = re.compile(r"\s*(?:&&|;|\n)\s*")
+#: Lines of a script that only prepare its shell.
+_SHELL_ONLY = re.compile(r"(?:set|echo|printf|sleep|cd|export|source|chmod|chown|mkdir|cp|mv|rm|ln|touch)\b")
+#: Lines for which a script has to be run as a whole.
+_CONTROL = re.compile(r"(?:if|while|until|for|case|function|local)\b|[{}()]|[\w:.-]+\s*\(\)|\.\s|\w+=")
+_ALL_ARGUMENTS = re.compile(r'(?:exec\s+)?"?\$[@*]"?')
+
+
+@dataclass
+class Started:
+    """What a container starts. Either `run` or `command` is given.
+
+    root: the folder it runs in. before: commands that have to end first. env: variables that the command line sets.
+    """
+
+    root: Path
+    run: str | None = None
+    command: str | None = None
+    before: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def line(self) -> str:
+        return self.run or self.command or ""
+
+
+def started(command: Command, env: Mapping[str, str], local: Local) -> Started | None:
+    """Return what a command line of a container starts; None if nothing of it is on this machine.
+
+    env: the container's variables, which a shell would replace. local: the place here of a path in the container.
+    """
+    found = Started(local(".") or Path("."))
+    words = _without_wrappers(_steps(_words(command), env, local, found), found, local)
+    if not words:
+        return None
+    run = _python_program(words, local, found)
+    if run is not None:
+        found.run = run
+        return found
+    if local(".") is None:
+        return None
+    program = local(words[0]) if "/" in words[0] else None
+    if program is not None:
+        words = [relative(program, found.root), *words[1:]]
+        words[0] = words[0] if "/" in words[0] else f"./{words[0]}"
+    found.command = shlex.join(words)
+    return found
+
+
+def _words(command: Command) -> list[str]:
+    """Return the words; a text is for a shell, as `CMD` has it without brackets."""
+    return ["sh", "-c", command] if isinstance(command, str) else list(command)
+
+
+def _steps(words: list[str], env: Mapping[str, str], local: Local, found: Started) -> list[str]:
+    """Return the words of the last step of a shell's command line; the ones before it go to `before`."""
+    if len(words) < 3 or os.path.basename(words[0]) not in _SHELLS or not re.fullmatch(r"-\w*c", words[1]):
+        return words
+    *before, last = [step for step in _STEPS.split(words[2].strip()) if step]
+    found.before += [step for step in before if not _SHELL_ONLY.match(step)]
+    return _split(_expanded(last, env))
+
+
+def _expanded(text: str, env: Mapping[str, str]) -> str:
+    """Return a shell's text with the variables that the container has; others stay."""
+
+    def lookup(name: str) -> str | None:
+        return env.get(name)
+
+    try:
+        return interpolated(re.sub(r"\$(?![\w{$])", "$$", text), lookup)
+    except InterpolationError:
+        return text
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _without_wrappers(words: list[str], found: Started, local: Local) -> list[str]:
+    """Return the words from the program on that does the work."""
+    while words:
+        name = os.path.basename(words[0])
+        if assignment := _ASSIGNMENT.fullmatch(words[0]):
+            found.env[assignment[1]] = assignment[2]
+            words = words[1:]
+        elif name in _WRAPPERS_TO_DASHES and "--" in words:
+            words = words[words.index("--") + 1 :]
+        elif name in _WRAPPERS and len(words) > _WRAPPERS[name]:
+            words = words[_WRAPPERS[name] :]
+        elif (script := _script(words, local)) is not None:
+            inner = _of_script(words, script, found, local)
+            if inner is None:
+                return words
+            words = inner
+        else:
+            return words
+    return words
+
+
+def _script(words: Sequence[str], local: Local) -> int | None:
+    """Return the position of a shell script among the words, if that is what they start."""
+    at = 1 if os.path.basename(words[0]) in _SHELLS and len(words) > 1 else 0
+    file = local(words[at]) if "/" in words[at] or words[at].endswith(".sh") else None
+    if file is None or not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        first = opened.readline(100)
+    return at if words[at].endswith(".sh") or re.match(rb"#!.*\b(?:ba|da|a)?sh\b", first) else None
+
+
+def _of_script(words: Sequence[str], at: int, found: Started, local: Local) -> list[str] | None:
+    """Return the words that a script of the project ends with, its earlier commands as steps before."""
+    file = local(words[at])
+    try:
+        lines = file.read_text("utf-8").replace("\\\n", " ").splitlines() if file else []
+    except (OSError, ValueError):
+        return None
+    steps = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not steps or file is None:
+        return None
+    *before, last = steps
+    if any(_CONTROL.match(step) for step in before):
+        # What such a script waits for, or sets up, before it starts what it is given is not for mesh to guess.
+        if not _ALL_ARGUMENTS.fullmatch(last):
+            return None
+        found.remarks.append(f"{file.name} is left out, which the image runs first")
+        return list(words[at + 1 :])
+    found.before += [step for step in before if not _SHELL_ONLY.match(step)]
+    return list(words[at + 1 :]) if _ALL_ARGUMENTS.fullmatch(last) else _split(last)
+
+
+def _python_program(words: Sequence[str], local: Local, found: Started) -> str | None:
+    """Return the command line as `run` takes it, and set the root; None if this is no program of the project."""
+    name = os.path.basename(words[0])
+    if name in ("manage.py", "django-admin", "django-admin.py"):
+        words = ["manage.py", *words[1:]]
+    elif words[0].startswith("/"):
+        words = [name, *words[1:]]
+    try:
+        command = PythonCommand.parse(shlex.join(words))
+    except UsageError:
+        return None
+    placed = program_root(command, local)
+    if placed is None:
+        return None
+    found.root = placed.root
+    found.remarks += placed.remarks
+    return placed.line

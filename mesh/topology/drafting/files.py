@@ -1,0 +1,32 @@
+"""The files of a project that may show what it runs, without those of tools, environments and tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+_SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist", "tests", "test", "docs"}
+#: Enough for any project; a home folder is not read to its end.
+_MOST_FOLDERS = 3000
+
+
+def files_below(folder: Path, ending: str) -> Iterator[Path]:
+    """Yield files with this ending, except those of tools, environments and tests; nearest first."""
+    for place, folders, files in islice(os.walk(folder), _MOST_FOLDERS):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and name not in _SKIPPED and not (Path(place) / name / "pyvenv.cfg").exists()
+        )
+        yield from (Path(place) / name for name in sorted(files) if name.endswith(ending))
+
+
+def is_test(file: Path) -> bool:
+    return file.name.startswith("test_") or file.name.endswith("_test.py") or file.name == "conftest.py"
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return the path as mesh.toml in `folder` writes it."""
+    return Path(os.path.relpath(path, folder)).as_posix()

@@ -1,0 +1,268 @@
+"""The services of a Compose file as mesh would run them: as code instead of images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from mesh.topology.compose.project import read_project
+from mesh.topology.compose.services import COMPLETED, ComposeService, services_of
+from mesh.topology.drafting.container_command import Started, started
+from mesh.topology.drafting.discovery import FoundCode, codes, proto_folders
+from mesh.topology.drafting.files import relative
+from mesh.topology.drafting.listening import Listening, listening
+from mesh.topology.drafting.sketch import Ports, Sketch, service_name
+
+#: Commands that end when their work is done.
+_ONE_SHOT = re.compile(
+    r"\b(?:migrate|upgrade head|collectstatic|loaddata|createsuperuser|init_?db|db_?init|seed\w*|create_?all)\b"
+    r"|^python\d? -c "
+)
+#: The ports at which well-known images listen, for those that publish none.
+_USUAL_PORTS = {"postgres": 5432, "postgis": 5432, "redis": 6379, "valkey": 6379, "mongo": 27017, "mysql": 3306} | {
+    "mariadb": 3306,
+    "rabbitmq": 5672,
+    "memcached": 11211,
+    "elasticsearch": 9200,
+    "minio": 9000,
+    "kafka": 9092,
+    "nats": 4222,
+}
+
+
+@dataclass
+class Composed:
+    """What a Compose file becomes. externals: addresses by `name:port`. remarks: what was left out."""
+
+    name: str
+    files: tuple[Path, ...]
+    sketches: list[Sketch] = field(default_factory=list)
+    externals: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def from_compose(file: Path) -> Composed:
+    """Return the project's services, and the addresses of those that mesh does not run.
+
+    A service keeps its name as far as mesh's rules allow, and its host port. Its container port becomes an alias under
+    each of its names, so that code which connects to `users:8080` reaches it.
+    """
+    project = read_project(file)
+    declared = services_of(project)
+    found = Composed(project.name, (*project.files, *project.variables.files))
+    starts = {service.name: _start(service) for service in declared}
+    ours = [service for service in declared if starts[service.name] is not None]
+    names: dict[str, str] = {}
+    for service in ours:
+        names[service.name] = service_name(service.name, names.values())
+    drafting = _Drafting(project.folder, names, Ports(reserved=frozenset(port for s in ours for port, _ in s.ports)))
+    ending = {name for service in declared for name, how in service.depends_on.items() if how == COMPLETED}
+    for service in declared:
+        if (start := starts[service.name]) is not None:
+            found.sketches += drafting.sketches(service, start, service.name in ending)
+        else:
+            found.remarks.append(_left_out(service, file.name))
+            found.externals |= _external(service)
+    return found
+
+
+def _start(service: ComposeService) -> Started | FoundCode | None:
+    """Return what the service starts of what is on this machine; None for an image that mesh does not run."""
+    if service.context is None or not service.context.is_dir():
+        return None
+    if service.command is not None:
+        env = {key: value for key, value in service.env.items() if "$" not in value}
+        port = {"PORT": str(service.ports[0][1])} if service.ports else {}
+        if (start := started(service.command, {**port, **env}, service.image.local)) is not None:
+            return start
+    code = codes(service.context)
+    alike = (each for each in code if service_name(each.place.name) == service_name(service.name))
+    found = code[0] if len(code) == 1 else next(alike, None)
+    return Started(found.root, found.run) if found and found.run else found
+
+
+@dataclass
+class _Drafting:
+    """names: of the services that become sketches, by those in the file."""
+
+    folder: Path
+    names: Mapping[str, str]
+    ports: Ports
+
+    def sketches(self, service: ComposeService, start: Started | FoundCode, is_waited_for: bool) -> list[Sketch]:
+        """Return the service, after those of its commands that end before it starts."""
+        name = self.names[service.name]
+        if isinstance(start, FoundCode):
+            return [self._of_code(service, start)]
+        before: list[Sketch] = []
+        for line in start.before:
+            unique = service_name(f"{name}-{_verb(line)}", [*self.names.values(), *(each.name for each in before)])
+            before.append(self._one_shot(unique, service, start, line))
+        for earlier, later in pairwise(before):
+            later.depends_on = [earlier.name]
+        if is_waited_for or (_ONE_SHOT.search(start.line) and not service.ports):
+            sketch = self._one_shot(name, service, start, start.line)
+        else:
+            sketch = self._program(service, start)
+        sketch.depends_on += [each.name for each in before[-1:]]
+        sketch.remarks += start.remarks
+        return [*before, sketch]
+
+    def _program(self, service: ComposeService, start: Started) -> Sketch:
+        sketch = self._sketch(self.names[service.name], service, start.root)
+        sketch.run, sketch.command = start.run, start.command
+        sketch.env |= start.env
+        facts = listening(start.run, start.root) if start.run else Listening()
+        self._give_ports(sketch, service, facts)
+        self._give_protos(sketch, service)
+        if start.command:
+            _take_port_from_mesh(sketch, service)
+        if start.command and (path := _health_path(service.health)) and sketch.http_ports:
+            sketch.ready = path
+        return sketch
+
+    def _of_code(self, service: ComposeService, code: FoundCode) -> Sketch:
+        sketch = self._sketch(self.names[service.name], service, code.root)
+        sketch.app, sketch.servicers = code.app, list(code.servicers)
+        facts = Listening(bool(code.app), bool(code.servicers), code.http_port or 8001, code.grpc_port or 50051)
+        self._give_ports(sketch, service, facts)
+        self._give_protos(sketch, service)
+        return sketch
+
+    def _one_shot(self, name: str, service: ComposeService, start: Started, line: str) -> Sketch:
+        """Return a service that runs a command to its end and listens on no port."""
+        sketch = self._sketch(name, service, start.root)
+        sketch.command, sketch.ready = line, "done"
+        return sketch
+
+    def _sketch(self, name: str, service: ComposeService, root: Path) -> Sketch:
+        sketch = Sketch(name, relative(root, self.folder))
+        sketch.depends_on = [self.names[each] for each in service.depends_on if each in self.names]
+        sketch.env = {key: _here(key, value, service, root) for key, value in service.env.items()}
+        for file in service.env_files:
+            path = relative(Path(file.path), self.folder)
+            sketch.env_files.append(path if file.required else {"path": path, "required": False})
+        sketch.profiles = list(service.profiles)
+        if service.unset:
+            sketch.remarks.append(f"taken from mesh's own environment: {', '.join(service.unset)}")
+        return sketch
+
+    def _give_protos(self, sketch: Sketch, service: ComposeService) -> None:
+        """Name the folders of .proto files where the image compiles them, or the code has none compiled."""
+        assert service.context
+        root = self.folder / sketch.root
+        compiles = [run for run in service.image.runs if "protoc" in run]
+        inside = [
+            place for place in proto_folders(root) if sketch.grpc_port is not None or sketch.servicers or compiles
+        ]
+        if not inside and compiles:
+            copied = [place for _, place in service.image.copies if place.is_dir() and any(place.rglob("*.proto"))]
+            inside = [each for place in copied for each in proto_folders(place, compiled_too=True)]
+        sketch.protos = list(dict.fromkeys(relative(place, self.folder) for place in inside))
+        for run in service.image.runs:
+            if re.search(r"\b(?:unzip|wget|curl|make|npm)\b", run) and not re.search(r"\bap[tk]\b|apt-get", run):
+                sketch.remarks.append(f"the image is built by this as well: {' '.join(run.split())[:90]}")
+
+    def _give_ports(self, sketch: Sketch, service: ComposeService, facts: Listening) -> None:
+        """Assign each of the service's ports to a listener, with the container's port as an alias."""
+        listens = facts.http or facts.grpc
+        pairs = list(service.ports if listens else service.published) or _from_code(service, facts)
+        inner = [container for _, container in pairs]
+        grpc = _grpc_port(service, facts, inner)
+        http = _http_port(facts, [port for port in inner if port != grpc])
+        for host, container in pairs:
+            if container not in (grpc, http) and not sketch.command:
+                sketch.remarks.append(f"port {container} is left out: no server was found for it")
+                continue
+            given = self._given(sketch, host, container)
+            aliases = [f"{name}:{container}" for name in dict.fromkeys((*service.names, sketch.name))]
+            aliases = [alias for alias in aliases if alias != f"{sketch.name}:{given}"]
+            if container == grpc:
+                sketch.grpc_port, sketch.grpc_aliases = given, aliases
+            else:
+                sketch.http_ports.append(given)
+                sketch.http_aliases += aliases
+
+    def _given(self, sketch: Sketch, host: int, container: int) -> int:
+        """Return the port on this machine; those below 1024 need privileges that Docker has and the user does not."""
+        wanted = host or container
+        if wanted >= 1024:
+            return self.ports.claim(host) if host else self.ports.take(container)
+        given = self.ports.take(8000 + wanted)
+        if host:
+            sketch.remarks.append(f"port {host}, which Compose publishes, needs privileges: mesh chose {given}")
+        return given
+
+
+def _from_code(service: ComposeService, facts: Listening) -> list[tuple[int, int]]:
+    """Return the ports of a service that publishes none: its variables name one, or its code does."""
+    named = {key: int(value) for key, value in service.env.items() if key in facts.variables and value.isdecimal()}
+    grpc = next((port for key, port in named.items() if "GRPC" in key or not facts.http), facts.grpc_port)
+    http = next((port for key, port in named.items() if port != grpc), facts.http_port)
+    return [(0, port) for port in (http if facts.http else None, grpc if facts.grpc else None) if port]
+
+
+def _take_port_from_mesh(sketch: Sketch, service: ComposeService) -> None:
+    """Let a command listen on the port that mesh gives it, where it names the one that it has in the container."""
+    for _, container in service.ports[:1]:
+        if sketch.env.get("PORT") == str(container):
+            del sketch.env["PORT"]
+        sketch.command = re.sub(rf"(?<![\w.]){container}(?![\w.])", "$PORT", sketch.command or "")
+
+
+def _grpc_port(service: ComposeService, facts: Listening, inner: Sequence[int]) -> int | None:
+    """Return the container port for gRPC: its code's, one in a GRPC variable, one from 50000 to 50999, or the last."""
+    if facts.grpc_port in inner:
+        return facts.grpc_port
+    named = [port for key, text in service.env.items() if "GRPC" in key for port in inner if text.endswith(str(port))]
+    usual = [port for port in inner if 50000 <= port <= 50999]
+    if not facts.grpc:
+        return next(iter([*named, *usual]), None) if not facts.http_port else None
+    if not facts.http:
+        return inner[0] if inner else None
+    return next(iter([*named, *usual, *inner[1:][-1:]]), None)
+
+
+def _http_port(facts: Listening, others: Sequence[int]) -> int | None:
+    if not others or (facts.grpc and not facts.http):
+        return None
+    return facts.http_port if facts.http_port in others else others[0]
+
+
+def _verb(line: str) -> str:
+    """Return what a command does, for the name of its service."""
+    words = [re.sub(r"[^a-z]", "", word.lower()) for word in line.split() if not word.startswith("-")]
+    usual = [word for word in words if word in ("migrate", "upgrade", "collectstatic", "loaddata", "seed")]
+    return next(iter([*usual, "before"]))
+
+
+def _here(key: str, value: str, service: ComposeService, root: Path) -> str:
+    """Return a variable's value with paths of the container as they are on this machine, relative to the root."""
+    parts = value.split(":") if key == "PYTHONPATH" else [value]
+    if not parts[0].startswith("/"):
+        return value
+    places = [service.image.local(part) for part in parts if part]
+    return ":".join(relative(place, root) if place else part for place, part in zip(places, parts, strict=False))
+
+
+def _health_path(words: Sequence[str]) -> str | None:
+    found = re.search(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::\d+)?(/[^\s'\"|]*)", " ".join(words))
+    return found[1] if found else None
+
+
+def _left_out(service: ComposeService, file: str) -> str:
+    what = f"image {service.image_name}" if service.image_name and service.context is None else "no Python code found"
+    way = f"`docker compose -f {file} up -d {service.name}`"
+    return f"{service.name} is left out ({what}): run it beside mesh, such as by {way}"
+
+
+def _external(service: ComposeService) -> dict[str, str]:
+    """Return the addresses on this machine at which a service that mesh does not run is expected."""
+    image = service.image_name.partition(":")[0].rpartition("/")[2]
+    pairs = [pair for pair in service.ports if pair[0]]
+    if not pairs and (usual := next((port for word, port in _USUAL_PORTS.items() if word in image), None)):
+        pairs = [(usual, usual)]
+    return {f"{name}:{inside}": f"localhost:{host}" for host, inside in pairs for name in service.names}

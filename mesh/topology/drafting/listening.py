@@ -1,0 +1,96 @@
+"""What a program listens on, as far as its command line and its code show; nothing is executed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.topology.drafting.files import files_below
+
+#: The ports at which servers listen that are given none.
+_USUAL = {"uvicorn": 8000, "gunicorn": 8000, "hypercorn": 8000, "fastapi": 8000, "flask": 5000, "waitress-serve": 8080}
+_OPTION = re.compile(r"(?:^|\s)(?:--port|-p|-b|--bind|--listen)[ =]?\S*?\b(\d{2,5})(?=\s|$)")
+_RUNSERVER = re.compile(r"\brunserver\b(?:.*?[\s:](\d{2,5})(?=\s|$))?")
+_GRPC = re.compile(rb"\badd_(?:in)?secure_port\s*\(\s*(?:f?[\"'][^\"']*?:(\d{2,5})[\"'])?")
+_HTTP = re.compile(
+    rb"\b(?:uvicorn\.run|run_simple|run_app|HTTPServer|serve_forever|app\.run|application\.run|waitress\.serve)\s*\("
+    rb"|\b(?:make_server|TCPServer|create_server|listen)\s*\("
+)
+_HTTP_PORT = re.compile(rb"\bport\s*=\s*(?:int\()?[^)\n]*?\b(\d{4,5})\b|\.listen\(\s*(\d{4,5})")
+_PORT_VARIABLE = re.compile(rb"[\"']((?:[A-Z]+_)*PORT)[\"']")
+_LARGEST = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Whether a program has an HTTP or a gRPC server, and at which port, if that is known.
+
+    variables: the environment variables that may name its port.
+    """
+
+    http: bool = False
+    grpc: bool = False
+    http_port: int | None = None
+    grpc_port: int | None = None
+    variables: frozenset[str] = frozenset()
+
+
+def listening(line: str, root: Path) -> Listening:
+    """Return what a Python program listens on. line: the command line; root: the folder that it runs in."""
+    words = line.split()
+    program = next((os.path.basename(word) for word in words if os.path.basename(word) in _USUAL), None)
+    texts = list(_texts(_main_file(words, root), root))
+    grpc = [found for text in texts for found in _GRPC.finditer(text)]
+    grpc_port = next((int(found[1]) for found in grpc if found[1]), None)
+    if program or "runserver" in line:
+        given = _option(line)
+        variables = frozenset() if given else frozenset({"FLASK_RUN_PORT", "UVICORN_PORT"})
+        return Listening(True, bool(grpc), given or _USUAL.get(program or "", 8000), grpc_port, variables)
+    variables = frozenset(found.decode() for text in texts for found in _PORT_VARIABLE.findall(text))
+    http = [text for text in texts if _HTTP.search(text)]
+    ports = [int(found[1] or found[2]) for text in http for found in _HTTP_PORT.finditer(text)]
+    given = _option(line)
+    if given and grpc and not http:
+        return Listening(False, True, None, given)
+    http_port = given or next(iter(ports), None) if http else None
+    return Listening(bool(http), bool(grpc), http_port, grpc_port, variables)
+
+
+def _option(line: str) -> int | None:
+    found = _OPTION.search(line) or _RUNSERVER.search(line)
+    return int(found[1]) if found and found[1] else None
+
+
+def _main_file(words: Sequence[str], root: Path) -> Path | None:
+    """Return the file of the program, if it is one of the project's."""
+    for before, word in zip(["", *words], words, strict=False):
+        paths = [word] if word.endswith(".py") else []
+        if before == "-m":
+            stem = word.replace(".", "/")
+            paths = [f"{stem}.py", f"{stem}/__main__.py"]
+        for path in paths:
+            if (root / path).is_file():
+                return root / path
+    return None
+
+
+def _texts(main: Path | None, root: Path) -> Iterator[bytes]:
+    """Yield the text of the main file, and those of the others only if that one starts no server."""
+    text = _text(main) if main else b""
+    yield text
+    if not _GRPC.search(text) and not _HTTP.search(text):
+        named = set(re.findall(rb"^\s*(?:from|import)\s+([\w.]+)", text, re.MULTILINE))
+        stems = {name.split(b".")[-1].decode() for name in named} | {"server", "app", "main"}
+        for file in files_below(root, ".py"):
+            if file != main and (file.stem in stems or file.parent.name in stems):
+                yield _text(file)
+
+
+def _text(file: Path) -> bytes:
+    try:
+        return file.read_bytes() if file.stat().st_size <= _LARGEST else b""
+    except OSError:
+        return b""

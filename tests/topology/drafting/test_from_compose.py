@@ -1,0 +1,435 @@
+"""Services of Compose files as mesh would run them; each kind is one that a public repository has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mesh.topology.drafting.draft import draft
+from mesh.topology.loading import load
+from mesh.topology.model import Address, Grpc, Http, Service, Topology
+
+FASTAPI = "from fastapi import FastAPI\n\napp = FastAPI()\n"
+SERVER = """
+import grpc
+import users_pb2_grpc
+
+class UserServicer(users_pb2_grpc.UserServiceServicer):
+    pass
+
+def serve():
+    server = grpc.server(None)
+    users_pb2_grpc.add_UserServiceServicer_to_server(UserServicer(), server)
+    server.add_insecure_port("[::]:8080")
+    server.start()
+
+if __name__ == "__main__":
+    serve()
+"""
+
+
+def composed(folder: Path, compose: str, **files: str) -> Topology:
+    """Write the files (`web__app_py` is `web/app.py`, without an ending a Dockerfile) and load their draft."""
+    for name, text in {"compose_yaml": compose, **files}.items():
+        path = folder / name.replace("__", "/").replace("_py", ".py").replace("_yaml", ".yaml").replace("_sh", ".sh")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    topology = load(None, folder, lambda: pytest.fail("nothing was found"))
+    assert topology.origin == "compose.yaml"
+    assert topology.source == folder / "compose.yaml"
+    return topology
+
+
+COMPOSE = """\
+name: shop
+x-common: &common
+  restart: always
+services:
+  gateway:
+    <<: *common
+    build: ./gateway
+    command: ["uvicorn", "main:api", "--host", "0.0.0.0", "--port", "80"]
+    ports:
+      - "127.0.0.1:8000:80"
+      - "8443:443/udp"
+    environment:
+      - USERS_ADDRESS=users_service:50051
+      - NOT_SET_ANYWHERE
+      - PASSWORD
+    depends_on:
+      users_service:
+        condition: service_started
+      db:
+        condition: service_healthy
+  users_service:
+    build:
+      context: ./users
+    container_name: users
+    environment:
+      DATABASE_URL: postgres://shop:${PASSWORD:-secret}@db:5432/users
+      DEBUG: true
+    ports:
+      - target: 8080
+        published: "50051"
+    depends_on: [db]
+  worker:
+    build: ./users
+    command: celery -A tasks worker
+    env_file: [users/worker.env, {path: local.env, required: false}]
+  frontend:
+    build: ./frontend
+    ports: ["3001:3000"]
+  db:
+    image: postgres:16
+    ports: ["5433:5432"]
+"""
+
+
+def test_the_drafted_text_is_commented_and_readable(tmp_path: Path) -> None:
+    composed(
+        tmp_path,
+        COMPOSE,
+        gateway__main_py=FASTAPI.replace("app =", "api ="),
+        users__Dockerfile='FROM python\nWORKDIR /app\nCOPY . .\nEXPOSE 8080\nCMD ["python", "server.py"]\n',
+        users__server_py=SERVER,
+        frontend__Dockerfile='FROM node\nCOPY . .\nENV PORT=3000\nEXPOSE 3000\nCMD ["npm", "run", "start"]\n',
+        **{"users/worker.env": "QUEUE=mail\n", ".env": "PASSWORD=hidden\n"},
+    )
+    assert (
+        draft(tmp_path).text
+        == """\
+# Drafted by `mesh init` from compose.yaml.
+# `mesh check` reads it, `mesh up` runs it, `mesh up --only NAME` runs a part.
+# db is left out (image postgres:16): run it beside mesh, such as by `docker compose -f compose.yaml up -d db`
+
+[mesh]
+name = "shop"
+
+[externals]  # what runs beside mesh, and where
+"db:5432" = "localhost:5433"
+
+# taken from mesh's own environment: NOT_SET_ANYWHERE
+[services.gateway]
+root = "gateway"
+run = "uvicorn main:api --host 0.0.0.0 --port 80"
+http = { port = 8000, aliases = ["gateway:80"] }
+depends_on = ["users-service"]
+env = { USERS_ADDRESS = "users_service:50051", PASSWORD = "${PASSWORD}" }
+
+[services.users-service]
+root = "users"
+run = "python server.py"
+grpc = { port = 50051, aliases = ["users_service:8080", "users:8080", "users-service:8080"] }
+env = { DATABASE_URL = "postgres://shop:${PASSWORD:-secret}@db:5432/users", DEBUG = "true" }
+
+[services.worker]
+root = "users"
+command = "celery -A tasks worker"
+env_file = ["users/worker.env", { path = "local.env", required = false }]
+
+[services.frontend]
+root = "frontend"
+command = "npm run start"
+http = { port = 3001, aliases = ["frontend:3000"] }
+"""
+    )
+
+
+def test_what_is_drafted_is_what_runs(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        COMPOSE,
+        gateway__main_py=FASTAPI,
+        users__server_py=SERVER,
+        **{"users/worker.env": "QUEUE=mail\n", ".env": "PASSWORD=hidden\n"},
+    )
+    assert topology.name == "shop"
+    assert topology.externals["db:5432"] == Address("localhost", 5433)
+    assert topology["gateway"].env == {"USERS_ADDRESS": "users_service:50051", "PASSWORD": "hidden"}
+    assert topology["users-service"].env["DATABASE_URL"] == "postgres://shop:hidden@db:5432/users"
+    assert topology["worker"].env == {"QUEUE": "mail"}
+    assert topology.files == {tmp_path / name for name in ("users/worker.env", "local.env", ".env")}
+
+
+def test_files_are_merged_extended_and_included_as_compose_does(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+include: [extra/compose.yaml]
+services:
+  web:
+    extends: {file: base/common.yaml, service: python}
+    command: uvicorn app:app --port ${WEB_PORT:-8000}
+    ports: ["8000:8000"]
+    environment: {A: "1", B: "1"}
+    depends_on: [mail]
+""",
+        base__common_yaml="""\
+services:
+  python:
+    build: ../web
+    environment: [LEVEL=debug, A=0]
+    env_file: common.env
+""",
+        extra__compose_yaml="services: {mail: {build: ., command: python mail.py}}\n",
+        extra__mail_py="print('mail')\n",
+        web__app_py=FASTAPI,
+        **{
+            "base/common.env": "COMMON=yes\n",
+            "compose.override.yaml": "services: {web: {environment: {B: '2'}, ports: !override ['9000:8000']}}\n",
+        },
+    )
+    web, mail = topology["web"], topology["mail"]
+    assert web.run == "uvicorn app:app --port 8000"
+    assert web.http == Http((9000,), aliases=("web:8000",))
+    assert (web.root, web.env) == (tmp_path / "web", {"COMMON": "yes", "LEVEL": "debug", "A": "1", "B": "2"})
+    assert (mail.root, mail.run) == (tmp_path / "extra", "python mail.py")
+    assert web.depends_on == ("mail",)
+    named = ("compose.override.yaml", "base/common.yaml", "extra/compose.yaml", "base/common.env", ".env")
+    assert topology.files == {tmp_path / name for name in named}
+
+
+def test_the_folder_is_the_one_that_the_image_has_the_code_from(tmp_path: Path) -> None:
+    """The build context is not where the program runs (I1), and the command is ENTRYPOINT and CMD together (I6)."""
+    topology = composed(
+        tmp_path,
+        "services: {a: {build: {context: ., dockerfile: docker/a}}, b: {build: b, ports: ['5005:5000']}}\n",
+        docker__a="FROM python\nWORKDIR /srv\nCOPY handler ./handler\nCMD gunicorn -b :${PORT:-8000} handler.wsgi\n",
+        handler__wsgi_py=FASTAPI,
+        b__Dockerfile='FROM python AS a\nWORKDIR /code\nFROM a\nCOPY src/ .\nENTRYPOINT ["python"]\nCMD ["run.py"]\n',
+        b__src__run_py="from flask import Flask\napp = Flask(__name__)\napp.run(port=5000)\n",
+    )
+    assert (topology["a"].root, topology["a"].run) == (tmp_path, "gunicorn -b :8000 handler.wsgi")
+    assert topology["a"].http == Http((8000,))
+    assert (topology["b"].root, topology["b"].run) == (tmp_path / "b/src", "python run.py")
+    assert topology["b"].http == Http((5005,), aliases=("b:5000",))
+
+
+def test_a_package_that_the_image_has_under_another_name_is_told(tmp_path: Path) -> None:
+    composed(
+        tmp_path,
+        "services: {a: {build: ., ports: ['8000:8000']}}\n",
+        Dockerfile="FROM python\nWORKDIR /srv\nCOPY . ./handler\nCMD gunicorn handler.wsgi:app\n",
+        wsgi_py=FASTAPI,
+    )
+    assert (
+        "# the image has wsgi as handler.wsgi; what imports it by that name needs a folder called handler\n"
+        '[services.a]\nrun = "gunicorn wsgi:app"\n'
+    ) in draft(tmp_path).text
+
+
+def test_variables_of_the_image_come_before_those_of_the_service(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {a: {build: {context: ., args: {LEVEL: warn}}, environment: {B: mine}}}\n",
+        Dockerfile="""\
+FROM python:3.12
+ARG LEVEL=info
+ENV LOG_LEVEL=$LEVEL A="two words" B=1
+ENV OLD form
+ENV PYTHONPATH=/app/src CONFIG=/app/config.yaml PRICE='5$'
+WORKDIR /app
+COPY . /app
+CMD ["python", "src/main.py"]
+""",
+        src__main_py="print('hi')\n",
+        **{"config.yaml": "a: 1\n"},
+    )
+    assert topology["a"].env == {
+        "LOG_LEVEL": "warn",
+        "A": "two words",
+        "B": "mine",
+        "OLD": "form",
+        "PYTHONPATH": "src",
+        "CONFIG": "config.yaml",
+        "PRICE": "5$",
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "run"),
+    [
+        ("python -u server.py --fast", "python server.py --fast"),
+        ("python -m app.main", "python -m app.main"),
+        ('["/usr/local/bin/python", "/code/server.py"]', "python server.py"),
+        ("poetry run uvicorn app.main:app", "uvicorn app.main:app"),
+        ("sh -c 'exec uvicorn app.main:app --port 80'", "uvicorn app.main:app --port 80"),
+        ("./wait-for-it.sh db:5432 -- gunicorn app.main:app", "gunicorn app.main:app"),
+        ("python -m uvicorn app.main:app", "python -m uvicorn app.main:app"),
+        ("./manage.py runserver 0.0.0.0:80", "python manage.py runserver 0.0.0.0:80"),
+        ("tini -- python server.py", "python server.py"),
+    ],
+)
+def test_python_commands_become_run(tmp_path: Path, command: str, run: str) -> None:
+    topology = composed(
+        tmp_path,
+        f"services: {{web: {{build: ., command: {command}, volumes: ['.:/code'], working_dir: /code}}}}\n",
+        app__main_py=FASTAPI,
+        server_py="print('server')\n",
+        manage_py="print('manage')\n",
+    )
+    assert (topology["web"].run, topology["web"].root) == (run, tmp_path)
+
+
+def test_the_steps_before_a_server_are_done_before_it(tmp_path: Path) -> None:
+    """Migrations are run once, and the service waits for their end (I8)."""
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web:
+    build: .
+    command: sh -c "python manage.py migrate && python manage.py runserver 0.0.0.0:8000"
+    ports: ["8000:8000"]
+  script: {build: ., command: ./start.sh, expose: ["9000"]}
+  setup: {build: ., command: 'python -c "init_db()"'}
+  waited: {build: ., command: python seed.py}
+  last: {build: ., command: python last.py, depends_on: {waited: {condition: service_completed_successfully}}}
+""",
+        manage_py="print('manage')\n",
+        seed_py="print('seed')\n",
+        last_py="print('last')\n",
+        start_sh="#!/bin/sh\nset -e\npython manage.py collectstatic --noinput\nexec gunicorn -b :9000 app:app\n",
+        app_py=FASTAPI,
+    )
+    steps = [(each.name, each.run or each.command, each.ready, each.depends_on) for each in topology]
+    assert steps == [
+        ("web-migrate", "python manage.py migrate", "done", ()),
+        ("web", "python manage.py runserver 0.0.0.0:8000", "port", ("web-migrate",)),
+        ("script-collectstatic", "python manage.py collectstatic --noinput", "done", ()),
+        ("script", "gunicorn -b :9000 app:app", "port", ("script-collectstatic",)),
+        ("setup", "python -c 'init_db()'", "done", ()),
+        ("waited", "python seed.py", "done", ()),
+        ("last", "python last.py", "port", ("waited",)),
+    ]
+    assert topology["script"].http == Http((9000,))
+
+
+def test_what_a_script_waits_for_is_left_out_and_said(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {web: {build: ., command: python server.py}}\n",
+        Dockerfile='FROM python\nWORKDIR /app\nCOPY . .\nENTRYPOINT ["/app/entry.sh"]\n',
+        entry_sh='#!/bin/bash\nwhile ! nc -z db 5432; do\n  sleep 1\ndone\nexec "$@"\n',
+        server_py="print('server')\n",
+    )
+    assert topology["web"].run == "python server.py"
+    assert "# entry.sh is left out, which the image runs first\n[services.web]\n" in draft(tmp_path).text
+
+
+def test_a_grpc_service_without_published_ports_is_reached_at_its_code_s(tmp_path: Path) -> None:
+    """Code says `[::]:8080` (I15), and no HTTP port is made up beside it (I16)."""
+    topology = composed(
+        tmp_path,
+        "services: {users: {build: ., command: python server.py}, other: {build: ., command: python server.py}}\n",
+        server_py=SERVER,
+    )
+    assert topology.services == (
+        Service("users", grpc=Grpc(8080), root=tmp_path, run="python server.py"),
+        Service("other", grpc=Grpc(8081, aliases=("other:8080",)), root=tmp_path, run="python server.py"),
+    )
+
+
+def test_a_port_that_a_variable_names_is_the_service_s(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {web: {build: ., command: python server.py, environment: {APP_PORT: 9091, DB_PORT: 5432}}}\n",
+        server_py="import os, flask\napp = flask.Flask('x')\napp.run(port=os.environ.get('APP_PORT', 9090))\n",
+    )
+    assert topology["web"].http == Http((9091,))
+
+
+def test_an_image_with_arguments_is_no_command(tmp_path: Path) -> None:
+    """What is no Python, and not built here, does not become a command (I7)."""
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web: {build: ., command: uvicorn app:app}
+  gateway: {image: envoyproxy/envoy, command: --config=/etc/envoy.yaml, ports: ["8080:10000"]}
+  cache: {image: redis:7}
+""",
+        app_py=FASTAPI,
+    )
+    assert [service.name for service in topology] == ["web"]
+    assert topology.externals == {
+        "gateway:10000": Address("localhost", 8080),
+        "cache:6379": Address("localhost", 6379),
+    }
+
+
+def test_a_command_listens_where_mesh_tells_it(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  ui:
+    build: .
+    command: celery flower --port=5555
+    ports: ["5556:5555"]
+    environment: {PORT: "5555"}
+    healthcheck: {test: ["CMD", "curl", "-f", "http://localhost:5555/healthcheck"]}
+  worker: {build: ., command: celery worker}
+""",
+        Dockerfile="FROM python\nCOPY . .\nEXPOSE 8000\n",
+    )
+    ui = topology["ui"]
+    assert (ui.command, ui.env, ui.ready) == ("celery flower --port=$PORT", {}, "/healthcheck")
+    assert ui.http == Http((5556,), aliases=("ui:5555",))
+    assert topology["worker"].listeners == ()
+
+
+def test_a_port_that_needs_privileges_is_another_and_told(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path, "services: {web: {build: ., command: uvicorn app:app --port 80, ports: ['80:80']}}\n", app_py=FASTAPI
+    )
+    assert topology["web"].http == Http((8080,), aliases=("web:80",))
+    assert "# port 80, which Compose publishes, needs privileges: mesh chose 8080\n" in draft(tmp_path).text
+
+
+def test_every_name_of_a_service_leads_to_it(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web:
+    build: .
+    command: uvicorn app:app
+    expose: [8000]
+    hostname: front
+    networks: {default: {aliases: [site]}}
+  other: {build: ., command: python -m other, links: ["web:linked"]}
+""",
+        app_py=FASTAPI,
+        other_py="print('other')\n",
+    )
+    assert topology["web"].http == Http((8000,), aliases=("front:8000", "site:8000", "linked:8000"))
+
+
+def test_services_of_a_profile_run_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose = "services: {web: {build: ., command: uvicorn app:app}, seed: {build: ., command: ls, profiles: [t]}}\n"
+    monkeypatch.delenv("COMPOSE_PROFILES", raising=False)
+    files = {"app_py": FASTAPI}
+    assert composed(tmp_path, compose, **files)["seed"].profiles == ("t",)
+    monkeypatch.setenv("COMPOSE_PROFILES", "a,t")
+    assert composed(tmp_path, compose, **files)["seed"].profiles == ()
+
+
+def test_protos_that_the_image_compiles_are_the_service_s(tmp_path: Path) -> None:
+    """`RUN protoc` is taken into account (I9), and protos of other languages are not compiled (I13)."""
+    topology = composed(
+        tmp_path,
+        "services: {users: {build: {context: ., dockerfile: users/Dockerfile}}}\n",
+        users__Dockerfile="""\
+FROM python
+WORKDIR /app
+COPY protos/ /protos
+COPY users/ .
+RUN python -m grpc_tools.protoc -I /protos --python_out=. --grpc_python_out=. /protos/users.proto
+CMD ["python", "server.py"]
+""",
+        users__server_py=SERVER,
+        **{"protos/users.proto": 'syntax = "proto3";\n', "go/other.proto": 'syntax = "proto3";\n'},
+    )
+    assert topology["users"].protos == (tmp_path / "protos",)

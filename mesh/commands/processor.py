@@ -18,7 +18,7 @@ def pin(topology: Topology, processes: bool) -> None:
 
     Raises UsageError if a service has its own process, which would inherit it. Warns where the system cannot do it.
     """
-    own = [service.name for service in topology if processes or service.command or service.isolation == "process"]
+    own = [service.name for service in topology if processes or service.is_process or service.isolation == "process"]
     if own:
         raise UsageError(f"--pin would also keep the processes of {', '.join(own)} on that processor; leave it out")
     if sys.platform != "linux":

@@ -200,7 +200,7 @@ def warn_port_shadowed(supervisor: Supervisor) -> None:
     from mesh.runtime.instances.port_owner import answers_for_localhost
 
     for service in supervisor.snapshot.services:
-        for address in (*service.http, *((service.grpc,) if service.grpc else ())):
+        for address in (*service.http, *((service.grpc,) if service.grpc else ()), *service.tcp):
             if address.host == "127.0.0.1" and answers_for_localhost(address.port):
                 text = f"{service.name}: localhost:{address.port} leads to another program over IPv6; use {address}"
                 write_lines(f"mesh: {text}", err=True)

@@ -130,6 +130,7 @@ def _service(state: ServiceState) -> dict[str, Any]:
         "state": state.state,
         "http": [f"http://{address}" for address in state.http],
         "grpc": str(state.grpc) if state.grpc else None,
+        "tcp": [str(address) for address in state.tcp],
         "reason": state.reason,
         "generation": state.generation,
     }

@@ -105,14 +105,15 @@ Message = Ready | Failed | Reloaded | ReloadFailed | Ended | Done | Changed | Se
 class ServiceState:
     """One service at one moment.
 
-    http: every address of its HTTP listener. reason: what is wrong with it; for a service that is ready, why its newest
-    code is not serving. generation: counts its starts and reloads.
+    http: every address of its HTTP listener. tcp: those of other protocols. reason: what is wrong with it; for a
+    service that is ready, why its newest code is not serving. generation: counts its starts and reloads.
     """
 
     name: str
     state: State = "waiting"
     http: tuple[Address, ...] = ()
     grpc: Address | None = None
+    tcp: tuple[Address, ...] = ()
     reason: str | None = None
     generation: int = 0
 

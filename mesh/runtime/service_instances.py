@@ -204,11 +204,15 @@ class ServiceInstances:
             exchanges=self.exchanges,
             state=self._states.setdefault(name, {}),
         )
-        if service.command or service.isolation == "process" or self._options.processes or self._needs_processes:
+        if service.is_process or service.isolation == "process" or self._options.processes or self._needs_processes:
             # Imported late: a start without such a service does not need them.
             from mesh.runtime.instances.command import CommandInstance
             from mesh.runtime.instances.process import ProcessInstance
 
+            if service.image:
+                from mesh.runtime.instances.image import ImageInstance
+
+                return ImageInstance(service, context, declared, self._post, self._options.grace)
             if service.command:
                 return CommandInstance(service, context, declared, self._post, self._options.grace)
             return ProcessInstance(service, context, declared, self._post, self._options.grace, self._options.watch)

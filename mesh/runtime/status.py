@@ -38,7 +38,8 @@ class Status:
 
     def set_addresses(self, name: str, addresses: Mapping[Kind, tuple[Address, ...]]) -> None:
         """Record the addresses of a service's listeners."""
-        self.set(name, http=addresses.get("http", ()), grpc=addresses.get("grpc", (None,))[0])
+        http, tcp = addresses.get("http", ()), addresses.get("tcp", ())
+        self.set(name, http=http, grpc=addresses.get("grpc", (None,))[0], tcp=tcp)
 
     def fail(self, name: str, reason: str, trace: str) -> None:
         """Record a failure, traceback first, so that it stands above the sentence."""

@@ -12,7 +12,7 @@ from mesh.errors import UsageError
 from mesh.suggestions import no_such
 from mesh.topology.model import LOOPBACK, Address, Kind, Topology
 
-KINDS: tuple[Kind, ...] = ("http", "grpc")
+KINDS: tuple[Kind, ...] = ("http", "grpc", "tcp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["http", "grpc"]
+Kind = Literal["http", "grpc", "tcp"]
 Isolation = Literal["thread", "process"]
 
 
@@ -100,6 +100,18 @@ class Grpc:
 
 
 @dataclass(frozen=True, slots=True)
+class Tcp:
+    """A listener of another protocol, of a command or an image: a database's, say.
+
+    aliases: `host:port` pairs under which other services' code knows this listener.
+    """
+
+    kind: Kind = field(default="tcp", init=False)
+    ports: tuple[int, ...]
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One service: its listeners, its dependencies, and the location of its code.
 
@@ -108,7 +120,9 @@ class Service:
     protos: folders of .proto files for this service alone.
     run: the command that starts its Python program (mesh/python_command.py): its main runs in a thread of the service,
         and the servers that it makes are served by the listeners.
-    command: a child process instead of Python code, as typed in a shell.
+    command: a child process instead of Python code, as typed in a shell; with an image, its arguments.
+    image: what is run by a container engine, or by the program itself where it is installed. volumes: its mounts, as
+    Compose writes them.
     ready: when a command counts as ready: `"port"`, an HTTP path such as `"/health"`, `"log: listening on"`: when it
         has printed a line in which this regular expression is found, or `"done"`: when it has ended with status 0, as
         a migration does.
@@ -125,12 +139,15 @@ class Service:
     name: str
     http: Http | None = None
     grpc: Grpc | None = None
+    tcp: Tcp | None = None
     depends_on: tuple[str, ...] = ()
     root: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     protos: tuple[Path, ...] = ()
     run: str | None = None
     command: str | None = None
+    image: str | None = None
+    volumes: tuple[str, ...] = ()
     ready: str = "port"
     isolation: Isolation = "thread"
     watch: tuple[str, ...] = ()
@@ -147,8 +164,13 @@ class Service:
         return self.ready.removeprefix(LOG).strip() if self.ready.startswith(LOG) else None
 
     @property
-    def listeners(self) -> tuple[Http | Grpc, ...]:
-        return tuple(listener for listener in (self.http, self.grpc) if listener is not None)
+    def listeners(self) -> tuple[Http | Grpc | Tcp, ...]:
+        return tuple(listener for listener in (self.http, self.grpc, self.tcp) if listener is not None)
+
+    @property
+    def is_process(self) -> bool:
+        """Return True for a service that is no Python code: a command, or an image."""
+        return self.command is not None or self.image is not None
 
 
 @dataclass(frozen=True, init=False)
@@ -247,4 +269,9 @@ class Topology:
 
 def without_listener(service: Service, kind: Kind) -> Service:
     """Return the service with one listener left out; the others still have the code behind it."""
-    return replace(service, http=None) if kind == "http" else replace(service, grpc=None)
+    match kind:
+        case "http":
+            return replace(service, http=None)
+        case "grpc":
+            return replace(service, grpc=None)
+    return replace(service, tcp=None)

@@ -9,7 +9,7 @@ from mesh.errors import UsageError
 from mesh.suggestions import no_such
 from mesh.topology.declaration.checking import circle, port_mistakes
 from mesh.topology.declaration.mistakes import TopologyError
-from mesh.topology.model import LOOPBACK, Address, Grpc, Http, Kind, Service, Topology, without_listener
+from mesh.topology.model import LOOPBACK, Address, Grpc, Http, Kind, Service, Tcp, Topology, without_listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +142,14 @@ def _dependencies(topology: Topology, names: list[str]) -> list[str]:
 
 
 def _renumbered(service: Service, ports: Iterator[int]) -> Service:
-    http, grpc = service.http, service.grpc
+    http, grpc, tcp = service.http, service.grpc, service.tcp
     if http:
         http = replace(http, ports=tuple(next(ports) for _ in http.ports), aliases=_aliases(service.name, http))
     if grpc:
         grpc = replace(grpc, port=next(ports), aliases=_aliases(service.name, grpc))
-    return replace(service, http=http, grpc=grpc)
+    if tcp:
+        tcp = replace(tcp, ports=tuple(next(ports) for _ in tcp.ports), aliases=_aliases(service.name, tcp))
+    return replace(service, http=http, grpc=grpc, tcp=tcp)
 
 
 def moved_ports(topology: Topology) -> set[int]:
@@ -171,7 +173,7 @@ def _ports_by_listener(topology: Topology) -> Iterator[tuple[str, tuple[int, ...
             yield f"{service.name}.{listener.kind}", listener.ports
 
 
-def _aliases(name: str, listener: Http | Grpc) -> tuple[str, ...]:
+def _aliases(name: str, listener: Http | Grpc | Tcp) -> tuple[str, ...]:
     declared = (f"{host}:{port}" for port in listener.ports if port for host in (name, LOOPBACK))
     return tuple(dict.fromkeys((*listener.aliases, *declared)))
 

@@ -280,8 +280,9 @@ def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: P
         "user-service.http another, or 0 for any free one",
         'mesh.toml:11: services.user-service.isolation: expected "thread" or "process", not "processes"; '
         "did you mean 'process'?",
-        "mesh.toml:12: services.user-service.comand: unknown key; known keys: root, http, grpc, depends_on, "
-        "env, env_file, protos, run, command, ready, isolation, watch, python, private, shared, profiles, keep, fresh; "
+        "mesh.toml:12: services.user-service.comand: unknown key; known keys: root, http, grpc, tcp, "
+        "depends_on, env, env_file, protos, run, command, image, volumes, ready, isolation, watch, python, private, "
+        "shared, profiles, keep, fresh; "
         "did you mean 'command'?",
         "mesh.toml:15: services.user-service.grpc.port: expected a whole number from 0 to 65535 (0 for any free port), "
         'not "abc"',
@@ -320,7 +321,7 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
             "hosts, origins, "
             'not "x"',
         ),
-        ("root = '.'", "1: services.a: nothing to run: expected http, grpc, run or command"),
+        ("root = '.'", "1: services.a: nothing to run: expected http, grpc, run, command or image"),
         ("grpc = 50051", '2: services.a.grpc: expected servicers, such as ["module:UserServicer"]'),
         (
             "http = 5001",

@@ -27,7 +27,8 @@ def ps(as_json: bool) -> int:
             write_lines(f"{mesh['topology']}  pid {mesh['pid']}  {mesh['url']}")
             width = max(len(service["name"]) for service in mesh["services"])
             for service in mesh["services"]:
-                grpc = [f"grpc {service['grpc']}"] if service["grpc"] else []
-                parts = [f"{service['state']:<8}", *service["http"], *grpc, escaped(service["reason"] or "")]
+                places = [*service["http"], *([f"grpc {service['grpc']}"] if service["grpc"] else [])]
+                places += [f"tcp {address}" for address in service.get("tcp", ())]
+                parts = [f"{service['state']:<8}", *places, escaped(service["reason"] or "")]
                 write_lines(f"  {service['name']:<{width}}  {'  '.join(parts)}".rstrip())
     return 0 if meshes else 1

@@ -97,7 +97,7 @@ class Header:
 def banner(header: Header, style: Style) -> list[str]:
     """Return the lines that list the services and their addresses."""
     services = header.snapshot.services
-    ports = sum(len(each.http) + (each.grpc is not None) for each in services)
+    ports = sum(len(each.http) + (each.grpc is not None) + len(each.tcp) for each in services)
     counted = f"{count(len(services), 'service')}  {count(ports, 'port')}"
     failed = sum(each.state == "failed" for each in services)
     ready = f"{len(services) - failed} of {len(services)} ready, {failed} failed," if failed else "ready"
@@ -121,6 +121,7 @@ def where(state: ServiceState, style: Style) -> str:
     parts = [] if state.state == "ready" else [style.paint(state.state, _RED if state.state == "failed" else _YELLOW)]
     parts += [f"http://{state.http[0]}", *(f":{address.port}" for address in state.http[1:])] if state.http else []
     parts += [f"grpc {state.grpc}"] if state.grpc else []
+    parts += [f"tcp {address}" for address in state.tcp]
     return "  ".join(parts)
 
 

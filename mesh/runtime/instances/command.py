@@ -40,6 +40,8 @@ class CommandInstance:
     longest = LINE_LIMIT
     #: True if the process watches its own files.
     watches_itself = False
+    #: False for a process behind a proxy that accepts connections for it before it does.
+    _answers_at_once = True
     #: After the grace, for a process that cuts its calls itself.
     more_seconds = 0.0
 
@@ -198,7 +200,7 @@ class CommandInstance:
     def _listening(self) -> list[Readiness]:
         path = None if self.service.ready == "port" else self.service.ready
         return [
-            Readiness(kind, address, path if kind == "http" else None)
+            Readiness(kind, address, path if kind == "http" else None, self._answers_at_once)
             for kind, each in self._addresses.items()
             for address in each
         ]

@@ -27,7 +27,7 @@ def command_environment(
         for (name, kind), address in directory.addresses.items()
         if address.port  # 0 is any free port, of a service that does not run here
     }
-    own = addresses.get("http") or addresses.get("grpc")
+    own = addresses.get("http") or addresses.get("grpc") or addresses.get("tcp")
     port = {"PORT": str(own[0].port)} if own else {}
     path = os.pathsep.join([*map(str, _programs(service, declared)), os.environ.get("PATH", os.defpath)])
     proxies = past_proxies(os.environ, (each.name for each in declared))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
+from contextlib import closing
 
 from mesh.sockets import LocalConnection, connect
 from mesh.topology.model import Address, Kind
@@ -11,15 +13,22 @@ from mesh.topology.model import Address, Kind
 #: Where a program that was given a port listens: some read `localhost` as `::1` only.
 _LOOPBACK = ("127.0.0.1", "::1")
 
+#: Seconds in which a proxy without a process behind it closes a connection.
+_WAITS = 0.1
+
 
 class Readiness:
-    """path: of a GET that must succeed; None if an open port is enough."""
+    """path: of a GET that must succeed; None if an open port is enough.
 
-    def __init__(self, kind: Kind, address: Address, path: str | None) -> None:
+    at_once: False if a proxy may accept a connection, and close it, before the process is ready, as docker's does.
+    """
+
+    def __init__(self, kind: Kind, address: Address, path: str | None, at_once: bool = True) -> None:
         self.name = f"{kind} port {address.port}"
         self._hosts = _LOOPBACK if address.host in _LOOPBACK else (address.host,)
         self._port = address.port
         self._path = path
+        self._at_once = at_once
         self._answered = False
         self._connection: LocalConnection | None = None
 
@@ -38,9 +47,8 @@ class Readiness:
 
     def _is_open(self) -> bool:
         for host in self._hosts:
-            with contextlib.suppress(OSError):
-                connect(host, self._port, 1).close()
-                return True
+            with contextlib.suppress(OSError), closing(connect(host, self._port, 1)) as opened:
+                return self._at_once or _stays_open(opened)
         return False
 
     def _is_healthy(self, path: str) -> bool:
@@ -58,3 +66,12 @@ class Readiness:
         except (OSError, http.client.HTTPException):
             self.close()
             return False
+
+
+def _stays_open(opened: socket.socket) -> bool:
+    """Return True if the other side says something, or waits for something."""
+    opened.settimeout(_WAITS)
+    try:
+        return bool(opened.recv(1))
+    except TimeoutError:
+        return True

@@ -98,28 +98,32 @@ def _carrying_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         if name in service.fresh:
             yield Mistake(f"{key}.keep", f"{name!r} is in fresh as well; remove it from one of them")
     for word, names in (("keep", service.keep), ("fresh", service.fresh)):
-        if names and (service.run is not None or service.command is not None):
+        if names and (service.run is not None or service.is_process):
             yield Mistake(f"{key}.{word}", "not allowed with run or command, which a reload executes whole; remove it")
 
 
 def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     """Yield the mistakes in what a service runs: named Python code, the program in `run`, or a command."""
+    if service.tcp and not service.is_process:
+        yield Mistake(f"{key}.tcp", "is for a command or an image; Python code has http and grpc")
+    if service.volumes and service.image is None:
+        yield Mistake(f"{key}.volumes", "is for an image; remove it")
     if service.run is not None:
         yield from _run_mistakes(key, service)
         return
     servicers = service.grpc.servicers if service.grpc else ()
-    if service.ready == "done" and (service.listeners or service.command is None):
+    if service.ready == "done" and (service.listeners or not service.is_process):
         yield Mistake(f"{key}.ready", '"done" is for a command that ends, and has no ports; remove it, or the ports')
     if (pattern := service.ready_line) is not None:
-        if service.command is None:
+        if not service.is_process:
             yield Mistake(f"{key}.ready", "a line is waited for from a command; remove it")
         try:
             re.compile(pattern)
         except re.error as error:
             yield Mistake(f"{key}.ready", f"{pattern!r} is no regular expression: {error}")
-    if service.command is None:
+    if not service.is_process:
         if not service.listeners:
-            yield Mistake(key, "nothing to run: expected http, grpc, run or command")
+            yield Mistake(key, "nothing to run: expected http, grpc, run, command or image")
         if service.grpc and not servicers:
             yield Mistake(f"{key}.grpc", 'expected servicers, such as ["module:UserServicer"]')
         return
@@ -138,8 +142,9 @@ def _run_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         PythonCommand.parse(service.run or "")
     except UsageError as error:
         yield Mistake(f"{key}.run", str(error))
-    if service.command is not None:
-        yield Mistake(f"{key}.command", "not allowed with run; remove one of them")
+    for word in ("command", "image"):
+        if getattr(service, word) is not None:
+            yield Mistake(f"{key}.{word}", "not allowed with run; remove one of them")
     if service.ready != "port":
         yield Mistake(f"{key}.ready", "not allowed with run, which is ready when its servers are; remove it")
     if service.http and service.http.app is not None:
@@ -156,7 +161,7 @@ def _http_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         return
     if http.prefix and not http.contracts:
         yield Mistake(f"{key}.http.prefix", "expected contract beside it: the services whose contracts to mount")
-    if http.app is None and not http.contracts and not service.grpc and not (service.command or service.run):
+    if http.app is None and not http.contracts and not service.grpc and not (service.is_process or service.run):
         yield Mistake(f"{key}.http", 'expected app, such as "module:app", or servicers under grpc to serve over HTTP')
 
 

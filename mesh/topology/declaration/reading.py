@@ -18,7 +18,7 @@ from mesh.topology.declaration.checking import check
 from mesh.topology.declaration.forms import AS_IT_IS, EXTERNALS, Form, Table
 from mesh.topology.declaration.mistakes import Mistake, TopologyError
 from mesh.topology.environment.variables import EnvFile, VariableError, Variables
-from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Service, Topology
+from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Service, Tcp, Topology
 
 Key = tuple[str, ...]
 
@@ -121,6 +121,8 @@ class _Reading:
             found["http"] = self.http((*key, "http"), found["http"])
         if "grpc" in found:
             found["grpc"] = self.grpc((*key, "grpc"), found["grpc"])
+        if "tcp" in found:
+            found["tcp"] = self.tcp((*key, "tcp"), found["tcp"])
         return Service(name, **found)
 
     def environment(self, key: Key, files: Sequence[EnvFile], env: Mapping[str, str]) -> dict[str, str]:
@@ -139,11 +141,19 @@ class _Reading:
                 self.mistake(place, str(error))
         return found
 
-    def http(self, key: Key, found: dict[str, Any]) -> Http:
+    def tcp(self, key: Key, found: dict[str, Any]) -> Tcp:
+        self.ports(key, found)
+        return Tcp(**found)
+
+    def ports(self, key: Key, found: dict[str, Any]) -> None:
+        """Let `ports` hold what `port` or `ports` says."""
         if "port" in found and "ports" in found:
             self.mistake((*key, "ports"), "expected either port or ports, not both")
         port = self.port(key, found)
         found["ports"] = found.get("ports", (port,))
+
+    def http(self, key: Key, found: dict[str, Any]) -> Http:
+        self.ports(key, found)
         found["contracts"] = found.pop("contract", ())
         return Http(**found)
 

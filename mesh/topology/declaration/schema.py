@@ -54,17 +54,22 @@ GRPC = Table(
     shorthand="port",
 )
 
+TCP = Table({"port": PORT, "ports": PORTS, "aliases": ALIASES}, shorthand="port")
+
 SERVICE = Table(
     {
         "root": TEXT,
         "http": HTTP,
         "grpc": GRPC,
+        "tcp": TCP,
         "depends_on": NAMES,
         "env": ENVIRONMENT,
         "env_file": ENV_FILES,
         "protos": TEXTS,
         "run": TEXT,
         "command": TEXT,
+        "image": TEXT,
+        "volumes": TEXTS,
         "ready": READY,
         "isolation": one_of("thread", "process"),
         "watch": TEXTS,

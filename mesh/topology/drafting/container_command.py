@@ -20,6 +20,7 @@ _SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 #: Programs that only start another one; the words up to `--`, or as many as stand here, are theirs.
 _WRAPPERS = {"exec": 1, "env": 1, "nohup": 1, "command": 1, "poetry": 2, "uv": 2, "pipenv": 2, "pdm": 2, "rye": 2}
 _WRAPPERS_TO_DASHES = frozenset({"tini", "dumb-init", "wait-for-it", "wait-for-it.sh", "wait-for", "wait-for.sh"})
+_SYSTEM = re.compile(r"/(?:usr/(?:local/)?)?s?bin/")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _STEPS = re.compile(r"\s*(?:&&|;|\n)\s*")
 #: Lines of a script that only prepare its shell.
@@ -64,6 +65,8 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     if local(".") is None:
         return None
     program = local(words[0]) if "/" in words[0] else None
+    if words[0].startswith("/") and program is None and not _SYSTEM.match(words[0]):
+        return None  # it was made when the image was built
     if program is not None:
         words = [relative(program, found.root), *words[1:]]
         words[0] = words[0] if "/" in words[0] else f"./{words[0]}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from mesh.topology.compose.project import read_project
-from mesh.topology.compose.services import COMPLETED, ComposeService, services_of
+from mesh.topology.compose.services import COMPLETED, ComposeService, services_of, words_of
 from mesh.topology.drafting.container_command import Started, started
 from mesh.topology.drafting.discovery import FoundCode, codes, proto_folders
 from mesh.topology.drafting.files import relative
@@ -54,7 +55,7 @@ def from_compose(file: Path) -> Composed:
     declared = services_of(project)
     found = Composed(project.name, (*project.files, *project.variables.files))
     starts = {service.name: _start(service) for service in declared}
-    ours = [service for service in declared if starts[service.name] is not None]
+    ours = [service for service in declared if starts[service.name] is not None or _is_image(service)]
     names: dict[str, str] = {}
     for service in ours:
         names[service.name] = service_name(service.name, names.values())
@@ -63,10 +64,16 @@ def from_compose(file: Path) -> Composed:
     for service in declared:
         if (start := starts[service.name]) is not None:
             found.sketches += drafting.sketches(service, start, service.name in ending)
+        elif _is_image(service):
+            found.sketches.append(drafting.image(service))
         else:
             found.remarks.append(_left_out(service, file.name))
             found.externals |= _external(service)
     return found
+
+
+def _is_image(service: ComposeService) -> bool:
+    return service.context is None and bool(service.image_name)
 
 
 def _start(service: ComposeService) -> Started | FoundCode | None:
@@ -110,6 +117,23 @@ class _Drafting:
         sketch.depends_on += [each.name for each in before[-1:]]
         sketch.remarks += start.remarks
         return [*before, sketch]
+
+    def image(self, service: ComposeService) -> Sketch:
+        """Return a service that is run by a container engine, or by the program that is in its image."""
+        sketch = self._sketch(self.names[service.name], service, self.folder)
+        sketch.image = service.image_name
+        if service.command is not None:
+            sketch.command = shlex.join(words_of(service.command))
+        sketch.volumes = [_volume(volume, self.folder) for volume in service.volumes]
+        pairs = [pair for pair in service.ports if pair[0]] or _usual_ports(service)
+        for host, inside in pairs:
+            given = self._given(sketch, host, inside)
+            sketch.tcp_ports.append(given)
+            names = dict.fromkeys((sketch.name, *service.names))
+            sketch.tcp_aliases += [
+                f"{name}:{inside}" for name in names if len(pairs) > 1 or inside != given or name != sketch.name
+            ]
+        return sketch
 
     def _program(self, service: ComposeService, start: Started) -> Sketch:
         sketch = self._sketch(self.names[service.name], service, start.root)
@@ -253,16 +277,26 @@ def _health_path(words: Sequence[str]) -> str | None:
     return found[1] if found else None
 
 
+def _volume(volume: str, folder: Path) -> str:
+    """Return a mount with the place on this machine relative to mesh.toml."""
+    source, colon, rest = volume.partition(":")
+    if not source.startswith("/") or not Path(source).is_relative_to(folder):
+        return volume
+    return f"./{relative(Path(source), folder)}{colon}{rest}"
+
+
 def _left_out(service: ComposeService, file: str) -> str:
-    what = f"image {service.image_name}" if service.image_name and service.context is None else "no Python code found"
     way = f"`docker compose -f {file} up -d {service.name}`"
-    return f"{service.name} is left out ({what}): run it beside mesh, such as by {way}"
+    return f"{service.name} is left out (no Python code found): run it beside mesh, such as by {way}"
 
 
 def _external(service: ComposeService) -> dict[str, str]:
     """Return the addresses on this machine at which a service that mesh does not run is expected."""
-    image = service.image_name.partition(":")[0].rpartition("/")[2]
     pairs = [pair for pair in service.ports if pair[0]]
-    if not pairs and (usual := next((port for word, port in _USUAL_PORTS.items() if word in image), None)):
-        pairs = [(usual, usual)]
     return {f"{name}:{inside}": f"localhost:{host}" for host, inside in pairs for name in service.names}
+
+
+def _usual_ports(service: ComposeService) -> list[tuple[int, int]]:
+    """Return the port at which a well-known image listens, for a service that publishes none."""
+    image = service.image_name.partition(":")[0].rpartition("/")[2]
+    return [(0, port) for word, port in _USUAL_PORTS.items() if word in image][:1]

@@ -24,6 +24,10 @@ class Sketch:
     grpc_aliases: list[str] = field(default_factory=list)
     run: str | None = None
     command: str | None = None
+    image: str | None = None
+    volumes: list[str] = field(default_factory=list)
+    tcp_ports: list[int] = field(default_factory=list)
+    tcp_aliases: list[str] = field(default_factory=list)
     ready: str | None = None
     depends_on: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
@@ -103,17 +107,20 @@ def _service(sketch: Sketch) -> list[str]:
     if sketch.root != ".":
         lines.append(f"root = {_value(sketch.root)}")
     for key, value in (
+        ("image", sketch.image),
         ("run", sketch.run),
         ("command", sketch.command),
         ("ready", sketch.ready),
         ("http", _http(sketch)),
         ("grpc", _grpc(sketch)),
+        ("tcp", _tcp(sketch)),
     ):
         if value:
             lines.append(f"{key} = {_value(value)}")
     for key, names in (
         ("depends_on", sketch.depends_on),
         ("protos", sketch.protos),
+        ("volumes", sketch.volumes),
         ("profiles", sketch.profiles),
         ("watch", sketch.watch),
         ("env_file", sketch.env_files),
@@ -126,9 +133,15 @@ def _service(sketch: Sketch) -> list[str]:
 def _http(sketch: Sketch) -> dict[str, object]:
     if not sketch.http_ports:
         return {}
-    one = len(sketch.http_ports) == 1
-    ports: dict[str, object] = {"port": sketch.http_ports[0]} if one else {"ports": sketch.http_ports}
-    return ports | _given({"app": sketch.app, "aliases": sketch.http_aliases})
+    return _ports(sketch.http_ports) | _given({"app": sketch.app, "aliases": sketch.http_aliases})
+
+
+def _tcp(sketch: Sketch) -> dict[str, object]:
+    return _ports(sketch.tcp_ports) | _given({"aliases": sketch.tcp_aliases}) if sketch.tcp_ports else {}
+
+
+def _ports(ports: list[int]) -> dict[str, object]:
+    return {"port": ports[0]} if len(ports) == 1 else {"ports": ports}
 
 
 def _grpc(sketch: Sketch) -> dict[str, object]:

@@ -82,9 +82,8 @@ def test_every_form_of_a_port_is_read(tmp_path: Path, ports: str, expected: tupl
         ("services:\n  a: [\n", "compose.yaml:3:1: expected the node content, but found '<stream end>'"),
         ("- a\n", "compose.yaml: it has no table of services"),
         (
-            "services: {db: {image: redis}, gone: {build: gone}}",
+            "services: {gone: {build: gone}}",
             "the Compose file has no service that mesh could run\n"
-            "db is left out (image redis): run it beside mesh, such as by `docker compose -f compose.yaml up -d db`\n"
             "gone is left out (no Python code found): run it beside mesh, such as by "
             "`docker compose -f compose.yaml up -d gone`",
         ),

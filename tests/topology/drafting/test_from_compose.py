@@ -8,7 +8,7 @@ import pytest
 
 from mesh.topology.drafting.draft import draft
 from mesh.topology.loading import load
-from mesh.topology.model import Address, Grpc, Http, Service, Topology
+from mesh.topology.model import Address, Grpc, Http, Service, Tcp, Topology
 
 FASTAPI = "from fastapi import FastAPI\n\napp = FastAPI()\n"
 SERVER = """
@@ -101,26 +101,23 @@ def test_the_drafted_text_is_commented_and_readable(tmp_path: Path) -> None:
         == """\
 # Drafted by `mesh init` from compose.yaml.
 # `mesh check` reads it, `mesh up` runs it, `mesh up --only NAME` runs a part.
-# db is left out (image postgres:16): run it beside mesh, such as by `docker compose -f compose.yaml up -d db`
 
 [mesh]
 name = "shop"
-
-[externals]  # what runs beside mesh, and where
-"db:5432" = "localhost:5433"
 
 # taken from mesh's own environment: NOT_SET_ANYWHERE
 [services.gateway]
 root = "gateway"
 run = "uvicorn main:api --host 0.0.0.0 --port 80"
 http = { port = 8000, aliases = ["gateway:80"] }
-depends_on = ["users-service"]
+depends_on = ["users-service", "db"]
 env = { USERS_ADDRESS = "users_service:50051", PASSWORD = "${PASSWORD}" }
 
 [services.users-service]
 root = "users"
 run = "python server.py"
 grpc = { port = 50051, aliases = ["users_service:8080", "users:8080", "users-service:8080"] }
+depends_on = ["db"]
 env = { DATABASE_URL = "postgres://shop:${PASSWORD:-secret}@db:5432/users", DEBUG = "true" }
 
 [services.worker]
@@ -132,6 +129,10 @@ env_file = ["users/worker.env", { path = "local.env", required = false }]
 root = "frontend"
 command = "npm run start"
 http = { port = 3001, aliases = ["frontend:3000"] }
+
+[services.db]
+image = "postgres:16"
+tcp = { port = 5433, aliases = ["db:5432"] }
 """
     )
 
@@ -145,7 +146,7 @@ def test_what_is_drafted_is_what_runs(tmp_path: Path) -> None:
         **{"users/worker.env": "QUEUE=mail\n", ".env": "PASSWORD=hidden\n"},
     )
     assert topology.name == "shop"
-    assert topology.externals["db:5432"] == Address("localhost", 5433)
+    assert topology.externals == {"frontend:3000": Address("localhost", 3001)}
     assert topology["gateway"].env == {"USERS_ADDRESS": "users_service:50051", "PASSWORD": "hidden"}
     assert topology["users-service"].env["DATABASE_URL"] == "postgres://shop:hidden@db:5432/users"
     assert topology["worker"].env == {"QUEUE": "mail"}
@@ -340,23 +341,35 @@ def test_a_port_that_a_variable_names_is_the_service_s(tmp_path: Path) -> None:
     assert topology["web"].http == Http((9091,))
 
 
-def test_an_image_with_arguments_is_no_command(tmp_path: Path) -> None:
-    """What is no Python, and not built here, does not become a command (I7)."""
+def test_an_image_stays_one_with_its_arguments(tmp_path: Path) -> None:
+    """The arguments of an image are no command of their own (I7); its port is the one that it has in the file."""
     topology = composed(
         tmp_path,
         """\
 services:
   web: {build: ., command: uvicorn app:app}
-  gateway: {image: envoyproxy/envoy, command: --config=/etc/envoy.yaml, ports: ["8080:10000"]}
-  cache: {image: redis:7}
+  gateway:
+    image: envoyproxy/envoy
+    command: --config=/etc/envoy.yaml
+    ports: ["8080:10000", "9901:9901"]
+    volumes: ["./envoy:/etc/envoy:ro", "logs:/logs"]
+  cache_db: {image: "redis:7"}
+  other: {image: "redis:7"}
 """,
         app_py=FASTAPI,
     )
-    assert [service.name for service in topology] == ["web"]
-    assert topology.externals == {
-        "gateway:10000": Address("localhost", 8080),
-        "cache:6379": Address("localhost", 6379),
-    }
+    assert topology.services[1:] == (
+        Service(
+            "gateway",
+            tcp=Tcp((8080, 9901), aliases=("gateway:10000", "gateway:9901")),
+            root=tmp_path,
+            image="envoyproxy/envoy",
+            command="--config=/etc/envoy.yaml",
+            volumes=("./envoy:/etc/envoy:ro", "logs:/logs"),
+        ),
+        Service("cache-db", tcp=Tcp((6379,), aliases=("cache_db:6379",)), root=tmp_path, image="redis:7"),
+        Service("other", tcp=Tcp((6380,), aliases=("other:6379",)), root=tmp_path, image="redis:7"),
+    )
 
 
 def test_a_command_listens_where_mesh_tells_it(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Runs images of a Compose file: by docker or podman, or by the program itself where it is installed."""

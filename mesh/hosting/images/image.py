@@ -1,0 +1,65 @@
+"""The shell command that runs an image on this machine."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.errors import MeshError
+from mesh.hosting.images import containers
+from mesh.hosting.images.programs import PROGRAMS
+
+
+@dataclass(frozen=True, slots=True)
+class WantedImage:
+    """An image to run, and what it gets.
+
+    ports: the port on this machine and the one in the container, of each. arguments: what follows the image.
+    volumes: as Compose writes them, with absolute paths. data: where its files are kept if no container keeps them.
+    """
+
+    project: str
+    service: str
+    name: str
+    ports: Sequence[tuple[int, int]]
+    arguments: Sequence[str]
+    env: Sequence[str]
+    volumes: Sequence[str]
+    data: Path
+
+    @property
+    def base(self) -> str:
+        """Return the image's name without its registry and version: `postgres` of `docker.io/library/postgres:16`."""
+        name = re.sub(r"@.*|:[^/]*$", "", self.name)
+        return name.removeprefix("docker.io/").removeprefix("library/")
+
+
+def command_of(image: WantedImage) -> str:
+    """Return the shell command that runs the image until it is told to stop.
+
+    A container engine that answers comes first. Raises MeshError, with the ways out, if there is none and mesh knows no
+    installed program for the image.
+    """
+    if (engine := containers.engine()) is not None:
+        return containers.command(engine, image)
+    program = PROGRAMS.get(image.base)
+    if program is None:
+        raise MeshError(f"no docker or podman runs here, and mesh knows no program for {image.name}; {_ways(image)}")
+    found = program.command(image)
+    if found is None:
+        raise MeshError(f"no docker or podman runs here, and {program.name} is not installed; {_ways(image)}")
+    return found
+
+
+def _ways(image: WantedImage) -> str:
+    inside = image.ports[0][1] if image.ports else 0
+    outside = f'[externals] "{image.service}:{inside}" = "host:port"'
+    return f"start docker, or leave it out by --except {image.service} and say where it is by {outside}"
+
+
+def quoted(*words: object) -> str:
+    """Return the words as a shell takes them."""
+    return shlex.join(map(str, words))

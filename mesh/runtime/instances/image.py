@@ -1,0 +1,63 @@
+"""A service run by an image: a command whose program is a container, or the program that the container would run."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from mesh.hosting.images.image import WantedImage, command_of
+from mesh.runtime.instances import process_group
+from mesh.runtime.instances.command import CommandInstance
+from mesh.topology.model import Address
+
+
+class ImageInstance(CommandInstance):
+    """Its `command` holds the arguments of the image, if it has any."""
+
+    _answers_at_once = False
+    _passing: tempfile.TemporaryDirectory[str] | None = None
+
+    def _called(self) -> str:
+        return f"image {self.service.image}"
+
+    def _begin(self) -> subprocess.Popen[str]:
+        image = WantedImage(
+            self._declared.name,
+            self.service.name,
+            self.service.image or "",
+            self._ports(),
+            shlex.split(self.service.command or ""),
+            tuple(self.service.env),
+            [self._absolute(volume) for volume in self.service.volumes],
+            self._data(),
+        )
+        return process_group.start(command_of(image), self.context.root, self._environment())
+
+    def _ports(self) -> list[tuple[int, int]]:
+        """Return the port here and the one in the container, which the service's own name has in an alias."""
+        pairs: list[tuple[int, int]] = []
+        for listener in self.service.listeners:
+            named = [each.port for each in map(Address.parse, listener.aliases) if each.host == self.service.name]
+            bound = self._addresses.get(listener.kind, [])
+            inside = named if len(named) >= len(listener.ports) else [*named, *listener.ports]
+            pairs += [(address.port, inside[at]) for at, address in enumerate(bound)]
+        return pairs
+
+    def _data(self) -> Path:
+        """Return the folder of its files; with databases in memory, one that nothing else uses."""
+        if self.context.data is not None:
+            return self.context.data / self.service.name
+        if self._passing is None:
+            self._passing = tempfile.TemporaryDirectory(prefix=f"mesh-{self.service.name}-", ignore_cleanup_errors=True)
+        return Path(self._passing.name) / "data"
+
+    def release(self) -> None:
+        """Remove the files of a database that is kept in memory."""
+        if self._passing is not None:
+            self._passing.cleanup()
+
+    def _absolute(self, volume: str) -> str:
+        source, colon, rest = volume.partition(":")
+        return f"{self._declared.folder / source}:{rest}" if colon and source.startswith(".") else volume

@@ -10,6 +10,7 @@ import click
 from mesh import __version__
 from mesh.commands.calls.call import call
 from mesh.commands.calls.parity import parity
+from mesh.commands.calls.run import run
 from mesh.commands.child import child
 from mesh.commands.control.down import down
 from mesh.commands.control.ps import ps
@@ -40,6 +41,7 @@ for command in (
     ps,
     down,
     call,
+    run,
     start,
     stop,
     restart,

@@ -54,7 +54,8 @@ def address_in(state: dict[str, Any], kind: Kind) -> Address | None:
     """Return the first address of the service's listener; None if it has none of that kind."""
     if not state[kind]:
         return None
-    return Address.parse(urlsplit(state["http"][0]).netloc if kind == "http" else state["grpc"])
+    found = state[kind] if kind == "grpc" else state[kind][0]
+    return Address.parse(urlsplit(found).netloc if kind == "http" else found)
 
 
 def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:

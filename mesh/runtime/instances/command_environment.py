@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mesh.hosting import child_names
 from mesh.hosting.clients.proxies import past_proxies
 from mesh.runtime.instances.virtualenvs import installed_for
 from mesh.topology.directory import Directory, variable_of
@@ -19,6 +20,7 @@ def command_environment(
 ) -> dict[str, str]:
     """Return this process's variables, those that describe the topology, and the service's own, which win.
 
+    Names of services in the service's own variables become addresses, and a Python process looks them up in MESH_NAMES.
     PATH begins with the virtual environments of the service and of the project, and with mesh's own programs, so that
     `python` and `uvicorn` are found although no environment is activated. addresses: where the command listens.
     """
@@ -31,8 +33,11 @@ def command_environment(
     port = {"PORT": str(own[0].port)} if own else {}
     path = os.pathsep.join([*map(str, _programs(service, declared)), os.environ.get("PATH", os.defpath)])
     proxies = past_proxies(os.environ, (each.name for each in declared))
+    names = {**Directory.externals(declared), **directory.names(declared)}
+    own_variables = service.env if service.image else child_names.rewritten(service.env, names)
     # Into a pipe, Python would buffer lines; show them as they are printed.
-    return {"PYTHONUNBUFFERED": "1", **os.environ, **proxies, **found, **port, "PATH": path, **service.env}
+    variables = {"PYTHONUNBUFFERED": "1", **os.environ, **proxies, **found, **port, "PATH": path, **own_variables}
+    return {**variables, **child_names.variables(names, variables)}
 
 
 def _programs(service: Service, declared: Topology) -> Iterator[Path]:

@@ -57,7 +57,14 @@ def services_of(project: Project) -> list[ComposeService]:
         for link in each(table.get("links")):
             target, _, alias = link.partition(":")
             links.setdefault(target, []).append(alias or target)
-    return [_service(project, name, table, links.get(name, [])) for name, table in project.services.items()]
+    # An image that one service builds under a name, others run by that name.
+    built = {
+        table["image"]: table["build"] for table in project.services.values() if {"image", "build"} <= table.keys()
+    }
+    return [
+        _service(project, name, {"build": built.get(table.get("image")), **table}, links.get(name, []))
+        for name, table in project.services.items()
+    ]
 
 
 def _service(project: Project, name: str, table: Mapping[str, Any], links: Sequence[str]) -> ComposeService:

@@ -25,7 +25,7 @@ def from_procfile(file: Path, ports: Ports) -> list[Sketch]:
     for sketch in sketches:
         if sketch.name == "release":
             sketch.ready, sketch.http_ports = "done", []
-            sketch.command, sketch.run = sketch.command or f"python {sketch.run}", None
+            sketch.command, sketch.run = sketch.command or sketch.run, None
         elif any(other.name == "release" for other in sketches):
             sketch.depends_on = ["release"]
     return sketches

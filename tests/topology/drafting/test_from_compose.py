@@ -372,6 +372,20 @@ services:
     )
 
 
+def test_an_image_that_another_service_builds_is_its_code(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  worker: {build: ., image: shop, command: python work.py}
+  web: {image: shop, command: uvicorn app:app}
+""",
+        app_py=FASTAPI,
+        work_py="print('at work')\n",
+    )
+    assert [(each.run, each.image) for each in topology] == [("python work.py", None), ("uvicorn app:app", None)]
+
+
 def test_a_command_listens_where_mesh_tells_it(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,

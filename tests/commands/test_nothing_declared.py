@@ -1,0 +1,86 @@
+"""`mesh up` in folders without a mesh.toml."""
+
+from __future__ import annotations
+
+from tests.support.programs import Shell, get
+from tests.support.supervised import ECHO
+
+COMPOSE = """\
+    services:
+      web:
+        build: .
+        command: uvicorn app:app --port 8000
+        ports: ["${PORT_OF_WEB:-17821}:8000"]
+        environment: {WHO: "${WHO}"}
+      late:
+        build: .
+        command: uvicorn app:app --port 8000
+        ports: ["17822:8000"]
+        profiles: [all]
+    """
+WHO = """\
+    import os
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": os.environ["WHO"].encode()})
+        elif scope["type"] == "lifespan":
+            raise RuntimeError
+    """
+
+
+def test_a_compose_file_runs_and_follows_its_edits(shell: Shell) -> None:
+    shell.write({"compose.yaml": COMPOSE, "app.py": WHO, ".env": "WHO=ada\n"})
+    up = shell.up()
+    assert get(up.http("web")).text == "ada"
+    up.line("services are those of compose.yaml; `mesh init` writes them to mesh.toml")
+    assert [service["name"] for service in up.ready()["services"]] == ["web"]
+    shell.write({".env": "WHO=grace\n"})
+    up.event("change", service="web", state="stopped")
+    up.wait_for(lambda: [each for each in up.events() if each.get("state") == "ready"][1:])
+    assert get(up.http("web")).text == "grace"
+
+
+def test_a_profile_adds_its_services(shell: Shell) -> None:
+    shell.write({"compose.yaml": COMPOSE, "app.py": WHO, ".env": "WHO=ada\nPORT_OF_WEB=17823\n"})
+    up = shell.up("--profile", "all", "--free-ports")
+    assert {service["name"] for service in up.ready()["services"]} == {"web", "late"}
+    unknown = shell.run("up", "--profile", "al")
+    assert (unknown.process.returncode, unknown.err) == (
+        2,
+        ["mesh: no profile is named 'al'; did you mean 'all'? known profiles: all\n"],
+    )
+
+
+def test_code_runs_without_any_file_that_declares_it(shell: Shell) -> None:
+    shell.write({"shop/app.py": "from starlette.applications import Starlette\n\napp = Starlette()\n"})
+    assert get(shell.up("--free-ports").http("shop")).status_code == 404
+
+
+def test_a_folder_with_code_of_which_nothing_is_known_to_run_is_told(shell: Shell) -> None:
+    shell.write({"shop/prices.py": "PRICE = 5\n"})
+    refused = shell.run("up")
+    assert (refused.process.returncode, refused.err) == (
+        2,
+        [
+            f"mesh: no service was found in {shell.folder}: no Compose file or Procfile with one, and no Python file "
+            "that has an application or starts a server; declare them in a mesh.toml, or run mesh's example by "
+            "`mesh up store`\n"
+        ],
+    )
+
+
+def test_the_store_is_named_anywhere(shell: Shell) -> None:
+    shell.write({"mesh.toml": '[services.web]\nhttp = { port = 0, app = "app:app" }\n', "app.py": ECHO})
+    up = shell.up("store", "--free-ports", "--memory", "--only", "user-service")
+    assert get(f"{up.http('user-service')}/users/1").json()["name"] == "Ada Lovelace"
+
+
+def test_a_variable_that_compose_needs_is_told(shell: Shell) -> None:
+    shell.write({"compose.yaml": "services: {web: {build: ., ports: ['${PORT:?give a port}:80']}}\n", "app.py": ECHO})
+    refused = shell.run("up", env={"PORT": None})
+    assert (refused.process.returncode, refused.err) == (
+        2,
+        ["mesh: compose.yaml: services.web.ports: the variable PORT needs a value: give a port\n"],
+    )

@@ -93,8 +93,8 @@ class Loop:
                 self._fail(name, reason, trace, again)
             case Done(name, milliseconds):
                 self._finish(name, milliseconds)
-            case Ended(name, reason, trace):
-                self._end(name, reason, trace)
+            case Ended(name, reason, trace, again):
+                self._end(name, reason, trace, again)
             case Changed(files):
                 self._reload(files)
             case ServiceCommand(name, what):
@@ -161,13 +161,13 @@ class Loop:
         self._status.fail(name, reason, trace)
         self._start_what_can()
 
-    def _end(self, name: str, reason: str | None, trace: str) -> None:
+    def _end(self, name: str, reason: str | None, trace: str, again: bool = True) -> None:
         """Handle the end of an instance: as requested, or unexpected, and then restart it."""
         self._instances.living.discard(name)
         stops = self._status.snapshot[name].state == "stopping" or name in self._late_stops
         asked = self._status.snapshot.phase == "stopping" or stops
         if reason is not None and not asked:
-            self._fail(name, reason, trace, again=True)
+            self._fail(name, reason, trace, again)
             return
         kept = None if name in self._late_stops else self._status.snapshot[name].reason
         self._late_stops.ended(name)

@@ -60,11 +60,15 @@ class ReloadFailed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An instance has closed its listeners, and its thread or process is gone. reason: why, if not requested."""
+    """An instance has closed its listeners, and its thread or process is gone.
+
+    reason: why, if not requested. again: True if another start may go better.
+    """
 
     service: str
     reason: str | None = None
     traceback: str = ""
+    again: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def install(names: tuple[str, ...]) -> int:
         raise UsageError(no_such("service", wrong[0], known))
     failed = 0
     for service in topology:
-        if names and service.name not in names:
+        if (names and service.name not in names) or service.image is not None:
             continue
         root = service.root or topology.folder
         files = requirement_files(root, topology.folder)

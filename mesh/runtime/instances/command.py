@@ -63,6 +63,8 @@ class CommandInstance:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._again: str | None = None
+        #: False after a failure that another start would meet as well.
+        self._may_go_better = True
         #: It has printed the line for which `ready` waits.
         self._said_ready = threading.Event()
         #: Seconds for the process to end in its own way.
@@ -137,7 +139,8 @@ class CommandInstance:
         if reason is None and not self._stopping:
             self._post(Done(self.service.name, (time.perf_counter() - began) * 1000))
         else:
-            self._post(Ended(self.service.name, None if self._stopping else reason))
+            reason = None if self._stopping else reason
+            self._post(Ended(self.service.name, reason, again=self._may_go_better))
 
     def _live(self, why: str) -> str | None:
         """Run one process to its end; return how it ended, or None if its work is done."""
@@ -146,6 +149,7 @@ class CommandInstance:
         try:
             process = self._process = self._begin()
         except (OSError, MeshError) as error:
+            self._may_go_better = isinstance(error, OSError)
             return f"{self._called()} cannot be started: {error}"
         if self._stopping:
             self._terminate()  # The request came before there was a process.

@@ -47,6 +47,21 @@ def load(target: str | None, folder: Path, default: Callable[[], Topology], agai
     return topology
 
 
+class NothingFoundError(UsageError):
+    """Raised for a folder with code in which nothing is declared and nothing is known to run."""
+
+
+def load_known(folder: Path, default: Callable[[], Topology]) -> Topology:
+    """Return what `load` returns without a target; the default where nothing is known to run.
+
+    For commands that look at what has run, which a target may have named.
+    """
+    try:
+        return load(None, folder, default)
+    except NothingFoundError:
+        return _of_default(Path(os.path.abspath(folder)), default)
+
+
 def read_file(file: Path, folder: Path, looked: Sequence[Path] = ()) -> Topology:
     """Return the topology that a mesh.toml or pyproject.toml declares; raises as `load` does.
 
@@ -85,7 +100,7 @@ def _declared(folder: Path, default: Callable[[], Topology]) -> Topology:
 def _found(folder: Path) -> Topology | None:
     """Return the topology that `mesh init` would write down for this folder, or None for an empty one.
 
-    Raises UsageError for a folder with code of which nothing is known to run.
+    Raises NothingFoundError for a folder with code of which nothing is known to run.
     """
     from mesh.topology.drafting.draft import found_services, has_code, nothing_found
 
@@ -94,7 +109,7 @@ def _found(folder: Path) -> Topology | None:
     drafted = found_services(folder)
     if drafted is None:
         if has_code(folder):
-            raise UsageError(f"{nothing_found(folder)}, or run mesh's example by `mesh up store`")
+            raise NothingFoundError(f"{nothing_found(folder)}, or run mesh's example by `mesh up store`")
         return None
     try:
         topology = read(drafted.text, folder / "mesh.toml", Path(f"the draft from {drafted.origin}"))

@@ -61,13 +61,13 @@ def check_name(name: str, recorded: Collection[str]) -> None:
     """Raise UsageError for the name of a service that neither the run nor the project's declaration knows."""
     from mesh.store.topology import store
     from mesh.suggestions import no_such
-    from mesh.topology.loading import load
+    from mesh.topology.loading import load_known
 
     if name in recorded:
         return
     known = sorted(recorded)
     with contextlib.suppress(MeshError):
-        known = sorted({*recorded, *(each.name for each in load(None, project_folder(), store))})
+        known = sorted({*recorded, *(each.name for each in load_known(project_folder(), store))})
     if name not in known:
         raise UsageError(no_such("service", name, known))
 

@@ -72,9 +72,9 @@ class Payloads:
     def _declared(self) -> Topology:
         from mesh.commands.project import project_folder
         from mesh.store.topology import store
-        from mesh.topology.loading import load
+        from mesh.topology.loading import load_known
 
-        return load(None, project_folder(), store)
+        return load_known(project_folder(), store)
 
     @cached_property
     def _descriptors(self) -> tuple[Path, ...]:

@@ -79,13 +79,15 @@ class Payloads:
     @cached_property
     def _descriptors(self) -> tuple[Path, ...]:
         from mesh.runtime.contracts import Contracts
+        from mesh.store.topology import store
         from mesh.topology.selection import select
 
         declared = self._declared
         contracts = Contracts(declared.folder / ".mesh" / "protos")
         contracts.compile(select(declared))
         files = [file for each in contracts.descriptors().values() for file in each]
-        return tuple(dict.fromkeys([*files, *declared.descriptors]))
+        # What ran may have been named by a target: the contracts of the store are known to it as well.
+        return tuple(dict.fromkeys([*files, *declared.descriptors, *store().descriptors]))
 
 
 def _sides(span: Span) -> Sequence[tuple[str, bytes, int, str, str]]:

@@ -55,7 +55,7 @@ class Servers(Patch):
 
     def _patch_uvicorn_config(self, config: ModuleType) -> None:
         """Make a program's uvicorn run in its thread, without processes, in a loop that mesh can interrupt."""
-        initialize, get_factory = config.Config.__init__, config.Config.get_loop_factory
+        initialize = config.Config.__init__
 
         @functools.wraps(initialize)
         def own_initialize(made: Any, *args: Any, **options: Any) -> None:
@@ -63,14 +63,32 @@ class Servers(Patch):
             if _main() is not None:
                 made.reload, made.workers = False, 1
 
+        self.patches.replace(config.Config, "__init__", own_initialize)
+        if hasattr(config.Config, "get_loop_factory"):
+            self._patch_loop_factory(config.Config)
+        else:
+            self._patch_loop_policy(config.Config)
+
+    def _patch_loop_factory(self, config: Any) -> None:
+        get_factory = config.get_loop_factory
+
         def loop_factory(made: Any) -> Any:
             factory = get_factory(made)
             if _main() is None or getattr(factory, "__module__", "") == "uvloop":
                 return factory
             return asyncio.new_event_loop
 
-        self.patches.replace(config.Config, "__init__", own_initialize)
-        self.patches.replace(config.Config, "get_loop_factory", loop_factory)
+        self.patches.replace(config, "get_loop_factory", loop_factory)
+
+    def _patch_loop_policy(self, config: Any) -> None:
+        """Keep uvicorn before 0.36 from setting a policy for loops, which the whole process would have."""
+        set_up = config.setup_event_loop
+
+        def own_set_up(made: Any) -> None:
+            if _main() is None:
+                set_up(made)
+
+        self.patches.replace(config, "setup_event_loop", own_set_up)
 
     def _patch_hypercorn(self, module: ModuleType) -> None:
         """Make a program's hypercorn run in the program's thread, without processes."""

@@ -46,7 +46,7 @@ async def serve_uvicorn(program: Program, server: Any, sockets: Any = None) -> N
     if server.lifespan.should_exit:
         server.should_exit = True
         return
-    app = crossing_app(_with_settings(config, server.lifespan.state), asyncio.get_running_loop())
+    app = crossing_app(_with_settings(config, getattr(server.lifespan, "state", {})), asyncio.get_running_loop())
     program.opened("http", ProgramApp(app, runs_lifespan=False))
     server.started = True
 

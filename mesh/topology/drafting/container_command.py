@@ -55,7 +55,8 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     env: the container's variables, which a shell would replace. local: the place here of a path in the container.
     """
     found = Started(local(".") or Path("."))
-    words = _without_wrappers(_steps(_words(command), env, local, found), found, local)
+    last = _steps(_words(command), env, local, found)
+    words = _without_wrappers(last, found, local)
     if not words:
         return None
     run = _python_program(words, local, found)
@@ -70,7 +71,8 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     if program is not None:
         words = [relative(program, found.root), *words[1:]]
         words[0] = words[0] if "/" in words[0] else f"./{words[0]}"
-    found.command = shlex.join(words)
+    # A shell's text is left as it is: it may have redirections.
+    found.command = shlex.join(words) if words != last or not isinstance(command, str) else _STEPS.split(command)[-1]
     return found
 
 

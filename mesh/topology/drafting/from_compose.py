@@ -22,6 +22,8 @@ _ONE_SHOT = re.compile(
     r"\b(?:migrate|upgrade head|collectstatic|loaddata|createsuperuser|init_?db|db_?init|seed\w*|create_?all)\b"
     r"|^python\d? -c "
 )
+#: What is built from these has no code, but files for a server that runs beside the services.
+_SERVER_IMAGES = re.compile(r"(?:[\w.-]+/)*(?:nginx|httpd|caddy|traefik|haproxy|envoy|openresty)\b")
 #: The ports at which well-known images listen, for those that publish none.
 _USUAL_PORTS = {"postgres": 5432, "postgis": 5432, "redis": 6379, "valkey": 6379, "mongo": 27017, "mysql": 3306} | {
     "mariadb": 3306,
@@ -78,7 +80,7 @@ def _is_image(service: ComposeService) -> bool:
 
 def _start(service: ComposeService) -> Started | FoundCode | None:
     """Return what the service starts of what is on this machine; None for an image that mesh does not run."""
-    if service.context is None or not service.context.is_dir():
+    if service.context is None or not service.context.is_dir() or _SERVER_IMAGES.match(service.image.base):
         return None
     if service.command is not None:
         env = {key: value for key, value in service.env.items() if "$" not in value}

@@ -84,7 +84,10 @@ class Variables:
 
 def _examples(path: Path) -> list[Path]:
     """Return the files that a repository may have in place of one that it does not commit."""
-    return [path.with_name(f"{path.name}{ending}") for ending in (".example", ".sample", ".template", ".dist")]
+    return [
+        path.with_name(f"{path.name}{ending}")
+        for ending in (".example", "-example", ".sample", "-sample", ".template", ".dist")
+    ]
 
 
 def _reason(error: DotenvError | OSError) -> str:

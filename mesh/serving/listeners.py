@@ -17,7 +17,7 @@ from mesh.serving.grpc.aio_handlers import LayeredAio
 from mesh.serving.grpc.call_queue import CallQueue
 from mesh.serving.grpc.dispatcher import MethodDispatcher
 from mesh.serving.grpc.handlers import Layered
-from mesh.serving.grpc.server import AioServer, GrpcServer, kind_of_server
+from mesh.serving.grpc.server import AioServer, GrpcServer, declared_options, kind_of_server
 from mesh.serving.http.cross_site import CrossSiteGuard, is_loopback
 from mesh.serving.http.dispatcher import AppDispatcher, closed
 from mesh.serving.http.server import HttpServer
@@ -87,7 +87,7 @@ class GrpcListener:
             initargs=(context,),
         )
         self._queue = CallQueue(settings, pool)
-        self._declared_options = self._options = settings.options
+        self._declared_options = self._options = declared_options(settings)
         self._dispatcher = MethodDispatcher()
         self._address: Address | None = None
         #: Holds the port until a server takes it over.

@@ -80,6 +80,8 @@ class Grpc:
     aliases: `host:port` pairs under which other services' code knows this listener.
     workers: threads for plain methods. queue: calls that may wait for one. queue_seconds: how long each may wait before
         it gets RESOURCE_EXHAUSTED.
+    interceptors: around the methods, the first one outermost; objects, or what makes them, as objects or as
+        `"module:attribute"`. compression: of the answers, `"gzip"` or `"deflate"`.
     options: of the server, by the names that gRPC gives its channel arguments, such as
         `{"grpc.max_receive_message_length": 16_777_216}`.
     """
@@ -92,6 +94,8 @@ class Grpc:
     workers: int = GRPC_WORKERS
     queue: int = 1000
     queue_seconds: float = 1.0
+    interceptors: tuple[Any, ...] = ()
+    compression: Literal["none", "deflate", "gzip"] = "none"
     options: Mapping[str, int | str] = field(default_factory=dict)
 
     @property

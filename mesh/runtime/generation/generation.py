@@ -21,6 +21,7 @@ from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError
 from mesh.python_command import PythonCommand
 from mesh.runtime.generation.http_app import assemble
+from mesh.runtime.generation.interceptors import intercepted
 from mesh.runtime.generation.lifespan import Lifespan
 from mesh.runtime.generation.program import RunningProgram, program_environment
 from mesh.service import Hook, ServiceContext, current_service_var
@@ -92,9 +93,11 @@ class Generation:
         grpc, http = self._service.grpc, self._service.http
         try:
             app, *servicers = self._objects([http.app if http else None, *(grpc.servicers if grpc else ())])
+            interceptors = self._objects(grpc.interceptors if grpc else ())
         finally:
             self._isolation.service_loaded(self.context)
-        self.handlers = self._collected(servicers)
+        handlers = self._collected(servicers)
+        self.handlers = intercepted(self._service.name, handlers, interceptors) if interceptors else handlers
         if http is None:
             return
         own = None

@@ -16,7 +16,7 @@ from mesh.descriptors import limit
 from mesh.layers import STOPPED
 from mesh.serving.grpc.call_queue import CallQueue, RefusingQueue
 from mesh.serving.grpc.dispatcher import MethodDispatcher
-from mesh.topology.model import Address
+from mesh.topology.model import Address, Grpc
 
 #: Seconds for telling the callers of calls that are cut at the end of the grace, before their connections are closed.
 CUT_WITHIN = 0.5
@@ -32,6 +32,17 @@ _OPTIONS: dict[str, int | str] = {
 
 # The originals: a service whose program makes servers finds others in their place (mesh/hosting/mains).
 _server, _aio_server = grpc.server, grpc.aio.server
+
+
+#: By the name of an algorithm, its number in gRPC's option.
+_COMPRESSION = {"deflate": 1, "gzip": 2}
+
+
+def declared_options(declared: Grpc) -> dict[str, int | str]:
+    """Return the options that a listener declares, with the one for its compression."""
+    number = _COMPRESSION.get(declared.compression)
+    chosen = {} if number is None else {"grpc.default_compression_algorithm": number}
+    return {**chosen, **declared.options}
 
 
 def all_options(declared: Mapping[str, int | str]) -> list[tuple[str, int | str]]:

@@ -151,6 +151,11 @@ def _run_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         yield Mistake(f"{key}.http.app", "not allowed with run, whose program brings its own app; remove one of them")
     if service.http and len(service.http.ports) > 1:
         yield Mistake(f"{key}.http.ports", "expected one port: the program in run opens one HTTP server")
+    for word in ("interceptors", "compression") if service.grpc else ():
+        if getattr(service.grpc, word) not in ((), "none"):
+            yield Mistake(
+                f"{key}.grpc.{word}", "not allowed with run, whose program gives its server its own; remove it"
+            )
     if service.grpc and service.grpc.servicers:
         yield Mistake(f"{key}.grpc.servicers", "not allowed with run, whose program adds its own; remove one of them")
 

@@ -49,6 +49,8 @@ GRPC = Table(
         "workers": whole_number(1),
         "queue": whole_number(0),
         "queue_seconds": SECONDS,
+        "interceptors": REFERENCES,
+        "compression": one_of("none", "deflate", "gzip"),
         "options": GRPC_OPTIONS,
     },
     shorthand="port",

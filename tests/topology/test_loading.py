@@ -361,8 +361,22 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         ),
         ("run = 'server.py'\ncommand = 'x'", "3: services.a.command: not allowed with run; remove one of them"),
         (
+            "run = 'server.py'\nready = 'log: up'",
+            "3: services.a.ready: expected a path with run, which is ready when its servers are; remove it",
+        ),
+        (
             "run = 'server.py'\nready = '/health'",
-            "3: services.a.ready: not allowed with run, which is ready when its servers are; remove it",
+            "3: services.a.ready: a path is asked for over http, which is missing; add it, or remove ready",
+        ),
+        (
+            "http = {port = 1, app = 'a:a'}\ntcp = 5",
+            "3: services.a.tcp: is for a command or an image; Python code has http and grpc",
+        ),
+        ("command = 'x'\nvolumes = ['a:/b']", "3: services.a.volumes: is for an image; remove it"),
+        ("image = 'x'\nrun = 'server.py'", "2: services.a.image: not allowed with run; remove one of them"),
+        (
+            "run = 'server.py'\ngrpc = {port = 1, compression = 'gzip'}",
+            "3: services.a.grpc.compression: not allowed with run, whose program gives its server its own; remove it",
         ),
         (
             "run = 'server.py'\nhttp = {ports = [1, 2]}",

@@ -33,6 +33,9 @@ from mesh.serving.listeners import GrpcListener, HttpListener
 from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
 from mesh.virtualenv import Virtualenv
 
+#: Seconds between two checks whether a service is healthy.
+_LOOK = 0.1
+
 Post = Callable[[Message], None]
 
 
@@ -93,6 +96,8 @@ class ThreadInstance:
         #: Of the newest generation.
         self._program: RunningProgram | None = None
         self._started = 0.0
+        #: The path in `ready` has answered, or none is to be asked for.
+        self._is_healthy = not service.ready.startswith("/")
 
     # From the main thread, before the start.
 
@@ -214,17 +219,39 @@ class ThreadInstance:
         if "grpc" in self._bound:
             await self._grpc.open()
         await self._http.open()
-        self._tell(outcome)
         if self._generation is not None and self._generation.program is not None:
             self._generation.program.serving()
+        self._tell(await self._when_healthy(outcome))
         self._prepare_channels()
         if (root := self.service.root) is not None and (files := requirement_files(root, root)) is not None:
             self._pool.submit(self._compare_requirements, files)
         if (virtualenv := self._virtualenv()) is not None:
             self._pool.submit(self._tell_other_versions, virtualenv)
         while (order := await self._next_request()) is not None:
-            self._tell(await self._load_generation(order))
+            self._tell(await self._when_healthy(await self._load_generation(order)))
         await self._end()
+
+    async def _when_healthy(self, outcome: Message | None) -> Message | None:
+        """Return the outcome of the first load once the path in `ready` answers; None if a request comes before."""
+        if self._is_healthy or not isinstance(outcome, Ready | Reloaded):
+            return outcome
+        if not await self._mailbox.run_unless_superseded(self._healthy()):
+            return None
+        return replace(outcome, milliseconds=(time.perf_counter() - self._started) * 1000)
+
+    async def _healthy(self) -> None:
+        """Ask for the path until it answers below 400, or the service's program has ended."""
+        from mesh.runtime.instances.readiness import Readiness  # few services have such a path
+
+        check = Readiness("http", self._bound["http"][0], self.service.ready)
+        try:
+            while self._program is None or not self._program.ended.is_set():
+                if await asyncio.to_thread(check.answers):
+                    self._is_healthy = True
+                    return
+                await asyncio.sleep(_LOOK)
+        finally:
+            check.close()
 
     async def _next_request(self) -> Reload | None:
         """Return the next request of the mailbox; raises ProgramEnded if the service's program ends before."""

@@ -16,6 +16,7 @@ from mesh.topology.environment.variables import EnvFile
 
 #: The conditions of `depends_on`.
 COMPLETED = "service_completed_successfully"
+HEALTHY = "service_healthy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ def _carrying_mistakes(key: str, service: Service) -> Iterator[Mistake]:
 
 def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     """Yield the mistakes in what a service runs: named Python code, the program in `run`, or a command."""
+    if service.ready.startswith("/") and service.http is None:
+        yield Mistake(f"{key}.ready", "a path is asked for over http, which is missing; add it, or remove ready")
     if service.tcp and not service.is_process:
         yield Mistake(f"{key}.tcp", "is for a command or an image; Python code has http and grpc")
     if service.volumes and service.image is None:
@@ -145,8 +147,8 @@ def _run_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     for word in ("command", "image"):
         if getattr(service, word) is not None:
             yield Mistake(f"{key}.{word}", "not allowed with run; remove one of them")
-    if service.ready != "port":
-        yield Mistake(f"{key}.ready", "not allowed with run, which is ready when its servers are; remove it")
+    if service.ready != "port" and not service.ready.startswith("/"):
+        yield Mistake(f"{key}.ready", "expected a path with run, which is ready when its servers are; remove it")
     if service.http and service.http.app is not None:
         yield Mistake(f"{key}.http.app", "not allowed with run, whose program brings its own app; remove one of them")
     if service.http and len(service.http.ports) > 1:

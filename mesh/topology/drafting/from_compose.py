@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from mesh.topology.compose.project import read_project
-from mesh.topology.compose.services import COMPLETED, ComposeService, services_of, words_of
+from mesh.topology.compose.services import COMPLETED, HEALTHY, ComposeService, services_of, words_of
 from mesh.topology.drafting.container_command import Started, started
 from mesh.topology.drafting.discovery import FoundCode, codes, proto_folders
 from mesh.topology.drafting.files import relative
@@ -61,8 +61,10 @@ def from_compose(file: Path) -> Composed:
     names: dict[str, str] = {}
     for service in ours:
         names[service.name] = service_name(service.name, names.values())
-    drafting = _Drafting(project.folder, names, Ports(reserved=frozenset(port for s in ours for port, _ in s.ports)))
-    ending = {name for service in declared for name, how in service.depends_on.items() if how == COMPLETED}
+    ports = Ports(reserved=frozenset(port for service in ours for port, _ in service.ports))
+    waits = [(name, how) for service in declared for name, how in service.depends_on.items()]
+    ending = {name for name, how in waits if how == COMPLETED}
+    drafting = _Drafting(project.folder, names, ports, {name for name, how in waits if how == HEALTHY})
     for service in declared:
         if (start := starts[service.name]) is not None:
             found.sketches += drafting.sketches(service, start, service.name in ending)
@@ -95,11 +97,12 @@ def _start(service: ComposeService) -> Started | FoundCode | None:
 
 @dataclass
 class _Drafting:
-    """names: of the services that become sketches, by those in the file."""
+    """names: of the services that become sketches, by those in the file. healthy: those that others wait for to be."""
 
     folder: Path
     names: Mapping[str, str]
     ports: Ports
+    healthy: Collection[str]
 
     def sketches(self, service: ComposeService, start: Started | FoundCode, is_waited_for: bool) -> list[Sketch]:
         """Return the service, after those of its commands that end before it starts."""
@@ -146,7 +149,8 @@ class _Drafting:
         self._give_protos(sketch, service)
         if start.command:
             _take_port_from_mesh(sketch, service)
-        if start.command and (path := _health_path(service.health)) and sketch.http_ports:
+        is_asked = start.command is not None or service.name in self.healthy
+        if is_asked and (path := _health_path(service.health)) and sketch.http_ports:
             sketch.ready = path
         return sketch
 

@@ -72,7 +72,21 @@ TEXTS = [
         "/api",
         "/api/",
     ),
-    *("/api/grpc", "api", "//", "port", "ports", "/health", "reject", "ignore", "thread", "process", "Thread", "é:ß"),
+    *(
+        "/api/grpc",
+        "api",
+        "//",
+        "port",
+        "ports",
+        "/health",
+        "reject",
+        "ignore",
+        "thread",
+        "process",
+        "gzip",
+        "Thread",
+        "é:ß",
+    ),
 ]
 NUMBERS = [-1, 0, 1, 80, 65535, 65536, 2**70, 0.5, True, False]
 TABLES = [{}, {"A": "x"}, {"A": 1}, {"A": 1.5}, {"A": True}, {"A": ["x"]}, {"A": {}}, {"": "x"}, {"A=B": "x"}]

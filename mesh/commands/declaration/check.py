@@ -14,11 +14,14 @@ from mesh.commands.terminal.streams import write_lines
 def check(target: str | None) -> int:
     """Read the topology that `mesh up` would run, and report every mistake in it at once.
 
-    HTTP rules of .proto files that cannot be served, and modules that do more when they are run than their service
-    does, are listed, but are not mistakes of the declaration.
+    Listed as well, but no mistakes of the declaration, are modules and files that are not there, requirements that are
+    not met, variables without a value, HTTP rules of .proto files that cannot be served, and modules that do more when
+    they are run than their service does.
     """
     from mesh.calling.contract_lookup import refused_rules
     from mesh.commands.terminal.lines import count
+    from mesh.hosting.named_code import missing_from
+    from mesh.runtime.instances.virtualenvs import virtualenv_of
     from mesh.runtime.stubs import stubs_of
     from mesh.store.topology import store
     from mesh.topology.directory import Directory
@@ -34,6 +37,9 @@ def check(target: str | None) -> int:
         click.echo(f"{sentence}; the rule is not served")
     for sentence in (*topology.remarks, *remarks(topology)):
         click.echo(sentence)
+    for service in topology:
+        for sentence in missing_from(service, topology.folder, virtualenv_of(service, topology)):
+            click.echo(sentence)
     counted = f"{count(len(topology.services), 'service')}, {count(len(topology.listener_names()), 'listener')}"
     where = f"from {topology.origin}" if topology.origin else topology.source or "the store"
     write_lines(f"{topology.name}: {counted}, no mistake ({where})")

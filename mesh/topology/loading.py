@@ -25,7 +25,7 @@ def load(target: str | None, folder: Path, default: Callable[[], Topology], agai
     target: `path/to/mesh.toml` or `module:attribute`, both relative to `folder`, as are the folders that such a module
         names; a service that names no root has `folder`. Without a target, the nearest folder from
         `folder` up with a mesh.toml, or a pyproject.toml with [tool.mesh], declares it; mesh.toml takes precedence.
-        Where none does, the files in `folder` say what runs.
+        Where none does, the files in `folder` say what runs, or a Compose file above it in its repository.
     default: what runs in an empty folder, in mesh's own checkout, and as `store`; its folder is then `folder`.
     again: read once more, because the declaration has changed.
 
@@ -102,8 +102,9 @@ def _found(folder: Path) -> Topology | None:
 
     Raises NothingFoundError for a folder with code of which nothing is known to run.
     """
-    from mesh.topology.drafting.draft import found_services, has_code, nothing_found
+    from mesh.topology.drafting.draft import folder_of, found_services, has_code, nothing_found
 
+    folder = folder_of(folder)
     if (folder / "mesh" / "store" / "topology.py").is_file() and (folder / "cli.py").is_file():
         return None  # mesh's own checkout, whose example is the store
     drafted = found_services(folder)

@@ -574,3 +574,23 @@ def test_an_import_error_of_theirs_names_their_line(tmp_path: Path, text: str, t
     with pytest.raises(MeshError) as failed:
         load("mesh_shop_importing:shop", tmp_path, store)
     assert str(failed.value) == f"mesh_shop_importing:shop: {file}:{told}"
+
+
+def test_a_compose_file_above_in_the_repository_says_what_runs(tmp_path: Path) -> None:
+    (tmp_path / "shop" / "web").mkdir(parents=True)
+    (tmp_path / "compose.yaml").write_text("services: {outer: {build: ., command: python gone.py}}\n")
+    compose = "services: {web: {build: web, command: uvicorn app:app}}\n"
+    (tmp_path / "shop" / "compose.yaml").write_text(compose)
+    (tmp_path / "shop" / "web" / "app.py").write_text(
+        "from starlette.applications import Starlette\napp = Starlette()\n"
+    )
+    default = Topology("default")
+    inner = load(None, tmp_path / "shop" / "web", lambda: default)
+    assert (inner.origin, inner.folder) == ("what this folder holds", tmp_path / "shop" / "web")
+    (tmp_path / "shop" / ".git").mkdir()
+    above = load(None, tmp_path / "shop" / "web", lambda: default)
+    assert (above.origin, above.folder, above["web"].run) == (
+        "compose.yaml",
+        tmp_path / "shop",
+        "uvicorn app:app",
+    )

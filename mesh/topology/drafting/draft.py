@@ -66,6 +66,16 @@ def found_services(folder: Path) -> Draft | None:
     return found
 
 
+def folder_of(folder: Path) -> Path:
+    """Return the nearest folder with a Compose file, from here up to the top of the repository; else this one."""
+    from mesh.topology.compose.project import compose_file
+
+    around = [folder, *folder.parents]
+    top = next((place for place in around if (place / ".git").exists()), folder)
+    inside = around[: around.index(top) + 1]
+    return next((place for place in inside if compose_file(place) is not None), folder)
+
+
 def has_code(folder: Path) -> bool:
     """Return whether the folder has a Python file that is no test, or one below it."""
     return any(not is_test(file) for file in files_below(folder, ".py"))

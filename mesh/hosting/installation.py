@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import shutil
 import subprocess
@@ -52,6 +53,7 @@ def _make(folder: Path, files: RequirementFiles, uv: str | None) -> None:
     try:
         wanted = files.arguments()
         pins = files.pins()
+        _check_python(files)
     except ValueError as error:
         raise MeshError(str(error)) from error
     if uv is not None:
@@ -67,6 +69,19 @@ def _make(folder: Path, files: RequirementFiles, uv: str | None) -> None:
         wanted += ["-c", str(constraints)]
     if wanted:
         _run(files.folder, *program, *wanted)
+
+
+def _check_python(files: RequirementFiles) -> None:
+    """Raise MeshError if the code is for another version of Python than the one that would run it."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    with contextlib.suppress(InvalidSpecifier):
+        own, wanted = ".".join(map(str, sys.version_info[:3])), files.python()
+        if wanted is not None and not SpecifierSet(wanted).contains(own, prereleases=True):
+            raise MeshError(
+                f"{files.names()} of {files.folder} requires Python {wanted}, and mesh runs with {own}; install mesh with "
+                "that Python, such as by `uv tool install --python`"
+            )
 
 
 def _run(folder: Path, *words: str) -> None:

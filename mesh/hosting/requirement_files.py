@@ -41,6 +41,13 @@ class RequirementFiles:
         # Of another tool's tables, such as Poetry's, its build backend knows the dependencies.
         return [str(self.folder)] if dependencies is None else [str(each) for each in dependencies]
 
+    def python(self) -> str | None:
+        """Return the versions of Python that a pyproject.toml requires, as `>=3.13`; None if it says none."""
+        wanted = (
+            _read(self.files[0]).get("project", {}).get("requires-python") if self.files[0].suffix == ".toml" else None
+        )
+        return str(wanted) if wanted else None
+
     def pins(self) -> list[str]:
         """Return the constraints of the lock file: `requests==2.34.2`."""
         found = []

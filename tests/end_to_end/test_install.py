@@ -144,3 +144,17 @@ def test_a_name_of_no_service_is_a_mistake(project: Shell) -> None:
     assert done.err == [
         "mesh: no service is named 'user'; did you mean 'users'? known services: users, orders, plain\n"
     ]
+
+
+def test_code_for_another_python_is_told_before_anything_is_made(project: Shell) -> None:
+    (project.folder / "users" / "requirements.txt").unlink()
+    pyproject = '[project]\nname = "users"\nversion = "1"\nrequires-python = ">=3.99"\ndependencies = ["greeting==1"]\n'
+    (project.folder / "users" / "pyproject.toml").write_text(pyproject)
+    installed = project.run("install", "users")
+    assert installed.process.returncode == 1
+    own = ".".join(map(str, sys.version_info[:3]))
+    assert installed.err[-1] == (
+        f"mesh: users: pyproject.toml of {project.folder / 'users'} requires Python >=3.99, and mesh runs with {own}; "
+        "install mesh with that Python, such as by `uv tool install --python`\n"
+    )
+    assert not any(each.is_dir() for each in (project.folder / ".mesh" / "venvs").iterdir())

@@ -79,8 +79,8 @@ def _check_python(files: RequirementFiles) -> None:
         own, wanted = ".".join(map(str, sys.version_info[:3])), files.python()
         if wanted is not None and not SpecifierSet(wanted).contains(own, prereleases=True):
             raise MeshError(
-                f"{files.names()} of {files.folder} requires Python {wanted}, and mesh runs with {own}; install mesh with "
-                "that Python, such as by `uv tool install --python`"
+                f"{files.names()} of {files.folder} requires Python {wanted}, and mesh runs with {own}; install mesh "
+                "with that Python, such as by `uv tool install --python`"
             )
 
 

@@ -113,9 +113,12 @@ def _found(folder: Path) -> Topology | None:
             raise NothingFoundError(f"{nothing_found(folder)}, or run mesh's example by `mesh up store`")
         return None
     try:
-        topology = read(drafted.text, folder / "mesh.toml", Path(f"the draft from {drafted.origin}"))
+        topology = read(drafted.text, folder / "mesh.toml", Path(drafted.origin))
     except TopologyError as error:
-        raise UsageError(f"{error}\n`mesh init` writes the draft to mesh.toml, for you to correct") from None
+        # Without their lines, which are those of a text that nobody has seen.
+        told = [f"{drafted.origin}: {each.key}: {each.problem}" for each in error.mistakes]
+        way = "`mesh init` writes what was read to mesh.toml, for you to correct"
+        raise UsageError("\n".join([*told, way])) from None
     source, *others = [*drafted.sources, None]
     files = topology.files.union(file for file in others if file is not None)
     return topology.with_services(topology.services, source=source, files=files, origin=drafted.origin)

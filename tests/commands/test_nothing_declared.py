@@ -84,3 +84,17 @@ def test_a_variable_that_compose_needs_is_told(shell: Shell) -> None:
         2,
         ["mesh: compose.yaml: services.web.ports: the variable PORT needs a value: give a port\n"],
     )
+
+
+def test_a_mistake_in_what_was_read_is_told_by_its_key(shell: Shell) -> None:
+    compose = "services: {web: {build: ., command: uvicorn app:app, env_file: .env.dev}}\n"
+    shell.write({"compose.yaml": compose, "app.py": ECHO, ".env.dev-sample": "A=1\n"})
+    refused = shell.run("up")
+    assert (refused.process.returncode, refused.err) == (
+        2,
+        [
+            f"mesh: compose.yaml: services.web.env_file: no such file: {shell.folder}/.env.dev; copy it from "
+            ".env.dev-sample\n",
+            "`mesh init` writes what was read to mesh.toml, for you to correct\n",
+        ],
+    )

@@ -31,7 +31,8 @@ class ComposeService:
     exposed, to the other services.
     env: by name, with variables yet to be replaced; unset: those whose values come from outside the file.
     depends_on: by name, the condition.
-    health: the command that tells whether it is ready, as words; empty without one.
+    health: the command that tells whether it is ready, as words; empty without one. watched: places on this machine
+    whose changes Compose would bring into the container.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ComposeService:
     profiles: tuple[str, ...]
     health: tuple[str, ...]
     volumes: tuple[str, ...]
+    watched: tuple[Path, ...]
 
 
 def services_of(project: Project) -> list[ComposeService]:
@@ -94,6 +96,7 @@ def _service(project: Project, name: str, table: Mapping[str, Any], links: Seque
         _profiles(project, table),
         _health(table.get("healthcheck")),
         tuple(_volumes(table.get("volumes"))),
+        tuple(_watched(table.get("develop"), project.folder)),
     )
 
 
@@ -218,6 +221,12 @@ def _depends_on(value: Any) -> Iterator[tuple[str, str]]:
             name,
             str((how or {}).get("condition") or "service_started") if isinstance(how, dict) else "service_started",
         )
+
+
+def _watched(develop: Any, folder: Path) -> Iterator[Path]:
+    for item in (develop.get("watch") or ()) if isinstance(develop, dict) else ():
+        if isinstance(item, dict) and item.get("path"):
+            yield folder / str(item["path"])
 
 
 def _health(value: Any) -> tuple[str, ...]:

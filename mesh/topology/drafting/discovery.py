@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mesh.topology.drafting.files import files_below, is_test, relative
+from mesh.topology.drafting.files import beside_code, files_below, is_test, relative
 from mesh.topology.drafting.listening import listening
 from mesh.topology.drafting.python_module import Offer, offer_of
 from mesh.topology.drafting.sketch import Ports, Sketch, service_name
@@ -66,8 +66,7 @@ def _sketch(name: str, code: FoundCode, folder: Path, ports: Ports) -> Sketch:
     if has_grpc:
         sketch.grpc_port = ports.take(grpc_port or 50051)
         _keep_name(sketch.grpc_aliases, name, grpc_port, sketch.grpc_port)
-    watched = [each.name for each in (code.root / "templates", code.root / "data") if each.is_dir()]
-    sketch.watch = [] if folder == code.root and len(watched) > 1 else watched
+    sketch.watch = beside_code(code.root)
     return sketch
 
 

@@ -27,6 +27,15 @@ def is_test(file: Path) -> bool:
     return file.name.startswith("test_") or file.name.endswith("_test.py") or file.name == "conftest.py"
 
 
+def beside_code(root: Path) -> list[str]:
+    """Return the patterns of what a service's code usually reads beside it.
+
+    Of a folder `data` these are the JSON files: a database in it is written to while the service runs.
+    """
+    found = ["templates"] if (root / "templates").is_dir() else []
+    return [*found, "data/**/*.json"] if next((root / "data").glob("**/*.json"), None) is not None else found
+
+
 def relative(path: Path, folder: Path) -> str:
     """Return the path as mesh.toml in `folder` writes it."""
     return Path(os.path.relpath(path, folder)).as_posix()

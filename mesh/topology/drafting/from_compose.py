@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +14,7 @@ from mesh.topology.compose.project import read_project
 from mesh.topology.compose.services import COMPLETED, HEALTHY, ComposeService, services_of, words_of
 from mesh.topology.drafting.container_command import Started, started
 from mesh.topology.drafting.discovery import FoundCode, codes, proto_folders
-from mesh.topology.drafting.files import relative
+from mesh.topology.drafting.files import beside_code, relative
 from mesh.topology.drafting.listening import Listening, listening
 from mesh.topology.drafting.sketch import Ports, Sketch, service_name
 
@@ -143,6 +144,7 @@ class _Drafting:
     def _program(self, service: ComposeService, start: Started) -> Sketch:
         sketch = self._sketch(self.names[service.name], service, start.root)
         sketch.run, sketch.command = start.run, start.command
+        sketch.watch = _watched(service, start.root) if start.run else []
         sketch.env |= start.env
         facts = listening(start.run, start.root) if start.run else Listening()
         self._give_ports(sketch, service, facts)
@@ -157,6 +159,7 @@ class _Drafting:
     def _of_code(self, service: ComposeService, code: FoundCode) -> Sketch:
         sketch = self._sketch(self.names[service.name], service, code.root)
         sketch.app, sketch.servicers = code.app, list(code.servicers)
+        sketch.watch = _watched(service, code.root)
         facts = Listening(bool(code.app), bool(code.servicers), code.http_port or 8001, code.grpc_port or 50051)
         self._give_ports(sketch, service, facts)
         self._give_protos(sketch, service)
@@ -225,6 +228,15 @@ class _Drafting:
         if host:
             sketch.remarks.append(f"port {host}, which Compose publishes, needs privileges: mesh chose {given}")
         return given
+
+
+def _watched(service: ComposeService, root: Path) -> list[str]:
+    """Return what reloads the service beside its code: usual folders, and those that Compose watches."""
+    places = [Path(os.path.normpath(place)) for place in service.watched]
+    below = [
+        relative(place, root) for place in places if place != root and place.is_relative_to(root) and place.exists()
+    ]
+    return list(dict.fromkeys([*beside_code(root), *below]))
 
 
 def _from_code(service: ComposeService, facts: Listening) -> list[tuple[int, int]]:

@@ -153,7 +153,7 @@ def test_protos_of_other_languages_are_left_alone(tmp_path: Path) -> None:
 
 def test_templates_beside_an_application_reload_it(tmp_path: Path) -> None:
     topology = found(tmp_path, {"web/app.py": FASTAPI, "web/templates/page.html": "<p>", "web/data/prices.json": "{}"})
-    assert topology["web"].watch == ("templates", "data")
+    assert topology["web"].watch == ("templates", "data/**/*.json")
 
 
 def test_each_process_type_of_a_procfile_is_a_service(tmp_path: Path) -> None:

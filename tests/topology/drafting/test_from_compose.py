@@ -386,6 +386,22 @@ services:
     assert [(each.run, each.image) for each in topology] == [("python work.py", None), ("uvicorn app:app", None)]
 
 
+def test_what_compose_watches_reloads_the_service(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web:
+    build: web
+    command: uvicorn app:app
+    develop: {watch: [{action: sync, path: ./web, target: /app}, {action: sync, path: ./web/pages, target: /app/pages}]}
+""",
+        web__app_py=FASTAPI,
+        **{"web/templates/page.html": "<p>", "web/pages/first.md": "#"},
+    )
+    assert topology["web"].watch == ("templates", "pages")
+
+
 def test_a_command_listens_where_mesh_tells_it(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,

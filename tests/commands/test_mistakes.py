@@ -125,4 +125,4 @@ def test_a_name_from_the_declaration_cannot_control_the_terminal(mesh_command: R
     Path("mesh.toml").write_text(f'[mesh]\nname = "a\\u001b[2J\\u202eb"\n{ONE}')
     ran = mesh_command("check")
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.startswith(r"a\x1b[2J\u202eb: 1 service")
+    assert ran.out.splitlines()[-1].startswith(r"a\x1b[2J\u202eb: 1 service")

@@ -34,12 +34,12 @@ def check(target: str | None) -> int:
     stubs = {service.name: (*stubs_of(service.protos, cache), *shared) for service in topology}
     described = {name: tuple(each.descriptors for each in found) for name, found in stubs.items()}
     for sentence in refused_rules(topology, Directory.of(topology, {}, described)):
-        click.echo(f"{sentence}; the rule is not served")
+        write_lines(f"{sentence}; the rule is not served")
     for sentence in (*topology.remarks, *remarks(topology)):
-        click.echo(sentence)
+        write_lines(sentence)
     for service in topology:
         for sentence in missing_from(service, topology.folder, virtualenv_of(service, topology)):
-            click.echo(sentence)
+            write_lines(sentence)
     counted = f"{count(len(topology.services), 'service')}, {count(len(topology.listener_names()), 'listener')}"
     where = f"from {topology.origin}" if topology.origin else topology.source or "the store"
     write_lines(f"{topology.name}: {counted}, no mistake ({where})")

@@ -47,6 +47,9 @@ def execute(command: PythonCommand, scope: ImportScope) -> None:
 def _program(name: str, scope: ImportScope) -> Callable[[], Any]:
     """Return the function that an installed program of this name calls."""
     for entry in importlib.metadata.entry_points(group="console_scripts", name=name):
+        # The package first, whole: where another service is just importing it, its inner module would be executed
+        # beside it, and either of the two be found half made.
+        importlib.import_module(entry.module.partition(".")[0])
         found: Callable[[], Any] = entry.load()
         return found
     where = "mesh's environment" if scope.site is None else scope.site.service_name

@@ -53,11 +53,13 @@ def _merged(key: str, before: Any, after: Any) -> Any:
     if key == "build":
         return _tables(_built(before), _built(after))
     if key in _VARIABLES:
-        return _tables(_by_name(before), _by_name(after))
+        gone = {name for name, value in after.items() if isinstance(value, Reset)} if isinstance(after, dict) else set()
+        found = _by_name(before) | _by_name(after)
+        return {name: value for name, value in found.items() if name not in gone}
     if key in _NAMED:
         return _tables(_by_key(before), _by_key(after))
     if key == "env_file":
-        return [*_sequence(before), *_sequence(after)]
+        return _unique([*_sequence(before), *_sequence(after)], _path)
     if key == "volumes":
         return _unique([*_sequence(before), *_sequence(after)], _target)
     if key == "healthcheck" and isinstance(before, dict) and isinstance(after, dict):
@@ -66,6 +68,8 @@ def _merged(key: str, before: Any, after: Any) -> Any:
 
 
 def _any(before: Any, after: Any) -> Any:
+    if after is None:
+        return before
     if isinstance(before, dict) and isinstance(after, dict):
         return _tables(before, after)
     if isinstance(before, list) and isinstance(after, list):
@@ -98,7 +102,9 @@ def plain(value: Any) -> Any:
 
 def _built(value: Any) -> Table:
     found = plain(value)
-    return found if isinstance(found, dict) else {"context": found}
+    if not isinstance(found, dict):
+        return {"context": found}
+    return {**found, "args": _by_name(found["args"])} if "args" in found else found
 
 
 def _by_name(value: Any) -> Table:
@@ -119,6 +125,10 @@ def _sequence(value: Any) -> list[Any]:
     if found is None:
         return []
     return found if isinstance(found, list) else [found]
+
+
+def _path(file: Any) -> str:
+    return str(file.get("path")) if isinstance(file, dict) else str(file)
 
 
 def _target(volume: Any) -> str:

@@ -118,10 +118,15 @@ class Servers(Patch):
         def own_bind(bound: socket.socket, address: Any, /) -> None:
             is_inet = isinstance(address, tuple) and len(address) > 1
             main = program_with_port(address[1]) if is_inet and type(bound) is socket.socket else None
-            if main is None:
-                bind(bound, address)
-            else:
+            if main is not None:
                 bind_privately(bound, main, address)
+                return
+            try:
+                bind(bound, address)
+            except OSError as error:
+                if is_inet:
+                    error.mesh_port = address[1]  # type: ignore[attr-defined]  # its text does not say which
+                raise
 
         self.patches.replace(socket.socket, "bind", own_bind)
 

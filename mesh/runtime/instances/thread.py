@@ -340,7 +340,9 @@ class ThreadInstance:
         reason, trace, name = reason_of(error), trace_of(error), self.service.name
         await generation.stop(self._say)
         if self._generation is not None:
-            return ReloadFailed(name, reason, trace)
+            from mesh.runtime.instances.held_port import held_by_old_code  # reloads rarely fail
+
+            return ReloadFailed(name, reason + held_by_old_code(error), trace)
         self._http.close(f"{name} failed to start: {reason}", self.context)
         self._grpc.close(f"{name} failed to start: {reason}")
         return Failed(name, reason, trace, again=isinstance(error, StartError))

@@ -25,7 +25,8 @@ if [ ! -s "$data/PG_VERSION" ]; then
   rm -rf "$data" "$data.new"
   mkdir -p "$data.new"
   socket=$(mktemp -d)
-  trap 'rm -rf "$socket"' EXIT
+  # Its server is a daemon, which would outlive a script that fails, and a stop.
+  trap '$as "$bin/pg_ctl" -D "$data.new" -m immediate -s stop 2>/dev/null; rm -rf "$socket"' EXIT
   auth=scram-sha-256
   if [ -n "$POSTGRES_PASSWORD" ]; then
     printf '%s\\n' "$POSTGRES_PASSWORD" > "$socket/password"

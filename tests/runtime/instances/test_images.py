@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mesh.hosting.images import containers
@@ -125,6 +126,9 @@ def test_a_mistake_in_a_first_script_is_told_and_leaves_no_half_database(tmp_pat
         project.line("db", 'syntax error at or near "TABLEAU"')
         project.change("db", "failed", "image postgres:16-alpine")
         assert not (data / "db").exists()
+    # The server that ran the scripts is a daemon of its own.
+    lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    assert [line for line in lines if str(data) in line] == []
 
 
 #: Stands for docker's command: it records its words, and forwards a port to a process that is ready a little later.

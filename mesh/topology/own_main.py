@@ -38,8 +38,7 @@ def remarks(topology: Topology) -> Iterator[str]:
 
 def starts_a_server(tree: ast.Module) -> bool:
     """Return True if the module starts a server when it is run as a program, and not when it is imported."""
-    functions: Functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
-    block = [each for node in tree.body if isinstance(node, ast.If) and _is_main(node.test) for each in node.body]
+    block, functions = _main_of(tree)
     return _serves(block, functions, set())
 
 
@@ -53,11 +52,17 @@ def work_beside_serving(file: Path) -> list[str]:
             tree = ast.parse(text)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return []
-    functions: Functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
-    block = [each for node in tree.body if isinstance(node, ast.If) and _is_main(node.test) for each in node.body]
+    block, functions = _main_of(tree)
     if not _serves(block, functions, set()):
         return []
     return list(dict.fromkeys(_beside(block, functions, set())))
+
+
+def _main_of(tree: ast.Module) -> tuple[list[ast.stmt], Functions]:
+    """Return what the module does only when it is run, and its functions."""
+    functions: Functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    block = [each for node in tree.body if isinstance(node, ast.If) and _is_main(node.test) for each in node.body]
+    return block, functions
 
 
 def _files(service: Service) -> Iterator[Path]:

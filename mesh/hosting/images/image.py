@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +57,3 @@ def _ways(image: WantedImage) -> str:
     inside = image.ports[0][1] if image.ports else 0
     outside = f'[externals] "{image.service}:{inside}" = "host:port"'
     return f"start docker, or leave it out by --except {image.service} and say where it is by {outside}"
-
-
-def quoted(*words: object) -> str:
-    """Return the words as a shell takes them."""
-    return shlex.join(map(str, words))

@@ -91,13 +91,13 @@ class Generation:
             self._carry(self._earlier)
             self._earlier = None
         grpc, http = self._service.grpc, self._service.http
+        servicers, interceptors = (grpc.servicers, grpc.interceptors) if grpc else ((), ())
         try:
-            app, *servicers = self._objects([http.app if http else None, *(grpc.servicers if grpc else ())])
-            interceptors = self._objects(grpc.interceptors if grpc else ())
+            app, *found = self._objects([http.app if http else None, *servicers, *interceptors])
         finally:
             self._isolation.service_loaded(self.context)
-        handlers = self._collected(servicers)
-        self.handlers = intercepted(self._service.name, handlers, interceptors) if interceptors else handlers
+        count = len(servicers)
+        self.handlers = intercepted(self._service.name, self._collected(found[:count]), found[count:])
         if http is None:
             return
         own = None

@@ -67,7 +67,7 @@ def read_dockerfile(
     given, arguments, current = dict(args or {}), dict[str, str](), ""
     for word, rest in _instructions(file.read_text("utf-8", "replace")):
         if word == "FROM":
-            name, base = _stage(_expanded(rest, arguments))
+            name, base = _stage(expanded(rest, arguments))
             if image.base and target in stages:
                 break
             image = replace(stages[base], runs=()) if base in stages else Image(base)
@@ -76,7 +76,7 @@ def read_dockerfile(
             continue
         if word == "ARG":
             key, _, default = rest.partition("=")
-            arguments[key.strip()] = given.get(key.strip(), _unquoted(_expanded(default, arguments)))
+            arguments[key.strip()] = given.get(key.strip(), _unquoted(expanded(default, arguments)))
             continue
         image = _with(image, word, rest, {**arguments, **image.env}, context, stages)
         if stages:
@@ -90,14 +90,14 @@ def _with(
     """Return the image after one more instruction."""
     match word:
         case "WORKDIR":
-            folder = posixpath.normpath(posixpath.join(image.folder, _unquoted(_expanded(rest, known))))
+            folder = posixpath.normpath(posixpath.join(image.folder, _unquoted(expanded(rest, known))))
             return replace(image, folder=folder)
         case "ENV":
             return replace(image, env={**image.env, **dict(_variables(rest, known))})
         case "COPY" | "ADD":
-            return replace(image, copies=(*image.copies, *_copies(_expanded(rest, known), image, context, stages)))
+            return replace(image, copies=(*image.copies, *_copies(expanded(rest, known), image, context, stages)))
         case "EXPOSE":
-            return replace(image, ports=(*image.ports, *_expanded(rest, known).split()))
+            return replace(image, ports=(*image.ports, *expanded(rest, known).split()))
         case "ENTRYPOINT":
             # As Docker does it: an entry point takes the command of the base image away.
             return replace(image, entrypoint=_command(rest), command=None)
@@ -142,7 +142,8 @@ def _stage(rest: str) -> tuple[str, str]:
     return name, words[0] if words else ""
 
 
-def _expanded(text: str, known: Mapping[str, str]) -> str:
+def expanded(text: str, known: Mapping[str, str]) -> str:
+    """Return the text with its variables replaced; as it is if it has forms that only a shell knows."""
     try:
         return interpolated(text, known.get)
     except InterpolationError:
@@ -150,10 +151,11 @@ def _expanded(text: str, known: Mapping[str, str]) -> str:
 
 
 def _unquoted(text: str) -> str:
-    return " ".join(_words(text))
+    return " ".join(shell_words(text))
 
 
-def _words(text: str) -> list[str]:
+def shell_words(text: str) -> list[str]:
+    """Return the words of a shell's text, split at spaces if its quotes do not match."""
     try:
         return shlex.split(text)
     except ValueError:
@@ -162,19 +164,19 @@ def _words(text: str) -> list[str]:
 
 def _variables(rest: str, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the variables of `ENV A=1 B=2`, or of the old form `ENV A 1`."""
-    words = _words(rest)
+    words = shell_words(rest)
     if words and "=" not in words[0]:
-        yield words[0], _expanded(rest.partition(words[0])[2].strip(), known)
+        yield words[0], expanded(rest.partition(words[0])[2].strip(), known)
         return
     for word in words:
         name, _, value = word.partition("=")
-        yield name, _expanded(value, known)
+        yield name, expanded(value, known)
 
 
 def _copies(rest: str, image: Image, context: Path, stages: Mapping[str, Image]) -> Iterator[tuple[str, Path]]:
     """Yield the places that are copied, files and folders; those of another stage as far as it has them from here."""
     options = [word for word in rest.split() if word.startswith("--")]
-    words = _list(rest) or [word for word in _words(rest.partition("<<")[0]) if not word.startswith("--")]
+    words = _list(rest) or [word for word in shell_words(rest.partition("<<")[0]) if not word.startswith("--")]
     if len(words) < 2:
         return
     stage = next((option.partition("=")[2] for option in options if option.startswith("--from=")), None)

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from mesh.errors import UsageError
 from mesh.python_command import PythonCommand
-from mesh.topology.compose.dockerfile import Command
+from mesh.topology.compose.dockerfile import Command, expanded, shell_words
 from mesh.topology.drafting.files import relative
 from mesh.topology.drafting.program_root import Local, program_root
-from mesh.topology.environment.interpolation import InterpolationError, interpolated
 
 _SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 #: Programs that only start another one; the words up to `--`, or as many as stand here, are theirs.
@@ -87,26 +86,7 @@ def _steps(words: list[str], env: Mapping[str, str], local: Local, found: Starte
         return words
     *before, last = [step for step in _STEPS.split(words[2].strip()) if step]
     found.before += [step for step in before if not _SHELL_ONLY.match(step)]
-    return _split(_expanded(last, env))
-
-
-def _expanded(text: str, env: Mapping[str, str]) -> str:
-    """Return a shell's text with the variables that the container has; others stay."""
-
-    def lookup(name: str) -> str | None:
-        return env.get(name)
-
-    try:
-        return interpolated(re.sub(r"\$(?![\w{$])", "$$", text), lookup)
-    except InterpolationError:
-        return text
-
-
-def _split(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()
+    return shell_words(expanded(last, env))
 
 
 def _without_wrappers(words: list[str], found: Started, local: Local) -> list[str]:
@@ -159,7 +139,7 @@ def _of_script(words: Sequence[str], at: int, found: Started, local: Local) -> l
         found.remarks.append(f"{file.name} is left out, which the image runs first")
         return list(words[at + 1 :])
     found.before += [step for step in before if not _SHELL_ONLY.match(step)]
-    return list(words[at + 1 :]) if _ALL_ARGUMENTS.fullmatch(last) else _split(last)
+    return list(words[at + 1 :]) if _ALL_ARGUMENTS.fullmatch(last) else shell_words(last)
 
 
 def _python_program(words: Sequence[str], local: Local, found: Started) -> str | None:

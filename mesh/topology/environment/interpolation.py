@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 #: Returns the value of a variable, or None if it is not set.
 Lookup = Callable[[str], str | None]
@@ -37,13 +37,6 @@ def interpolated(text: str, lookup: Lookup, blank: Callable[[str], object] = _ig
         replacement, at = _replacement(text, dollar, lookup, blank)
         parts.append(replacement)
     return "".join(parts) + text[at:]
-
-
-def names_in(text: str) -> Iterator[str]:
-    """Yield the names of the variables that decide what a text becomes, as far as their values are not known."""
-    for found in re.finditer(r"\$(?:\$|\{?(\w+))", text):
-        if found[1]:
-            yield found[1]
 
 
 def escaped(text: str) -> str:

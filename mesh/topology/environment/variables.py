@@ -20,11 +20,7 @@ class EnvFile:
 
 
 class VariableError(ValueError):
-    """Raised for variables that cannot be read; `key` names the variable, if it is one."""
-
-    def __init__(self, text: str, key: str | None = None) -> None:
-        super().__init__(text)
-        self.key = key
+    """Raised for variables that cannot be read."""
 
 
 @dataclass
@@ -45,13 +41,13 @@ class Variables:
         return self._of_dotenv().get(name) if found is None else found
 
     def text(self, text: str, key: str) -> str:
-        """Return a text with its variables replaced; key: what it is the value of, for errors."""
+        """Return a text with its variables replaced; key: what it is the value of."""
         if "$" not in text:
             return text
         try:
             return interpolated(text, self.value, lambda name: self.unset.setdefault(name, key))
         except InterpolationError as error:
-            raise VariableError(str(error), key) from None
+            raise VariableError(str(error)) from None
 
     def of_file(self, file: EnvFile) -> dict[str, str]:
         """Return the variables that a file sets; none if it is missing and not required."""

@@ -1,28 +1,58 @@
-"""`--pin`: one processor for the whole process, whose threads share the GIL anyway."""
+"""`--pin` and `--no-pin`: the processor of the whole process, whose threads share the GIL anyway."""
 
 from __future__ import annotations
 
 import os
+import random
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.commands.terminal.streams import write_lines
-from mesh.errors import UsageError
 
 if TYPE_CHECKING:
-    from mesh.topology.model import Topology
+    from collections.abc import Iterable
+
+    from mesh.hosting.processes.one_processor import Affinity
+    from mesh.topology.model import Service
+
+#: Where Linux tells how fast a processor is, if they differ: relative to the fastest, or its highest kHz.
+_SPEEDS = ("cpu_capacity", "cpufreq/cpuinfo_max_freq")
 
 
-def pin(topology: Topology, processes: bool) -> None:
-    """Keep this process on one processor: the calling thread, and everything it starts.
+def affinity(pin: bool | None, services: Iterable[Service]) -> Affinity | None:
+    """Return the processor to keep to, None for all. pin: what the user says; None if nothing.
 
-    Raises UsageError if a service has its own process, which would inherit it. Warns where the system cannot do it.
+    services: those that may share a processor. One that is alone in the process gains nothing. Warns where the system
+    cannot do it.
     """
-    own = [service.name for service in topology if processes or service.is_process or service.isolation == "process"]
-    if own:
-        raise UsageError(f"--pin would also keep the processes of {', '.join(own)} on that processor; leave it out")
     if sys.platform != "linux":
-        write_lines("mesh: --pin works on Linux only; every processor is used", err=True)
-        return
-    # The highest: systems schedule most other work on the first.
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        if pin:
+            write_lines("mesh: --pin works on Linux only; every processor is used", err=True)
+        return None
+    allowed = os.sched_getaffinity(0)
+    together = [each for each in services if not each.is_process and each.isolation != "process"]
+    if len(allowed) == 1 or not (len(together) > 1 if pin is None else pin):
+        return None
+    from mesh.hosting.processes.one_processor import Affinity
+
+    return Affinity(fast_one(allowed), bool(pin))
+
+
+def fast_one(allowed: set[int], system: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Return one of the fastest processors at random, so that two meshes rarely meet; the system prefers the first.
+
+    system: where Linux describes the processors.
+    """
+    speeds = {number: _speed(system / f"cpu{number}") for number in allowed}
+    fastest = [number for number in allowed if speeds[number] == max(speeds.values())]
+    return random.choice([number for number in fastest if number != min(allowed)] or fastest)
+
+
+def _speed(processor: Path) -> int:
+    for name in _SPEEDS:
+        try:
+            return int((processor / name).read_text())
+        except (OSError, ValueError):
+            continue
+    return 0

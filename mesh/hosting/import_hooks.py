@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -20,6 +20,7 @@ class ImportHooks:
     def __init__(self) -> None:
         self._waiting: dict[str, list[Callback]] = {}
         self._known: dict[str, list[Callback]] = {}
+        self._before: dict[str, Callable[[str], object]] = {}
 
     def install(self) -> None:
         sys.meta_path.insert(0, self)
@@ -27,6 +28,7 @@ class ImportHooks:
     def uninstall(self) -> None:
         self._waiting.clear()
         self._known.clear()
+        self._before.clear()
         sys.meta_path.remove(self)
 
     @classmethod
@@ -35,6 +37,18 @@ class ImportHooks:
         for hooks in [each for each in sys.meta_path if isinstance(each, cls)]:
             for callback in hooks._known.get(module.__name__, ()):
                 callback(module)
+
+    @classmethod
+    def announce(cls, module: ModuleType) -> None:
+        """Call back before a shared module, or that of a virtual environment, is executed."""
+        for hooks in [each for each in sys.meta_path if isinstance(each, cls)]:
+            name = "".join(module.__name__)
+            if (callback := hooks._before.pop(name, None)) is not None:
+                callback(name)
+
+    def before_execution(self, names: Iterable[str], callback: Callable[[str], object]) -> None:
+        """Call back with the name of each of these modules before a service's import first executes it."""
+        self._before |= dict.fromkeys(names, callback)
 
     def on_import(self, name: str, callback: Callback) -> None:
         """Call back with the module once it is executed, or at once if it already is."""

@@ -29,6 +29,7 @@ from mesh.hosting.process_state.shared_modules import SharedModules
 from mesh.hosting.processes.child_processes import ChildProcesses
 from mesh.hosting.processes.exits import Exits
 from mesh.hosting.processes.fork import Forks
+from mesh.hosting.processes.one_processor import Affinity, OneProcessor
 from mesh.hosting.processes.signals import Signals
 from mesh.hosting.threads import Threads
 from mesh.service import ServiceContext
@@ -44,6 +45,7 @@ class Isolation:
     redirect_process: see `HostNames`.
     stop: asks for the service of this name to be stopped.
     project: the folder whose edited files are reloaded; None if none are.
+    affinity: the processor to keep to; None for all.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Isolation:
         redirect_process: bool = False,
         stop: Callable[[str], object] = lambda name: None,
         project: Path | None = None,
+        affinity: Affinity | None = None,
     ) -> None:
         self._sources = None if project is None else ProjectSources(project)
         self.import_hooks = ImportHooks()
@@ -61,12 +64,10 @@ class Isolation:
         self.output = Output(self.forks.tell)
         self.names = HostNames(self.import_hooks, redirect_process)
         self._pools = DescriptorPools(self.import_hooks)
-
-        def notice(name: str, text: str) -> None:
-            self.forks.tell(name, "mesh", text)
-
+        notice = self.forks.notice
         self.signals = Signals(self.forks, notice, stop, alone)
         self._shared_modules = SharedModules(notice)
+        self._processor = OneProcessor(self.import_hooks, affinity, notice)
         waits = Waits(self.import_hooks, self.new_event_loop)
         self.mains = waits.mains  # the programs that run, by the ident of their threads
         self._patches: Sequence[Patch] = (
@@ -84,6 +85,7 @@ class Isolation:
             PrometheusRegistry(self.import_hooks),
             waits,
             Servers(self.import_hooks),
+            self._processor,
             *(() if alone else (InterpreterSettings(notice), self._shared_modules)),
         )
 
@@ -148,9 +150,10 @@ class Isolation:
             patch.remove_service(service)
 
     def look(self) -> None:
-        """Report what services have replaced for all since the last time; takes a fraction of a millisecond."""
+        """Look, once a second, at what services have replaced for all, and at what computes without the GIL."""
         if self._shared_modules in self._patches:
             self._shared_modules.look()
+        self._processor.look()
 
     def new_event_loop(self, prefers_uvloop: bool = True) -> asyncio.AbstractEventLoop:
         """Return a service's event loop, for `asyncio.Runner(loop_factory=isolation.new_event_loop)`."""

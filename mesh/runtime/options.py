@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mesh.hosting.processes.one_processor import Affinity
 from mesh.topology.model import GRACE_SECONDS
 
 
@@ -20,6 +21,7 @@ class Options:
     HTTP sockets that the parent process has bound and still holds. redirect_process: whether connections to
     declared addresses lead to this copy from the whole process, tests included, and not from services only. record:
     whether calls are recorded. holds: whether code that holds up others for a tenth of a second is told and recorded.
+    affinity: the processor to keep to; None for all.
     """
 
     host: str = "127.0.0.1"
@@ -33,3 +35,4 @@ class Options:
     redirect_process: bool = False
     record: bool = True
     holds: bool = False
+    affinity: Affinity | None = None

@@ -52,6 +52,7 @@ class ServiceInstances:
             options.redirect_process,
             lambda name: post(ServiceCommand(name, "stop")),
             selection.running.folder if options.watch else None,
+            options.affinity,
         )
         self._needs_processes = not alone and not is_supported()
         if self._needs_processes:

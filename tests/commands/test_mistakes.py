@@ -29,10 +29,6 @@ def test_an_unknown_service_is_told_the_nearest_and_all_names(mesh_command: RunM
         (["up", "nowhere/mesh.toml"], "no such file: nowhere/mesh.toml; looked for /"),
         (["up", "nowhere"], "'nowhere' is neither a file such as path/to/mesh.toml nor a module:attribute"),
         (["up", "nowhere:thing"], "no module named 'nowhere'; looked in /"),
-        (
-            ["up", "--pin", "--processes"],
-            f"--pin would also keep the processes of {NAMES} on that processor; leave it out",
-        ),
         (["call", "usr", "GetUser"], "no service is named 'usr'; did you mean 'user-service'?"),
         (["call", "gateway", "GetUser"], "gateway.grpc is not a listener of this topology; "),
         (["call", "127.0.0.1:0", "GetUser"], "'127.0.0.1:0' is not an address of the form host:port"),

@@ -228,6 +228,7 @@ class SharedLoader(Loader):
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         head = "".join(module.__name__).partition(".")[0]
+        ImportHooks.announce(module)
         try:
             with shared_imports(self._site, is_executing=True):
                 self._loader.exec_module(module)

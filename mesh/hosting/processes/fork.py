@@ -81,6 +81,10 @@ class Forks(Patch):
             with contextlib.suppress(OSError):
                 self._parent.sendall(f"{json.dumps([stream, text])}\n".encode())
 
+    def notice(self, service: str, text: str) -> None:
+        """Pass on a line of mesh's about a service."""
+        self.tell(service, "mesh", text)
+
     # Around a fork, in the thread that forks.
 
     def _service(self, forking: FrameType) -> ServiceContext | None:

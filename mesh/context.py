@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,17 @@ _LARGEST_TIMEOUT = _MOST_UNITS * 3600.0
 #: Ten years, the limit for any deadline: neither gRPC nor event loops can count the ten thousand years that fit into
 #: the header.
 LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
+#: Not the system's: reading from it lets go of the GIL, and under load a thread must wait to get it back.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_trace_id() -> str:
+    return f"{_random.getrandbits(128):032x}"
+
+
+def new_span_id() -> str:
+    return f"{_random.getrandbits(64):016x}"
 
 
 @dataclass(slots=True)
@@ -78,8 +90,8 @@ def call_from(carrier: Mapping[str, str], remaining: float | None = None) -> Cal
         remaining = min(remaining, LONGEST_SECONDS) if remaining <= _LARGEST_TIMEOUT else None
     deadline = None if remaining is None else time.monotonic() + remaining
     key = carrier.get("idempotency-key") or None
-    trace_id, parent_id = trace_and_span(carrier.get("traceparent", "")) or (os.urandom(16).hex(), None)
-    return Call(trace_id, os.urandom(8).hex(), parent_id, deadline, key)
+    trace_id, parent_id = trace_and_span(carrier.get("traceparent", "")) or (new_trace_id(), None)
+    return Call(trace_id, new_span_id(), parent_id, deadline, key)
 
 
 def trace_and_span(traceparent: str) -> tuple[str, str] | None:
@@ -90,7 +102,7 @@ def trace_and_span(traceparent: str) -> tuple[str, str] | None:
 
 def headers_of(call: Call | None) -> dict[str, str]:
     """Return the headers of a call made for `call`."""
-    trace_id, span_id = (call.trace_id, call.span_id) if call else (os.urandom(16).hex(), os.urandom(8).hex())
+    trace_id, span_id = (call.trace_id, call.span_id) if call else (new_trace_id(), new_span_id())
     return {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.context import current_call, trace_and_span
+from mesh.context import current_call, new_span_id, new_trace_id, trace_and_span
 from mesh.observing.span import Span
 from mesh.service import ServiceContext, current_service_var
 from mesh.topology.model import Kind
@@ -107,8 +106,8 @@ def outgoing(
     if service is None or not service.journal.is_recording or _is_telemetry(method, target):
         return None
     call = current_call.get()
-    trace_id, parent_id = (call.trace_id, call.span_id) if call is not None else (os.urandom(16).hex(), None)
-    span_id = os.urandom(8).hex()
+    trace_id, parent_id = (call.trace_id, call.span_id) if call is not None else (new_trace_id(), None)
+    span_id = new_span_id()
     known = trace_and_span(given) if given else None
     if known is not None:
         if known[1] in service.journal.calling:

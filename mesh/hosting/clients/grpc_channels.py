@@ -80,7 +80,10 @@ class _MultiCallable:
         self._serializer = serializer
         self._deserializer = deserializer
         self._begin_call = begin
-        self._unrecorded = make(serializer, deserializer)
+
+    @functools.cached_property
+    def _unrecorded(self) -> Any:
+        return self._make(self._serializer, self._deserializer)
 
     def _begun(self, metadata: Any) -> tuple[Outgoing | None, Any, Any]:
         """Return the record or None, the multi-callable to use, and the metadata to send."""

@@ -45,6 +45,7 @@ def _host_name() -> str:
     return socket.gethostname().lower()
 
 
+@functools.lru_cache(maxsize=1024)
 def _canonical(host: str) -> str:
     """Return the host in lower case; LOOPBACK for every spelling of this machine."""
     name = host.lower()

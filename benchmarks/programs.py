@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +29,15 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """commands: of processes that are started at once. http, grpc: the ports that answer when it is up."""
+    """commands: of processes that are started at once. http, grpc: the ports that answer when it is up.
+
+    environment: of the processes; None for that of a user's machine.
+    """
 
     commands: tuple[tuple[str, ...], ...]
     http: tuple[int, ...]
     grpc: tuple[int, ...] = ()
+    environment: Mapping[str, str] | None = None
 
     @property
     def url(self) -> str:
@@ -83,10 +87,9 @@ def _store(options: Sequence[Sequence[str]], closed: Sequence[str]) -> Program:
 def running(program: Program, stderr: IO[str] | None = None) -> Iterator[list[int]]:
     """The program's pids, once every port answers. stderr: a file for what it writes there."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as complaints:
+        env = ENVIRONMENT if program.environment is None else program.environment
         processes = [
-            subprocess.Popen(
-                command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=stderr or complaints
-            )
+            subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=stderr or complaints)
             for command in program.commands
         ]
         try:

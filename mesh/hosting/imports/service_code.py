@@ -8,6 +8,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,9 @@ from mesh.references import Reference
 from mesh.service import ServiceContext
 from mesh.suggestions import did_you_mean
 from mesh.virtualenv import Virtualenv
+
+#: At each change all files are asked for: the paths are made, and hashed, once.
+_path = lru_cache(maxsize=10_000)(Path)
 
 
 class ServiceCode:
@@ -109,7 +113,7 @@ class ServiceCode:
 
     def files(self) -> frozenset[Path]:
         """Every source file loaded from the roots so far, one that failed included."""
-        return frozenset(map(Path, list(self.scope.files.values())))
+        return frozenset(map(_path, list(self.scope.files.values())))
 
     def carry(self, earlier: ServiceCode, choose: Callable[[Choice], set[str]]) -> set[str]:
         """Take over what an earlier generation has executed and this one need not execute again; before the load.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ def test_a_folder_may_hold_what_its_names_begin_with(tmp_path: Path) -> None:
         "apps": set(),
         "py": set(),
     }
+
+
+def test_files_that_python_cannot_import_are_no_modules(tmp_path: Path) -> None:
+    tag = next(each for each in EXTENSION_SUFFIXES if each.count(".") > 1)
+    folder = fill(tmp_path, "mesh.toml", "app.py", "app.html", "app.py.orig", "v1.2/", f"fast{tag}", "old.pyc", "noted")
+    assert set(DirectoryCache().names(folder)) == {"app", "fast", "old", "noted"}
+    assert DirectoryCache().source([folder], "app") == f"{folder}/app.py"
 
 
 @pytest.mark.parametrize("first", [False, True])

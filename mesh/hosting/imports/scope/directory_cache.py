@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from importlib.machinery import all_suffixes
 
 Names = frozenset[str]
 
@@ -19,7 +20,7 @@ class DirectoryCache:
         self._read: dict[str, tuple[int, dict[str, Names]]] = {}
 
     def candidates(self, folder: str, module: str, first: bool = False) -> Names:
-        """Return the names in the folder that may be the module: `module`, `module.…`.
+        """Return the names in the folder that may be the module: `module`, `module.py`, ...
 
         A placeholder if it cannot be listed, such as an archive. first: whether the listing of the first look will do:
         each further look hands the GIL to other threads.
@@ -51,8 +52,11 @@ class DirectoryCache:
 
 
 def _by_module(names: Iterable[str]) -> dict[str, Names]:
+    """Return the names of folders and importable files: a `mesh.toml` must not hide mesh."""
+    suffixes = {"", *all_suffixes()}
     found: dict[str, Names] = {}
     for name in names:
-        module = name.partition(".")[0]
-        found[module] = found.get(module, _NONE) | {name}
+        module, dot, rest = name.partition(".")
+        if dot + rest in suffixes:
+            found[module] = found.get(module, _NONE) | {name}
     return found

@@ -88,7 +88,7 @@ class StopSignals:
 
         self._supervisor = supervisor
         if self.guard is not None:
-            self.guard.watch(supervisor.options.grace)
+            self.guard.watch(supervisor.grace)
             supervisor.journal.subscribe(self._note)
         for number in HEARD:
             if signal.getsignal(number) is signal.SIG_DFL:  # Else a profiler, say, that runs mesh wants it.
@@ -99,7 +99,7 @@ class StopSignals:
         if self.guard is not None and self._supervisor is not None:
             match entry:
                 case Change("mesh", "stopping"):
-                    self.guard.expect_end_within(self._supervisor.options.grace + MORE_SECONDS)
+                    self.guard.expect_end_within(self._supervisor.grace + MORE_SECONDS)
                 case Change("mesh", "stopped"):
                     self.guard.expect_end_within(EXIT_SECONDS + MORE_SECONDS)
 
@@ -119,7 +119,7 @@ class StopSignals:
             os._exit(status)
         self._asked = True
         if self.guard is not None:
-            self.guard.expect_end_within(self._supervisor.options.grace + MORE_SECONDS)
+            self.guard.expect_end_within(self._supervisor.grace + MORE_SECONDS)
         from mesh.runtime.messages import Stop
 
         self._supervisor.post(Stop(number.name, status))

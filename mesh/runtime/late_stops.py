@@ -9,10 +9,9 @@ MORE_SECONDS = 1.0
 
 
 class LateStops:
-    """Used in the supervisor's thread. seconds: those that calls in flight get."""
+    """Used in the supervisor's thread."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds + MORE_SECONDS
+    def __init__(self) -> None:
         #: When each should have stopped, on the monotonic clock.
         self._due: dict[str, float] = {}
         self._late: set[str] = set()
@@ -21,8 +20,9 @@ class LateStops:
         """Return True for a service that was reported because it had not stopped."""
         return name in self._late
 
-    def began(self, name: str, now: float) -> None:
-        self._due[name] = now + self._seconds
+    def began(self, name: str, until: float) -> None:
+        """Note that a service stops. until: when the time of its calls in flight is up."""
+        self._due[name] = until + MORE_SECONDS
 
     def ended(self, name: str) -> None:
         self._due.pop(name, None)

@@ -57,12 +57,12 @@ class Loop:
         self._status = status
         self._options = options
         self._reread = reread
-        self._shutdown = Shutdown(instances, status, options.grace)
+        self._shutdown = Shutdown(instances, status)
         self._restart_policy = RestartPolicy()
         #: What follows the end of a service whose declaration has changed.
         self._after_end: dict[str, Literal["forget", "start"]] = {}
         self._own_writes = OwnWrites()
-        self._late_stops = LateStops(options.grace)
+        self._late_stops = LateStops()
         #: When each service was started, on the monotonic clock.
         self._launched: dict[str, float] = {}
 
@@ -184,8 +184,9 @@ class Loop:
 
     def _stop(self, name: str) -> None:
         self._status.set(name, state="stopping", reason=None)
-        self._instances.by_name[name].stop(self._options.grace)
-        self._late_stops.began(name, time.monotonic())
+        grace = self._instances.grace(name)
+        self._instances.by_name[name].stop(grace)
+        self._late_stops.began(name, time.monotonic() + grace)
 
     def _start_again(self, name: str) -> None:
         """Start a service that failed or was stopped: reload a running instance, replace one that has ended."""

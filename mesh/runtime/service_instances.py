@@ -73,6 +73,15 @@ class ServiceInstances:
         """Return the part that runs here, as now declared."""
         return self.selection.running
 
+    def grace(self, name: str) -> float:
+        """Return the seconds that the service's calls in flight, or its process, get when it stops."""
+        own = self.by_name[name].service.grace
+        return self._options.grace if own is None else own
+
+    @property
+    def longest_grace(self) -> float:
+        return max(map(self.grace, self.by_name), default=0.0)
+
     def bind(self, patience: Patience) -> dict[str, ServiceAddresses]:
         """Bind every port, all or nothing; return each service's addresses."""
         descriptors.check(len(self.by_name), sum(len(each.listeners) for each in self.topology))
@@ -210,13 +219,14 @@ class ServiceInstances:
             from mesh.runtime.instances.command import CommandInstance
             from mesh.runtime.instances.process import ProcessInstance
 
+            grace = self._options.grace if service.grace is None else service.grace
             if service.image:
                 from mesh.runtime.instances.image import ImageInstance
 
-                return ImageInstance(service, context, declared, self._post, self._options.grace)
+                return ImageInstance(service, context, declared, self._post, grace)
             if service.command:
-                return CommandInstance(service, context, declared, self._post, self._options.grace)
-            return ProcessInstance(service, context, declared, self._post, self._options.grace, self._options.watch)
+                return CommandInstance(service, context, declared, self._post, grace)
+            return ProcessInstance(service, context, declared, self._post, grace, self._options.watch)
         return ThreadInstance(
             service,
             context,

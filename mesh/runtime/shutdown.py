@@ -10,13 +10,13 @@ from mesh.runtime.status import Status
 
 
 class Shutdown:
-    """One stop of all services. grace: seconds that calls in flight get."""
+    """One stop of all services."""
 
-    def __init__(self, instances: ServiceInstances, status: Status, grace: float) -> None:
+    def __init__(self, instances: ServiceInstances, status: Status) -> None:
         self.exit_status = 0
         self._instances = instances
         self._status = status
-        self._grace = grace
+        #: When the time of the last calls is up; None until then.
         self._stop_by: float | None = None
         #: Services that were reported because they did not stop in time; None until then.
         self._late: set[str] | None = None
@@ -30,7 +30,7 @@ class Shutdown:
         if self.has_started:
             return
         self.exit_status = exit_status
-        self._stop_by = time.monotonic() + self._grace
+        self._stop_by = time.monotonic() + self._instances.longest_grace
         self._status.set_phase("stopping")
         self.advance()
 
@@ -48,7 +48,8 @@ class Shutdown:
         for name in running - needed - self._status.snapshot.in_state("stopping"):
             self._status.set(name, state="stopping")
             # A little more than the calls get: what is still running then is reported before it is cut off.
-            self._instances.by_name[name].stop(max(0.0, (self._stop_by or 0) + 0.25 - time.monotonic()))
+            left = min((self._stop_by or 0) - time.monotonic(), self._instances.grace(name))
+            self._instances.by_name[name].stop(max(0.0, left + 0.25))
         if not running:
             self._status.set_phase("stopped")
 
@@ -61,7 +62,8 @@ class Shutdown:
         """Report what does not end; the second time, end without it."""
         late, hanging = self._late or set(), self._status.snapshot.in_state("stopping")
         if self._late is None or hanging - late:
-            late |= report_unfinished(self._instances.by_name, hanging - late, self._status.journal, self._grace)
+            instances = self._instances
+            late |= report_unfinished(instances.by_name, hanging - late, self._status.journal, instances.grace)
         if self._late is not None:
             self._status.set_phase("stopped")
         self._late = late

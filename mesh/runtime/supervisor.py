@@ -71,6 +71,11 @@ class Supervisor:
         """Return the addresses of every listener, complete once `bind()` has returned."""
         return self._instances.addresses.directory
 
+    @property
+    def grace(self) -> float:
+        """Return the seconds that calls in flight get when all stop: those of the service that gives them most."""
+        return self._instances.longest_grace
+
     def post(self, message: Message) -> None:
         """Hand the loop a message; safe from any thread and from a signal handler."""
         if isinstance(message, Ready):

@@ -53,6 +53,7 @@ class Http:
         beside those on loopback and those that the application allows by CORS; `*` is any.
         Neither is checked if mesh listens beyond loopback.
     unknown_fields: whether the contracts served here refuse a field they do not know, or ignore it as Envoy does.
+    root_path: the path, such as `/api`, under which a proxy publishes the application and which it removes.
     """
 
     kind: Kind = field(default="http", init=False)
@@ -64,6 +65,7 @@ class Http:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     unknown_fields: Literal["reject", "ignore"] = "reject"
+    root_path: str = ""
 
 
 #: Threads for the plain methods of a service that declares no other number.
@@ -136,6 +138,7 @@ class Service:
     private: installed packages that are executed separately for this service, beside those that mesh knows; shared:
         exceptions from these.
     profiles: it runs only if one of these is asked for, or itself; without any, always.
+    grace: seconds that its calls in flight, or its process, get when it stops; None for the topology's.
     keep: modules of its own, by name, that a reload executes only if their code, or code that they import, has changed;
     fresh: those that every reload executes.
     """
@@ -159,6 +162,7 @@ class Service:
     private: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
+    grace: float | None = None
     keep: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from mesh.observing.journal import Change
-from mesh.runtime.messages import ServiceCommand
+from mesh.runtime.messages import ServiceCommand, Stop
 from mesh.runtime.options import Options
 from tests.support.supervised import ECHO, PATIENCE, Project, gate, supervised
 
@@ -66,6 +66,15 @@ async def stay():
         except asyncio.CancelledError:
             pass
 """
+GATED = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        gate("in").set()
+        while not gate("out").is_set():
+            await asyncio.sleep(0.01)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+"""
 IN_A_HOOK = """
 from mesh import current_service
 
@@ -106,6 +115,28 @@ def test_what_does_not_end_keeps_no_service_from_stopping(tmp_path: Path, kind: 
         project.supervisor.post(ServiceCommand("web", "start"))
         project.change("web", "ready", since=project.entries.index(project.change("web", "stopped")))
         assert project.get("web", "/here").text == "/here"
+
+
+@pytest.mark.parametrize("stops", ["alone", "all"])
+def test_calls_get_the_grace_of_their_service(tmp_path: Path, stops: str) -> None:
+    toml = f'{TOML}grace = 0.2\n\n[services.calm]\nhttp = {{ port = 0, app = "app:app" }}\n'
+    answers: list[int] = []
+    with supervised(tmp_path, {"mesh.toml": toml, "app.py": START + GATED}, Options(grace=PATIENCE)) as project:
+        web = threading.Thread(target=lambda: answers.append(project.get("web", "/").status_code))
+        calm = threading.Thread(target=lambda: answers.append(project.get("calm", "/").status_code))
+        for asking in (web, calm):
+            asking.start()
+            assert gate("in").wait(PATIENCE)
+            gate("in").clear()
+        if stops == "alone":
+            project.supervisor.post(ServiceCommand("web", "stop"))
+        else:
+            project.supervisor.post(Stop("requested", 0))
+        web.join(PATIENCE)
+        assert answers == [503]
+        gate("out").set()
+        calm.join(PATIENCE)
+        assert answers == [503, 200]
 
 
 @pytest.mark.parametrize("kind", SAID)

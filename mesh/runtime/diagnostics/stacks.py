@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from mesh.hosting.tracebacks import is_own
@@ -23,7 +23,7 @@ def stack_of(thread: int | None) -> str:
 
 
 def report_unfinished(
-    instances: Mapping[str, HasStack], hanging: Iterable[str], journal: Journal, grace: float
+    instances: Mapping[str, HasStack], hanging: Iterable[str], journal: Journal, grace: Callable[[str], float]
 ) -> set[str]:
     """Report each call that did not end, and each instance that hangs without one, with its stack.
 
@@ -31,11 +31,11 @@ def report_unfinished(
     """
     calls = list(journal.in_flight.values())
     for call in calls:
-        text = f"{call.name} did not end within {grace:g} s; it is at\n{stack_of_call(call)}"
+        text = f"{call.name} did not end within {grace(call.service.name):g} s; it is at\n{stack_of_call(call)}"
         journal.append(Line(call.service.name, text, "stderr"))
     hanging = set(hanging) - {call.service.name for call in calls}
     for name in hanging:
-        text = f"did not stop within {grace:g} s; it is at\n{instances[name].current_stack()}"
+        text = f"did not stop within {grace(name):g} s; it is at\n{instances[name].current_stack()}"
         journal.append(Line(name, text, "stderr"))
     return hanging | {call.service.name for call in calls}
 

@@ -15,6 +15,7 @@ from mesh.contract.rest.documentation import PAGE, PAGES, document_response, pag
 from mesh.runtime.generation.lifespan import Lifespan
 from mesh.service import current_service
 from mesh.serving.http.recording import recorded_app
+from mesh.serving.http.root_path import RootPath
 from mesh.topology.model import Http
 
 #: Headers with which an application may answer with a part, or with something compressed.
@@ -50,6 +51,8 @@ def wrappers(http: Http, own: ASGIApp | None, lifespan: Lifespan | None) -> list
         found.append(HealthPath)
     if lifespan is not None:
         found.append(lifespan.around)
+    if http.root_path and own is not None:
+        found.append(lambda app: RootPath(app, http.root_path))
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import socket
 import subprocess
@@ -18,7 +17,7 @@ from mesh.hosting.process_state.output import LINE_LIMIT
 from mesh.observing.journal import Line
 from mesh.runtime.instances import process_group
 from mesh.runtime.instances.command_environment import command_environment
-from mesh.runtime.instances.readiness import Readiness
+from mesh.runtime.instances.readiness import Readiness, ReadyLine
 from mesh.runtime.messages import Done, Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
 from mesh.serving.server_sockets import bind
@@ -26,7 +25,6 @@ from mesh.topology.model import Address, Kind, Service, Topology
 
 #: Seconds between two checks whether a child is ready.
 LOOK = 0.05
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class CommandInstance:
@@ -65,8 +63,8 @@ class CommandInstance:
         self._again: str | None = None
         #: False after a failure that another start would meet as well.
         self._may_go_better = True
-        #: It has printed the line for which `ready` waits.
-        self._said_ready = threading.Event()
+        #: The line for which `ready` waits, if it does.
+        self._ready_line: ReadyLine | None = None
         #: Seconds for the process to end in its own way.
         self._grace = grace
 
@@ -95,8 +93,9 @@ class CommandInstance:
         """Return what the process has not done yet."""
         if self._process is None or self._process.poll() is not None:
             return ""
-        if (pattern := self.service.ready_line) is not None and not self._said_ready.is_set():
-            return f"{self._called()} runs as pid {self._process.pid}, and has printed no line with {pattern!r} yet"
+        if self._ready_line is not None and not self._ready_line.answers():
+            where = f"has printed no line with {self.service.ready_line!r} yet"
+            return f"{self._called()} runs as pid {self._process.pid}, and {where}"
         silent = [each.name for each in self._listening() if not each.answers()]
         where = f", without an answer on {' and '.join(silent)} yet" if silent else ""
         return f"{self._called()} runs as pid {self._process.pid}{where}"
@@ -145,7 +144,8 @@ class CommandInstance:
     def _live(self, why: str) -> str | None:
         """Run one process to its end; return how it ended, or None if its work is done."""
         started = time.perf_counter()
-        self._said_ready.clear()
+        pattern = self.service.ready_line
+        self._ready_line = None if pattern is None else ReadyLine(pattern)
         try:
             process = self._process = self._begin()
         except (OSError, MeshError) as error:
@@ -198,8 +198,8 @@ class CommandInstance:
 
     def _take(self, line: str, stream: str) -> None:
         self.context.journal.append(Line(self.service.name, line[:LINE_LIMIT], stream))
-        if (pattern := self.service.ready_line) is not None and re.search(pattern, _COLOUR.sub("", line)):
-            self._said_ready.set()
+        if self._ready_line is not None:
+            self._ready_line.note(line)
 
     def _listening(self) -> list[Readiness]:
         path = None if self.service.ready == "port" else self.service.ready
@@ -213,8 +213,8 @@ class CommandInstance:
         """Return True if the process answers before it ends."""
         if self.service.ready == "done":
             return False
-        if self.service.ready_line is not None:
-            while not (was_said := self._said_ready.wait(LOOK)) and process.poll() is None:
+        if self._ready_line is not None:
+            while not (was_said := self._ready_line.wait(LOOK)) and process.poll() is None:
                 pass
             return was_said
         with contextlib.ExitStack() as closing:

@@ -1,17 +1,23 @@
-"""Checks whether a process answers on its ports: repeatedly, over one connection per port."""
+"""Signs that a service is ready: a port or path that answers, asked over one connection, or a line that it prints."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
+import threading
+from collections.abc import Callable
 from contextlib import closing
 
+from mesh.observing.journal import Entry, Journal, Line
 from mesh.sockets import LocalConnection, connect
 from mesh.topology.model import Address, Kind
 
 #: Where a program that was given a port listens: some read `localhost` as `::1` only.
 _LOOPBACK = ("127.0.0.1", "::1")
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 #: Seconds in which a proxy without a process behind it closes a connection.
 _WAITS = 0.1
@@ -66,6 +72,39 @@ class Readiness:
         except (OSError, http.client.HTTPException):
             self.close()
             return False
+
+
+class ReadyLine:
+    """A line in which a regular expression is found, whatever its colours."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = re.compile(pattern)
+        self._seen = threading.Event()
+        self._unsubscribe: Callable[[], None] | None = None
+
+    def listen(self, service: str, journal: Journal) -> None:
+        """Note what the service prints from now on."""
+
+        def look(entry: Entry) -> None:
+            if isinstance(entry, Line) and entry.service == service and entry.stream != "mesh":
+                self.note(entry.text)
+
+        self._unsubscribe = journal.subscribe(look)
+
+    def note(self, text: str) -> None:
+        if self._pattern.search(_COLOUR.sub("", text)):
+            self._seen.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether the line has been printed, after these seconds at most."""
+        return self._seen.wait(seconds)
+
+    def answers(self) -> bool:
+        return self._seen.is_set()
+
+    def close(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
 
 
 def _stays_open(opened: socket.socket) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mesh.calling.connections import Connections
 from mesh.contract import Handlers
@@ -32,6 +33,9 @@ from mesh.service import ServiceContext, current_service_var
 from mesh.serving.listeners import GrpcListener, HttpListener
 from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
 from mesh.virtualenv import Virtualenv
+
+if TYPE_CHECKING:
+    from mesh.runtime.instances.readiness import Readiness, ReadyLine
 
 #: Seconds between two checks whether a service is healthy.
 _LOOK = 0.1
@@ -96,8 +100,8 @@ class ThreadInstance:
         #: Of the newest generation.
         self._program: RunningProgram | None = None
         self._started = 0.0
-        #: The path in `ready` has answered, or none is to be asked for.
-        self._is_healthy = not service.ready.startswith("/")
+        #: What `ready` waits for and has not met yet.
+        self._sign: Readiness | ReadyLine | None = None
 
     # From the main thread, before the start.
 
@@ -215,6 +219,7 @@ class ThreadInstance:
         if isinstance(self.context.connections, Connections):
             self.context.connections.belong_to_this_loop()
         self._mailbox.listen()
+        self._sign = self._ready_sign()
         outcome = await self._load_generation(Reload(""))
         if "grpc" in self._bound:
             await self._grpc.open()
@@ -231,27 +236,33 @@ class ThreadInstance:
             self._tell(await self._when_healthy(await self._load_generation(order)))
         await self._end()
 
+    def _ready_sign(self) -> Readiness | ReadyLine | None:
+        if self.service.ready == "port":
+            return None
+        from mesh.runtime.instances.readiness import Readiness, ReadyLine  # few services have such a sign
+
+        if (pattern := self.service.ready_line) is None:
+            return Readiness("http", self._bound["http"][0], self.service.ready) if "http" in self._bound else None
+        line = ReadyLine(pattern)
+        line.listen(self.service.name, self.context.journal)
+        return line
+
     async def _when_healthy(self, outcome: Message | None) -> Message | None:
-        """Return the outcome of the first load once the path in `ready` answers; None if a request comes before."""
-        if self._is_healthy or not isinstance(outcome, Ready | Reloaded):
+        """Return the outcome of the first load once what `ready` says is met; None if a request comes before."""
+        if self._sign is None or not isinstance(outcome, Ready | Reloaded):
             return outcome
-        if not await self._mailbox.run_unless_superseded(self._healthy()):
+        if not await self._mailbox.run_unless_superseded(self._healthy(self._sign)):
             return None
         return replace(outcome, milliseconds=(time.perf_counter() - self._started) * 1000)
 
-    async def _healthy(self) -> None:
-        """Ask for the path until it answers below 400, or the service's program has ended."""
-        from mesh.runtime.instances.readiness import Readiness  # few services have such a path
-
-        check = Readiness("http", self._bound["http"][0], self.service.ready)
-        try:
-            while self._program is None or not self._program.ended.is_set():
-                if await asyncio.to_thread(check.answers):
-                    self._is_healthy = True
-                    return
-                await asyncio.sleep(_LOOK)
-        finally:
-            check.close()
+    async def _healthy(self, sign: Readiness | ReadyLine) -> None:
+        """Ask until the path answers below 400 or the line has come, or the service's program has ended."""
+        while self._program is None or not self._program.ended.is_set():
+            if await asyncio.to_thread(sign.answers):
+                self._sign = None
+                sign.close()
+                return
+            await asyncio.sleep(_LOOK)
 
     async def _next_request(self) -> Reload | None:
         """Return the next request of the mailbox; raises ProgramEnded if the service's program ends before."""
@@ -356,6 +367,8 @@ class ThreadInstance:
         await self._draining.end(self._seconds_left())
         if self._generation is not None:
             await self._generation.stop(self._say, self._seconds_left())
+        if self._sign is not None:
+            self._sign.close()
         if isinstance(self.context.connections, Connections):
             await self.context.connections.close()
 

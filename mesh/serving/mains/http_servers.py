@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.hosting.mains.main_thread import SLICE
 from mesh.hosting.wsgi import asgi_of
+from mesh.serving.http.root_path import enter
 from mesh.serving.mains.crossing import crossing_app, run_on
 from mesh.serving.mains.program import Program
 
@@ -73,8 +74,7 @@ def _with_settings(config: Any, state: dict[str, Any]) -> ASGIApp:
 
         scope = {**scope, "state": state.copy()}
         if prefix:
-            raw = prefix.encode("ascii") + scope["raw_path"]
-            scope.update(root_path=prefix, path=prefix + scope["path"], raw_path=raw)
+            enter(scope, prefix)
         await config.loaded_app(scope, receive, send_with_headers)
 
     return app

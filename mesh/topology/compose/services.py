@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from mesh.topology.environment.variables import EnvFile
 #: The conditions of `depends_on`.
 COMPLETED = "service_completed_successfully"
 HEALTHY = "service_healthy"
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class ComposeService:
     context: the folder it is built from, or None if it runs an image of that name. image: what its Dockerfile makes,
     with the mounts of the service; its base is `image_name` if nothing is built.
     command: what the container starts; None if that is not known.
+    grace: seconds that it gets to end; None for what is usual.
     published: host port and container port of each; host port 0 means any. ports: the same, or else those that are only
     exposed, to the other services.
     env: by name, with variables yet to be replaced; unset: those whose values come from outside the file.
@@ -51,6 +54,7 @@ class ComposeService:
     health: tuple[str, ...]
     volumes: tuple[str, ...]
     watched: tuple[Path, ...]
+    grace: float | None
 
 
 def services_of(project: Project) -> list[ComposeService]:
@@ -97,6 +101,7 @@ def _service(project: Project, name: str, table: Mapping[str, Any], links: Seque
         _health(table.get("healthcheck")),
         tuple(_volumes(table.get("volumes"))),
         tuple(_watched(table.get("develop"), project.folder)),
+        seconds(table.get("stop_grace_period")),
     )
 
 
@@ -227,6 +232,13 @@ def _watched(develop: Any, folder: Path) -> Iterator[Path]:
     for item in (develop.get("watch") or ()) if isinstance(develop, dict) else ():
         if isinstance(item, dict) and item.get("path"):
             yield folder / str(item["path"])
+
+
+def seconds(value: Any) -> float | None:
+    """Return a duration as Compose writes it, `1m30s` or `500ms`, in seconds; None for anything else."""
+    found = re.fullmatch(r"(?:\d+(?:us|ms|s|m|h))+", str(value))
+    parts = re.findall(r"(\d+)(us|ms|s|m|h)", str(value)) if found else []
+    return sum(int(number) * _SECONDS[unit] for number, unit in parts) if parts else None
 
 
 def _health(value: Any) -> tuple[str, ...]:

@@ -110,19 +110,17 @@ def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         yield Mistake(f"{key}.tcp", "is for a command or an image; Python code has http and grpc")
     if service.volumes and service.image is None:
         yield Mistake(f"{key}.volumes", "is for an image; remove it")
+    if (pattern := service.ready_line) is not None:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield Mistake(f"{key}.ready", f"{pattern!r} is no regular expression: {error}")
     if service.run is not None:
         yield from _run_mistakes(key, service)
         return
     servicers = service.grpc.servicers if service.grpc else ()
     if service.ready == "done" and (service.listeners or not service.is_process):
         yield Mistake(f"{key}.ready", '"done" is for a command that ends, and has no ports; remove it, or the ports')
-    if (pattern := service.ready_line) is not None:
-        if not service.is_process:
-            yield Mistake(f"{key}.ready", "a line is waited for from a command; remove it")
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            yield Mistake(f"{key}.ready", f"{pattern!r} is no regular expression: {error}")
     if not service.is_process:
         if not service.listeners:
             yield Mistake(key, "nothing to run: expected http, grpc, run, command or image")
@@ -147,8 +145,8 @@ def _run_mistakes(key: str, service: Service) -> Iterator[Mistake]:
     for word in ("command", "image"):
         if getattr(service, word) is not None:
             yield Mistake(f"{key}.{word}", "not allowed with run; remove one of them")
-    if service.ready != "port" and not service.ready.startswith("/"):
-        yield Mistake(f"{key}.ready", "expected a path with run, which is ready when its servers are; remove it")
+    if service.ready == "done":
+        yield Mistake(f"{key}.ready", '"done" is for a command that ends; a program in run may end as well; remove it')
     if service.http and service.http.app is not None:
         yield Mistake(f"{key}.http.app", "not allowed with run, whose program brings its own app; remove one of them")
     if service.http and len(service.http.ports) > 1:
@@ -168,6 +166,8 @@ def _http_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         return
     if http.prefix and not http.contracts:
         yield Mistake(f"{key}.http.prefix", "expected contract beside it: the services whose contracts to mount")
+    if http.root_path and http.app is None and service.run is None:
+        yield Mistake(f"{key}.http.root_path", "expected app or run beside it: an application that is to know the path")
     if http.app is None and not http.contracts and not service.grpc and not (service.is_process or service.run):
         yield Mistake(f"{key}.http", 'expected app, such as "module:app", or servicers under grpc to serve over HTTP')
 

@@ -33,6 +33,7 @@ HTTP = Table(
         "contract": CONTRACTS,
         "prefix": PREFIX,
         "unknown_fields": one_of("reject", "ignore"),
+        "root_path": PREFIX,
         "aliases": ALIASES,
         "hosts": HOSTS,
         "origins": ORIGINS,
@@ -79,6 +80,7 @@ SERVICE = Table(
         "private": TEXTS,
         "shared": TEXTS,
         "profiles": NAMES,
+        "grace": SECONDS,
         "keep": TEXTS,
         "fresh": TEXTS,
     }

@@ -178,7 +178,7 @@ class _Drafting:
         for file in service.env_files:
             path = relative(Path(file.path), self.folder)
             sketch.env_files.append(path if file.required else {"path": path, "required": False})
-        sketch.profiles = list(service.profiles)
+        sketch.profiles, sketch.grace = list(service.profiles), service.grace
         if service.unset:
             sketch.remarks.append(f"taken from mesh's own environment: {', '.join(service.unset)}")
         return sketch

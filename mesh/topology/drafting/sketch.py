@@ -29,6 +29,7 @@ class Sketch:
     tcp_ports: list[int] = field(default_factory=list)
     tcp_aliases: list[str] = field(default_factory=list)
     ready: str | None = None
+    grace: float | None = None
     depends_on: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     env_files: list[str | dict[str, object]] = field(default_factory=list)
@@ -111,11 +112,12 @@ def _service(sketch: Sketch) -> list[str]:
         ("run", sketch.run),
         ("command", sketch.command),
         ("ready", sketch.ready),
+        ("grace", sketch.grace),
         ("http", _http(sketch)),
         ("grpc", _grpc(sketch)),
         ("tcp", _tcp(sketch)),
     ):
-        if value:
+        if value or value == 0:
             lines.append(f"{key} = {_value(value)}")
     for key, names in (
         ("depends_on", sketch.depends_on),

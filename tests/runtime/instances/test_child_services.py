@@ -124,6 +124,25 @@ def test_a_command_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) ->
         assert ended(pid, 30.0)
 
 
+def test_a_command_gets_the_grace_that_it_declares(tmp_path: Path) -> None:
+    toml = """\
+        [services.hasty]
+        command = 'trap "" TERM; echo pid $$; while true; do sleep 0.1; done'
+        grace = 0.3
+
+        [services.calm]
+        command = 'trap "sleep 0.8; echo has put all away; exit 0" TERM; echo waits; while true; do sleep 0.1; done'
+        grace = 60
+        """
+    with supervised(tmp_path, {"mesh.toml": toml}, Options(grace=0.1)) as project:
+        pid = int(project.line("hasty", "pid ").text.split()[1])
+        project.line("calm", "waits")
+        project.supervisor.post(ServiceCommand("hasty", "stop"))
+        project.change("hasty", "stopped")
+        assert ended(pid, 30.0)
+    project.line("calm", "has put all away")
+
+
 def test_a_line_without_an_end_is_cut(tmp_path: Path) -> None:
     toml = "[services.web]\ncommand = 'head -c 5000000 /dev/zero | tr \"\\\\0\" x; echo; echo after; sleep 1000'\n"
     with supervised(tmp_path, {"mesh.toml": toml}) as project:

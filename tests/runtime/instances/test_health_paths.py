@@ -1,4 +1,4 @@
-"""Python services that are ready once a path answers, as commands are."""
+"""Python services that are ready once a path answers or a line has come, as commands are."""
 
 from __future__ import annotations
 
@@ -79,3 +79,41 @@ def test_a_service_that_stays_ill_is_told_and_may_get_well_later(tmp_path: Path)
         project.change("slow", "failed", "has not started within 1 s")
         gate("healthy").set()
         project.change("slow", "ready")
+
+
+#: Prints its line once the test opens the gate.
+SAYS = """\
+import threading
+
+from tests.support.supervised import gate
+
+
+async def app(scope, receive, send):
+    raise RuntimeError
+
+
+def say():
+    print("warming up")
+    gate("warm").wait(60)
+    print("\\x1b[32mcaches\\x1b[0m are warm: 12")
+
+
+threading.Thread(target=say, daemon=True).start()
+
+if __name__ == "__main__":
+    import uvicorn
+    uvicorn.run(app, port=8000)
+"""
+LINE = 'ready = "log: caches are warm: [0-9]+"'
+
+
+@pytest.mark.parametrize("toml", [DECLARED, RUN], ids=["declared", "run"])
+def test_what_depends_on_it_waits_for_its_line(tmp_path: Path, toml: str) -> None:
+    files = {"mesh.toml": toml.replace('ready = "/health"', LINE), "app.py": SAYS}
+    with supervised(tmp_path, files, Options(start_within=PATIENCE), settled=False) as project:
+        project.line("slow", "warming up")
+        states = {each.name: each.state for each in project.supervisor.snapshot.services}
+        assert states == {"slow": "starting", "next": "waiting"}
+        gate("warm").set()
+        project.change("slow", "ready")
+        project.line("next", "it is up")

@@ -459,6 +459,14 @@ def test_services_of_a_profile_run_when_it_is_asked_for(tmp_path: Path, monkeypa
     assert composed(tmp_path, compose, **files)["seed"].profiles == ()
 
 
+@pytest.mark.parametrize(
+    ("declared", "seconds"), [("90s", 90.0), ("1m30s", 90.0), ("1h", 3600.0), ("250ms", 0.25), ("0s", 0.0), ("x", None)]
+)
+def test_the_time_to_stop_is_the_grace(tmp_path: Path, declared: str, seconds: float | None) -> None:
+    compose = f"services: {{web: {{build: ., command: uvicorn app:app, stop_grace_period: {declared}}}}}\n"
+    assert composed(tmp_path, compose, app_py=FASTAPI)["web"].grace == seconds
+
+
 def test_protos_that_the_image_compiles_are_the_service_s(tmp_path: Path) -> None:
     """`RUN protoc` is taken into account (I9), and protos of other languages are not compiled (I13)."""
     topology = composed(

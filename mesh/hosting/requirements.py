@@ -9,10 +9,11 @@ from mesh.hosting.requirement_files import RequirementFiles
 from mesh.virtualenv import Virtualenv
 
 
-def misfits(files: RequirementFiles) -> Iterator[str]:
+def misfits(files: RequirementFiles, virtualenv: Virtualenv | None = None) -> Iterator[str]:
     """Yield `requests<2 (2.34.2 is installed)`, or `flask (not installed)`, for each requirement that is not met.
 
-    A line that is not a plain requirement, or not for this platform, is ignored.
+    A line that is not a plain requirement, or not for this platform, is ignored. virtualenv: where it is to be
+    installed; None for where the calling code finds its packages.
     """
     # Imported late: a service without such a file does not need them.
     from packaging.requirements import InvalidRequirement, Requirement
@@ -22,7 +23,7 @@ def misfits(files: RequirementFiles) -> Iterator[str]:
             wanted = Requirement(text)
             if wanted.marker is not None and not wanted.marker.evaluate():
                 continue
-            installed = importlib.metadata.version(wanted.name)
+            installed = _version(wanted.name, virtualenv)
         except InvalidRequirement:
             continue
         except importlib.metadata.PackageNotFoundError:
@@ -30,6 +31,14 @@ def misfits(files: RequirementFiles) -> Iterator[str]:
             continue
         if not wanted.specifier.contains(installed, prereleases=True):
             yield f"{wanted.name}{wanted.specifier} ({installed} is installed)"
+
+
+def _version(name: str, virtualenv: Virtualenv | None) -> str:
+    if virtualenv is None:
+        return importlib.metadata.version(name)
+    for found in importlib.metadata.distributions(name=name, path=list(map(str, virtualenv.packages))):
+        return found.version
+    raise importlib.metadata.PackageNotFoundError(name)
 
 
 def are_met(files: RequirementFiles) -> bool:

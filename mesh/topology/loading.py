@@ -123,7 +123,8 @@ def _found(folder: Path) -> Topology | None:
         raise UsageError("\n".join([*told, way])) from None
     source, *others = [*drafted.sources, None]
     files = topology.files.union(file for file in others if file is not None)
-    return topology.with_services(topology.services, source=source, files=files, origin=drafted.origin)
+    remarks = (*drafted.remarks, *topology.remarks)
+    return topology.with_services(topology.services, source=source, files=files, remarks=remarks, origin=drafted.origin)
 
 
 def _is_bare(folder: Path) -> bool:

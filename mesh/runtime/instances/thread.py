@@ -382,9 +382,11 @@ class ThreadInstance:
 
     def _compare_requirements(self, files: RequirementFiles) -> None:
         """Report the service's requirements that are not met; it may work nonetheless."""
-        if found := list(misfits(files)):
-            has_own = self._virtualenv() is not None
-            way_out = "install them into its environment" if has_own else "`mesh install` makes an environment for it"
+        virtualenv = self._virtualenv()
+        if found := list(misfits(files, virtualenv)):
+            way_out = (
+                "install them into its environment" if virtualenv else "`mesh install` makes an environment for it"
+            )
             self._say(f"it requires {', '.join(found)}; {way_out}")
 
     def _tell_other_versions(self, virtualenv: Virtualenv) -> None:

@@ -26,6 +26,12 @@ _STEPS = re.compile(r"\s*(?:&&|;|\n)\s*")
 _SHELL_ONLY = re.compile(r"(?:set|echo|printf|sleep|cd|export|source|chmod|chown|mkdir|cp|mv|rm|ln|touch)\b")
 #: Lines for which a script has to be run as a whole.
 _CONTROL = re.compile(r"(?:if|while|until|for|case|function|local)\b|[{}()]|[\w:.-]+\s*\(\)|\.\s|\w+=")
+#: A loop that waits until something answers, such as a database; mesh waits by itself.
+_WAIT = re.compile(
+    r"\b(?:while|until)\b(?P<condition>[^\n]*?)(?:;|\n)\s*do\s+(?:(?:sleep|echo|printf)\b[^;\n]*(?:;|\n)\s*)+done\b"
+)
+#: What is left of a condition for such a loop.
+_EMPTY = re.compile(r"\bif\b[^\n]*?(?:;|\n)\s*then\s+(?:(?:echo|printf)\b[^;\n]*(?:;|\n)\s*|;\s*)*fi\b")
 _ALL_ARGUMENTS = re.compile(r'(?:exec\s+)?"?\$[@*]"?')
 
 
@@ -34,6 +40,7 @@ class Started:
     """What a container starts. Either `run` or `command` is given.
 
     root: the folder it runs in. before: commands that have to end first. env: variables that the command line sets.
+    waits: words of what it waits for before, among which hosts are named.
     """
 
     root: Path
@@ -41,6 +48,7 @@ class Started:
     command: str | None = None
     before: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    waits: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -55,7 +63,7 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     """
     found = Started(local(".") or Path("."))
     last = _steps(_words(command), env, local, found)
-    words = _without_wrappers(last, found, local)
+    words = _without_wrappers(last, env, found, local)
     if not words:
         return None
     run = _python_program(words, local, found)
@@ -71,7 +79,12 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
         words = [relative(program, found.root), *words[1:]]
         words[0] = words[0] if "/" in words[0] else f"./{words[0]}"
     # A shell's text is left as it is: it may have redirections.
-    found.command = shlex.join(words) if words != last or not isinstance(command, str) else _STEPS.split(command)[-1]
+    if words[:2] == ["sh", "-c"] and len(words) == 3:
+        found.command = words[2]
+    elif words != last or not isinstance(command, str):
+        found.command = shlex.join(words)
+    else:
+        found.command = _STEPS.split(command)[-1]
     return found
 
 
@@ -84,12 +97,21 @@ def _steps(words: list[str], env: Mapping[str, str], local: Local, found: Starte
     """Return the words of the last step of a shell's command line; the ones before it go to `before`."""
     if len(words) < 3 or os.path.basename(words[0]) not in _SHELLS or not re.fullmatch(r"-\w*c", words[1]):
         return words
-    *before, last = [step for step in _STEPS.split(words[2].strip()) if step]
+    *before, last = [step for step in _STEPS.split(_without_waits(words[2], env, found).strip()) if step] or [""]
+    if any(_CONTROL.match(step) for step in (*before, last)):
+        return words  # a shell's program, which is not taken apart
     found.before += [step for step in before if not _SHELL_ONLY.match(step)]
     return shell_words(expanded(last, env))
 
 
-def _without_wrappers(words: list[str], found: Started, local: Local) -> list[str]:
+def _without_waits(text: str, env: Mapping[str, str], found: Started) -> str:
+    """Return a shell's text without the loops in which it waits; what they name is noted."""
+    for loop in _WAIT.finditer(text):
+        found.waits += re.findall(r"[A-Za-z][\w.-]*", expanded(loop["condition"], env))
+    return _EMPTY.sub("", _WAIT.sub("", text))
+
+
+def _without_wrappers(words: list[str], env: Mapping[str, str], found: Started, local: Local) -> list[str]:
     """Return the words from the program on that does the work."""
     while words:
         name = os.path.basename(words[0])
@@ -101,7 +123,7 @@ def _without_wrappers(words: list[str], found: Started, local: Local) -> list[st
         elif name in _WRAPPERS and len(words) > _WRAPPERS[name]:
             words = words[_WRAPPERS[name] :]
         elif (script := _script(words, local)) is not None:
-            inner = _of_script(words, script, found, local)
+            inner = _of_script(words, script, env, found, local)
             if inner is None:
                 return words
             words = inner
@@ -121,13 +143,14 @@ def _script(words: Sequence[str], local: Local) -> int | None:
     return at if words[at].endswith(".sh") or re.match(rb"#!.*\b(?:ba|da|a)?sh\b", first) else None
 
 
-def _of_script(words: Sequence[str], at: int, found: Started, local: Local) -> list[str] | None:
+def _of_script(words: Sequence[str], at: int, env: Mapping[str, str], found: Started, local: Local) -> list[str] | None:
     """Return the words that a script of the project ends with, its earlier commands as steps before."""
     file = local(words[at])
     try:
-        lines = file.read_text("utf-8").replace("\\\n", " ").splitlines() if file else []
+        text = file.read_text("utf-8") if file else ""
     except (OSError, ValueError):
         return None
+    lines = _without_waits(text.replace("\\\n", " "), env, found).splitlines()
     steps = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not steps or file is None:
         return None

@@ -21,11 +21,13 @@ class Draft:
     """Files to write: each path, relative to the folder, with its text; `origin` says what they were drafted from.
 
     sources: the files that it was read from, whose change would change it; none if these are all of the folder's.
+    remarks: sentences about what was left out, or chosen.
     """
 
     origin: str
     files: Mapping[Path, str]
     sources: Sequence[Path] = ()
+    remarks: Sequence[str] = ()
 
     @property
     def text(self) -> str:
@@ -102,7 +104,8 @@ def _from_compose(folder: Path, left: list[str]) -> Draft | None:
         left += found.remarks
         return None
     text = mesh_toml(found.name, file.name, found.sketches, (), found.remarks, found.externals)
-    return Draft(file.name, {Path("mesh.toml"): text}, found.files)
+    remarks = [f"{sketch.name}: {remark}" for sketch in found.sketches for remark in sketch.remarks]
+    return Draft(file.name, {Path("mesh.toml"): text}, found.files, [*found.remarks, *remarks])
 
 
 def _from_procfile(folder: Path) -> Draft | None:

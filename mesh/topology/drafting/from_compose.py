@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from mesh.topology.compose.project import read_project
@@ -35,6 +34,8 @@ _USUAL_PORTS = {"postgres": 5432, "postgis": 5432, "redis": 6379, "valkey": 6379
     "kafka": 9092,
     "nats": 4222,
 }
+#: Whose scripts the images of databases run once, on an empty database.
+_FIRST_SCRIPTS = "/docker-entrypoint-initdb.d"
 
 
 @dataclass
@@ -78,12 +79,21 @@ def from_compose(file: Path) -> Composed:
 
 
 def _is_image(service: ComposeService) -> bool:
-    return service.context is None and bool(service.image_name)
+    return bool(_image_name(service))
+
+
+def _image_name(service: ComposeService) -> str:
+    """Return the image that is run as it is, or with a few files more, such as a database's first scripts."""
+    if service.context is None:
+        return service.image_name
+    return service.image.base if _usual_port(service.image.base) else ""
 
 
 def _start(service: ComposeService) -> Started | FoundCode | None:
     """Return what the service starts of what is on this machine; None for an image that mesh does not run."""
     if service.context is None or not service.context.is_dir() or _SERVER_IMAGES.match(service.image.base):
+        return None
+    if _image_name(service):
         return None
     if service.command is not None:
         env = {key: value for key, value in service.env.items() if "$" not in value}
@@ -104,33 +114,43 @@ class _Drafting:
     names: Mapping[str, str]
     ports: Ports
     healthy: Collection[str]
+    #: What ends before services start, by command, folder, variables and what came before: done once for all of them.
+    _steps: dict[tuple[object, ...], Sketch] = field(default_factory=dict)
 
     def sketches(self, service: ComposeService, start: Started | FoundCode, is_waited_for: bool) -> list[Sketch]:
         """Return the service, after those of its commands that end before it starts."""
         name = self.names[service.name]
         if isinstance(start, FoundCode):
             return [self._of_code(service, start)]
+        taken = [*self.names.values(), *(each.name for each in self._steps.values())]
         before: list[Sketch] = []
+        earlier = ""
         for line in start.before:
-            unique = service_name(f"{name}-{_verb(line)}", [*self.names.values(), *(each.name for each in before)])
-            before.append(self._one_shot(unique, service, start, line))
-        for earlier, later in pairwise(before):
-            later.depends_on = [earlier.name]
+            sketch = self._one_shot(service_name(f"{name}-{_verb(line)}", taken), service, start, line)
+            key = (line, sketch.root, tuple(sketch.env.items()), str(sketch.env_files), sketch.profiles == [], earlier)
+            if key not in self._steps:
+                sketch.depends_on = [earlier] if earlier else sketch.depends_on
+                self._steps[key] = sketch
+                before.append(sketch)
+                taken.append(sketch.name)
+            earlier = self._steps[key].name
         if is_waited_for or (_ONE_SHOT.search(start.line) and not service.ports):
             sketch = self._one_shot(name, service, start, start.line)
         else:
             sketch = self._program(service, start)
-        sketch.depends_on += [each.name for each in before[-1:]]
+        sketch.depends_on += [earlier] if earlier else []
         sketch.remarks += start.remarks
         return [*before, sketch]
 
     def image(self, service: ComposeService) -> Sketch:
         """Return a service that is run by a container engine, or by the program that is in its image."""
         sketch = self._sketch(self.names[service.name], service, self.folder)
-        sketch.image = service.image_name
+        sketch.image = _image_name(service)
         if service.command is not None:
             sketch.command = shlex.join(words_of(service.command))
-        sketch.volumes = [_volume(volume, self.folder) for volume in service.volumes]
+        sketch.volumes = [_volume(volume, self.folder) for volume in (*_copied(service), *service.volumes)]
+        if service.context is not None:
+            sketch.remarks += [f"the image is built by this as well: {run[:90]}" for run in service.image.runs]
         pairs = [pair for pair in service.ports if pair[0]] or _usual_ports(service)
         for host, inside in pairs:
             given = self._given(sketch, host, inside)
@@ -144,6 +164,7 @@ class _Drafting:
     def _program(self, service: ComposeService, start: Started) -> Sketch:
         sketch = self._sketch(self.names[service.name], service, start.root)
         sketch.run, sketch.command = start.run, start.command
+        sketch.depends_on += self._waited_for(service, start)
         sketch.watch = _watched(service, start.root) if start.run else []
         sketch.env |= start.env
         facts = listening(start.run, start.root) if start.run else Listening()
@@ -168,8 +189,13 @@ class _Drafting:
     def _one_shot(self, name: str, service: ComposeService, start: Started, line: str) -> Sketch:
         """Return a service that runs a command to its end and listens on no port."""
         sketch = self._sketch(name, service, start.root)
+        sketch.depends_on += self._waited_for(service, start)
         sketch.command, sketch.ready = line, "done"
         return sketch
+
+    def _waited_for(self, service: ComposeService, start: Started) -> list[str]:
+        """Return the services for which the command line waits itself."""
+        return [name for host, name in self.names.items() if host in start.waits and host != service.name]
 
     def _sketch(self, name: str, service: ComposeService, root: Path) -> Sketch:
         sketch = Sketch(name, relative(root, self.folder))
@@ -316,5 +342,23 @@ def _external(service: ComposeService) -> dict[str, str]:
 
 def _usual_ports(service: ComposeService) -> list[tuple[int, int]]:
     """Return the port at which a well-known image listens, for a service that publishes none."""
-    image = service.image_name.partition(":")[0].rpartition("/")[2]
-    return [(0, port) for word, port in _USUAL_PORTS.items() if word in image][:1]
+    port = _usual_port(_image_name(service))
+    return [(0, port)] if port else []
+
+
+def _usual_port(image: str) -> int | None:
+    name = image.partition(":")[0].rpartition("/")[2]
+    return next((port for word, port in _USUAL_PORTS.items() if word in name), None)
+
+
+def _copied(service: ComposeService) -> list[str]:
+    """Return the mounts that stand for what is copied into an image when it is built."""
+    if service.context is None:
+        return []
+    mounted = {volume.split(":")[1] for volume in service.volumes if ":" in volume}
+    # Copied into a folder of the base image, a file keeps its name.
+    places = [
+        (f"{inside}/{place.name}" if inside == _FIRST_SCRIPTS and place.is_file() else inside, place)
+        for inside, place in service.image.copies
+    ]
+    return [f"{place}:{inside}" for inside, place in places if inside not in mounted]

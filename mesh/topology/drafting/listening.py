@@ -20,6 +20,8 @@ _HTTP = re.compile(
     rb"|\b(?:make_server|TCPServer|create_server|listen)\s*\("
 )
 _HTTP_PORT = re.compile(rb"\bport\s*=\s*(?:int\()?[^)\n]*?\b(\d{4,5})\b|\.listen\(\s*(\d{4,5})")
+_CONFIGURATION = re.compile(r"(?:^|\s)(?:-c|--config)[ =](?:file:|python:)?(\S+)")
+_BIND = re.compile(rb"^bind\s*=\s*\[?\s*[\"'][^\"'\n]*?:(\d{2,5})[\"']", re.MULTILINE)
 _PORT_VARIABLE = re.compile(rb"[\"']((?:[A-Z]+_)*PORT)[\"']")
 _LARGEST = 500_000
 
@@ -46,7 +48,7 @@ def listening(line: str, root: Path) -> Listening:
     grpc = [found for text in texts for found in _GRPC.finditer(text)]
     grpc_port = next((int(found[1]) for found in grpc if found[1]), None)
     if program or "runserver" in line:
-        given = _option(line)
+        given = _option(line) or (_gunicorn_bind(line, root) if program == "gunicorn" else None)
         variables = frozenset() if given else frozenset({"FLASK_RUN_PORT", "UVICORN_PORT"})
         return Listening(True, bool(grpc), given or _USUAL.get(program or "", 8000), grpc_port, variables)
     variables = frozenset(found.decode() for text in texts for found in _PORT_VARIABLE.findall(text))
@@ -62,6 +64,13 @@ def listening(line: str, root: Path) -> Listening:
 def _option(line: str) -> int | None:
     found = _OPTION.search(line) or _RUNSERVER.search(line)
     return int(found[1]) if found and found[1] else None
+
+
+def _gunicorn_bind(line: str, root: Path) -> int | None:
+    """Return the port in gunicorn's configuration file, if it is written there as it is."""
+    named = _CONFIGURATION.search(line)
+    found = _BIND.search(_text(root / (named[1] if named else "gunicorn.conf.py")))
+    return int(found[1]) if found else None
 
 
 def _main_file(words: Sequence[str], root: Path) -> Path | None:

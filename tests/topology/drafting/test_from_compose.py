@@ -307,16 +307,120 @@ services:
     assert topology["script"].http == Http((9000,))
 
 
-def test_what_a_script_waits_for_is_left_out_and_said(tmp_path: Path) -> None:
+def test_what_a_script_decides_is_left_out_and_said(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,
         "services: {web: {build: ., command: python server.py}}\n",
         Dockerfile='FROM python\nWORKDIR /app\nCOPY . .\nENTRYPOINT ["/app/entry.sh"]\n',
-        entry_sh='#!/bin/bash\nwhile ! nc -z db 5432; do\n  sleep 1\ndone\nexec "$@"\n',
+        entry_sh='#!/bin/bash\nif [ -n "$SEED" ]; then\n  python seed.py\nfi\nexec "$@"\n',
         server_py="print('server')\n",
     )
     assert topology["web"].run == "python server.py"
     assert "# entry.sh is left out, which the image runs first\n[services.web]\n" in draft(tmp_path).text
+
+
+WAITING = """\
+#!/bin/sh
+
+if [ "$DATABASE" = "postgres" ]
+then
+    echo "Waiting for postgres..."
+
+    while ! nc -z $SQL_HOST $SQL_PORT; do
+      sleep 0.1
+    done
+
+    echo "PostgreSQL started"
+fi
+
+python manage.py migrate
+
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "before"),
+    [
+        ("./entry.sh python manage.py runserver", ("web-migrate",)),
+        ("bash -c 'while !</dev/tcp/db/5432; do sleep 1; done; python manage.py runserver'", ()),
+        ("sh -c 'until pg_isready -h db; do echo waiting; sleep 2; done && python manage.py runserver'", ()),
+    ],
+)
+def test_a_loop_that_waits_for_a_service_becomes_a_dependency(
+    tmp_path: Path, command: str, before: tuple[str, ...]
+) -> None:
+    web = f'{{build: ., command: "{command}", environment: {{SQL_HOST: db}}}}'
+    topology = composed(
+        tmp_path,
+        f"services: {{web: {web}, db: {{image: postgres}}}}\n",
+        entry_sh=WAITING,
+        manage_py="print('manage')\n",
+    )
+    assert topology["web"].run == "python manage.py runserver"
+    assert topology["web"].depends_on == ("db", *before)
+    assert [topology[each].depends_on for each in before] == [("db",) for _ in before]
+
+
+def test_a_shell_s_program_is_not_taken_apart(tmp_path: Path) -> None:
+    line = "for each in one two; do python manage.py $$each; done; python manage.py runserver"
+    topology = composed(
+        tmp_path, f"services: {{web: {{build: ., command: sh -c '{line}'}}}}\n", manage_py="print('manage')\n"
+    )
+    assert [(each.name, each.run, each.command) for each in topology] == [("web", None, line.replace("$$", "$"))]
+
+
+def test_what_several_services_do_first_is_done_once(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web: {build: ., command: ./entry.sh python manage.py runserver, environment: &own {A: "1"}}
+  worker: {build: ., command: ./entry.sh celery -A core worker, environment: *own}
+  other: {build: ., command: ./entry.sh celery -A core beat, environment: {A: "2"}}
+""",
+        entry_sh='#!/bin/sh\npython manage.py migrate\npython manage.py collectstatic\nexec "$@"\n',
+        manage_py="print('manage')\n",
+    )
+    assert {each.name: each.depends_on for each in topology} == {
+        "web-migrate": (),
+        "web-collectstatic": ("web-migrate",),
+        "web": ("web-collectstatic",),
+        "worker": ("web-collectstatic",),
+        "other-migrate": (),
+        "other-collectstatic": ("other-migrate",),
+        "other": ("other-collectstatic",),
+    }
+
+
+def test_a_database_s_image_with_first_scripts_is_that_database_s(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {db: {build: ./db, environment: {POSTGRES_PASSWORD: x}}}\n",
+        **{
+            "db/Dockerfile": "FROM postgres:16\nADD create.sql /docker-entrypoint-initdb.d\nCOPY *.csv /data/\n",
+            "db/create.sql": "CREATE DATABASE shop;\n",
+            "db/one.csv": "1\n",
+        },
+    )
+    (db,) = topology
+    assert (db.image, db.tcp, db.env) == ("postgres:16", Tcp((5432,)), {"POSTGRES_PASSWORD": "x"})
+    assert db.volumes == ("./db/create.sql:/docker-entrypoint-initdb.d/create.sql", "./db/one.csv:/data/one.csv")
+
+
+def test_gunicorn_s_configuration_names_the_port(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  named: {build: ., command: gunicorn --config own.py app:app}
+  usual: {build: ., command: gunicorn app:app}
+""",
+        own_py="workers = 1\nbind = '0.0.0.0:5005'\n",
+        app_py=FASTAPI,
+        **{"gunicorn.conf.py": 'bind = ["127.0.0.1:9001"]\n'},
+    )
+    assert [each.http for each in topology] == [Http((5005,)), Http((9001,))]
 
 
 def test_a_grpc_service_without_published_ports_is_reached_at_its_code_s(tmp_path: Path) -> None:

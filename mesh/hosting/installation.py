@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,12 +64,22 @@ def _make(folder: Path, files: RequirementFiles, uv: str | None) -> None:
         _run(folder, sys.executable, "-m", "venv", str(folder))
         quiet = () if sys.stderr.isatty() else ("--quiet",)
         program = [str(python), "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
+    if wanted is None:
+        wanted = ["-r", str(files.files[0])] if uv is not None else _asked_of_backend(folder, program, files.folder)
     if pins:
         constraints = folder / "constraints.txt"
         constraints.write_text("".join(f"{each}\n" for each in pins))
         wanted += ["-c", str(constraints)]
     if wanted:
         _run(files.folder, *program, *wanted)
+
+
+def _asked_of_backend(folder: Path, pip: Sequence[str], project: Path) -> list[str]:
+    """Return the dependencies that the project's build backend tells; the project itself need not be a package."""
+    report = folder / "report.json"
+    _run(project, *pip, "--dry-run", "--no-deps", "--ignore-installed", "--report", str(report), ".")
+    (found,) = json.loads(report.read_text())["install"]
+    return [each for each in found["metadata"].get("requires_dist", ()) if "extra ==" not in each]
 
 
 def _check_python(files: RequirementFiles) -> None:

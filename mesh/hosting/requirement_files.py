@@ -32,14 +32,15 @@ class RequirementFiles:
             found.update(f"{file.name}\0{len(content)}\0".encode() + content)
         return found.hexdigest()[:12]
 
-    def arguments(self) -> list[str]:
-        """Return them as `pip install` takes them; raises ValueError if a pyproject.toml cannot be read."""
+    def arguments(self) -> list[str] | None:
+        """Return them as `pip install` takes them; raises ValueError if a pyproject.toml cannot be read.
+
+        None for the tables of another tool, such as Poetry's, whose build backend knows the dependencies.
+        """
         if self.files[0].name != "pyproject.toml":
             return [word for file in self.files for word in ("-r", str(file))]
-        declared = _read(self.files[0])
-        dependencies = declared.get("project", {}).get("dependencies")
-        # Of another tool's tables, such as Poetry's, its build backend knows the dependencies.
-        return [str(self.folder)] if dependencies is None else [str(each) for each in dependencies]
+        dependencies = _read(self.files[0]).get("project", {}).get("dependencies")
+        return None if dependencies is None else [str(each) for each in dependencies]
 
     def python(self) -> str | None:
         """Return the versions of Python that a pyproject.toml requires, as `>=3.13`; None if it says none."""

@@ -114,6 +114,42 @@ def test_other_requirements_make_another_environment(project: Shell) -> None:
     mesh.end(signal.SIGTERM)
 
 
+#: A build backend that knows the dependencies, as Poetry's does, of a project that is no package.
+BACKEND = """
+    import pathlib
+
+    def prepare_metadata_for_build_wheel(folder, config_settings=None):
+        place = pathlib.Path(folder, "users-1.dist-info")
+        place.mkdir()
+        about = "Metadata-Version: 2.1\\nName: users\\nVersion: 1\\nProvides-Extra: more\\n"
+        needs = "Requires-Dist: greeting<2\\nRequires-Dist: missing; extra == 'more'\\n"
+        (place / "METADATA").write_text(about + needs)
+        return place.name
+
+    def build_wheel(folder, config_settings=None, metadata_directory=None):
+        raise ValueError("users is no package")
+"""
+POETRY = """
+    [tool.poetry.dependencies]
+    greeting = "^1"
+
+    [build-system]
+    requires = []
+    build-backend = "backend"
+    backend-path = ["."]
+"""
+
+
+def test_dependencies_that_only_the_build_backend_knows_are_installed(project: Shell) -> None:
+    (project.folder / "users" / "requirements.txt").unlink()
+    project.write({"users/pyproject.toml": POETRY, "users/backend.py": BACKEND})
+    done = project.run("install", "users")
+    assert done.process.returncode == 0, done.text()
+    mesh = project.up("--only", "users")
+    assert get(mesh.http("users")).text == "hello 1.0"
+    mesh.end(signal.SIGTERM)
+
+
 def test_what_cannot_be_installed_is_told_in_the_tools_words_and_leaves_nothing(project: Shell) -> None:
     project.write({"users/requirements.txt": "greeting==3.0\n"})
     done = project.run("install")

@@ -132,11 +132,32 @@ def _patch_psycopg(psycopg: Any) -> None:
     psycopg.connect = psycopg.Connection.connect
 
 
+def _patch_uvloop(uvloop: Any) -> None:
+    """Redirect its loops, which look names up in C."""
+    create, look_up = uvloop.Loop.create_connection, uvloop.Loop.getaddrinfo
+
+    async def create_connection(self: Any, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        found = actual(host, port)
+        if options.get("ssl") and found[0] != host and not options.get("server_hostname"):
+            options["server_hostname"] = host
+        return await create(self, factory, *found, **options)
+
+    async def getaddrinfo(self: Any, host: Any, port: Any, **options: Any) -> Any:
+        return await look_up(self, *actual(host, port), **options)
+
+    uvloop.Loop.create_connection, uvloop.Loop.getaddrinfo = create_connection, getaddrinfo
+
+
 class PatchesOnImport(importlib.abc.MetaPathFinder):
     """Patches a module when it has been imported."""
 
     def __init__(self) -> None:
-        self._waiting = {"grpc": _patch_grpc, "psycopg": _patch_psycopg, "psycopg2": _patch_psycopg2}
+        self._waiting: dict[str, Callable[[Any], None]] = {
+            "grpc": _patch_grpc,
+            "psycopg": _patch_psycopg,
+            "psycopg2": _patch_psycopg2,
+            "uvloop": _patch_uvloop,
+        }
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -18,6 +18,7 @@ from mesh.topology.drafting.program_root import Local, program_root
 _SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 #: Programs that only start another one; the words up to `--`, or as many as stand here, are theirs.
 _WRAPPERS = {"exec": 1, "env": 1, "nohup": 1, "command": 1, "poetry": 2, "uv": 2, "pipenv": 2, "pdm": 2, "rye": 2}
+_IN_ENVIRONMENT = re.compile(r"(?:poetry|uv|pipenv|pdm|rye)\s+run\s+(?:--\S+\s+)*")
 _WRAPPERS_TO_DASHES = frozenset({"tini", "dumb-init", "wait-for-it", "wait-for-it.sh", "wait-for", "wait-for.sh"})
 _SYSTEM = re.compile(r"/(?:usr/(?:local/)?)?s?bin/")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -100,8 +101,13 @@ def _steps(words: list[str], env: Mapping[str, str], local: Local, found: Starte
     *before, last = [step for step in _STEPS.split(_without_waits(words[2], env, found).strip()) if step] or [""]
     if any(_CONTROL.match(step) for step in (*before, last)):
         return words  # a shell's program, which is not taken apart
-    found.before += [step for step in before if not _SHELL_ONLY.match(step)]
+    found.before += _work(before)
     return shell_words(expanded(last, env))
+
+
+def _work(steps: Sequence[str]) -> list[str]:
+    """Return the steps that do something, without what only starts them in an environment."""
+    return [_IN_ENVIRONMENT.sub("", step) for step in steps if not _SHELL_ONLY.match(step)]
 
 
 def _without_waits(text: str, env: Mapping[str, str], found: Started) -> str:
@@ -161,7 +167,7 @@ def _of_script(words: Sequence[str], at: int, env: Mapping[str, str], found: Sta
             return None
         found.remarks.append(f"{file.name} is left out, which the image runs first")
         return list(words[at + 1 :])
-    found.before += [step for step in before if not _SHELL_ONLY.match(step)]
+    found.before += _work(before)
     return list(words[at + 1 :]) if _ALL_ARGUMENTS.fullmatch(last) else shell_words(last)
 
 

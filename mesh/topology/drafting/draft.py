@@ -12,7 +12,7 @@ from mesh.topology.drafting.discovery import discover, proto_folders
 from mesh.topology.drafting.example import EXAMPLE
 from mesh.topology.drafting.files import files_below, is_test, relative
 from mesh.topology.drafting.procfile import FILE, from_procfile
-from mesh.topology.drafting.sketch import Ports, mesh_toml
+from mesh.topology.drafting.sketch import Ports, Sketch, mesh_toml, service_name
 from mesh.topology.loading import declares_itself
 
 
@@ -103,9 +103,23 @@ def _from_compose(folder: Path, left: list[str]) -> Draft | None:
     if not found.sketches:
         left += found.remarks
         return None
-    text = mesh_toml(found.name, file.name, found.sketches, (), found.remarks, found.externals)
-    remarks = [f"{sketch.name}: {remark}" for sketch in found.sketches for remark in sketch.remarks]
-    return Draft(file.name, {Path("mesh.toml"): text}, found.files, [*found.remarks, *remarks])
+    beside = [] if any(sketch.image is None for sketch in found.sketches) else _beside(folder, found.sketches)
+    sketches, origin = [*found.sketches, *beside], f"{file.name} and the code beside it" if beside else file.name
+    protos = [relative(place, folder) for place in proto_folders(folder)] if beside else []
+    text = mesh_toml(found.name, origin, sketches, protos, found.remarks, found.externals)
+    remarks = [f"{sketch.name}: {remark}" for sketch in sketches for remark in sketch.remarks]
+    return Draft(origin, {Path("mesh.toml"): text}, found.files, [*found.remarks, *remarks])
+
+
+def _beside(folder: Path, images: Sequence[Sketch]) -> list[Sketch]:
+    """Return the services in the folder's code, where Compose runs only what they need, such as databases."""
+    names = [sketch.name for sketch in images]
+    sketches = discover(folder, Ports(taken={port for sketch in images for port in sketch.tcp_ports}))
+    for sketch in sketches:
+        sketch.name = service_name(sketch.name, names)
+        sketch.depends_on += names[: len(images)]
+        names.append(sketch.name)
+    return sketches
 
 
 def _from_procfile(folder: Path) -> Draft | None:

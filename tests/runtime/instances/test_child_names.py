@@ -18,6 +18,7 @@ PROGRAM = """\
 import asyncio, json, os, socket, urllib.request
 
 import grpc
+import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 
@@ -46,6 +47,7 @@ print("found", json.dumps({
     "localhost": http("localhost:18080"),
     "external": http("outside:81"),
     "asyncio": asyncio.run(by_asyncio("web", 8080)),
+    "uvloop": uvloop.run(by_asyncio("web", 8080)),
     "gethostbyname": socket.gethostbyname("web"),
     "grpc": [by_grpc("users:50051"), by_grpc("dns:///users:50051")],
 }), flush=True)
@@ -87,6 +89,7 @@ def test_a_python_program_reaches_them_as_its_code_calls_them(tmp_path: Path) ->
         "localhost": "/from-localhost:18080",
         "external": "/from-outside:81",
         "asyncio": "/asyncio",
+        "uvloop": "/asyncio",
         "gethostbyname": "127.0.0.1",
         "grpc": [1, 1],
     }

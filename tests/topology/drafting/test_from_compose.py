@@ -408,6 +408,17 @@ def test_a_database_s_image_with_first_scripts_is_that_database_s(tmp_path: Path
     assert db.volumes == ("./db/create.sql:/docker-entrypoint-initdb.d/create.sql", "./db/one.csv:/data/one.csv")
 
 
+def test_code_beside_a_compose_file_of_databases_alone_runs_too(tmp_path: Path) -> None:
+    """Such a file is for the developer who starts the application by hand."""
+    (tmp_path / "compose.yaml").write_text("services: {db: {image: postgres, ports: ['8001:5432']}}\n")
+    (tmp_path / "app.py").write_text(FASTAPI)
+    topology = load(None, tmp_path, lambda: pytest.fail("nothing was found"))
+    assert (topology.origin, topology.source) == ("compose.yaml and the code beside it", tmp_path / "compose.yaml")
+    db, app = topology.services
+    assert (db.name, db.tcp) == ("db", Tcp((8001,), aliases=("db:5432",)))
+    assert (app.http, app.depends_on) == (Http((8002,), "app:app"), ("db",))
+
+
 def test_gunicorn_s_configuration_names_the_port(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,14 @@ class WantedImage:
         """Return the image's name without its registry and version: `postgres` of `docker.io/library/postgres:16`."""
         name = re.sub(r"@.*|:[^/]*$", "", self.name)
         return name.removeprefix("docker.io/").removeprefix("library/")
+
+
+def stop_signal(image: str) -> signal.Signals:
+    """Return what asks the image's program to end, as its image declares it.
+
+    Upon SIGTERM, PostgreSQL would wait for its clients to leave, and connection pools do not.
+    """
+    return signal.SIGINT if "postg" in image else signal.SIGTERM
 
 
 def command_of(image: WantedImage) -> str:

@@ -169,6 +169,11 @@ class CommandInstance:
         """Return what is known of why the process ended; what a command prints speaks for itself."""
         return ""
 
+    @property
+    def _stop_signal(self) -> signal.Signals:
+        """Return what asks the process to end."""
+        return signal.SIGTERM
+
     def _called(self) -> str:
         return f"`{self.service.command}`"
 
@@ -232,7 +237,7 @@ class CommandInstance:
         process = self._process
         if process is None or process.poll() is not None:
             return
-        process_group.send(process, signal.SIGTERM)
+        process_group.send(process, self._stop_signal)
         killer = threading.Timer(self._grace + self.more_seconds, self._kill, (process,))
         killer.daemon = True
         killer.start()

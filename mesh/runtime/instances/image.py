@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
-from mesh.hosting.images.image import WantedImage, command_of
+from mesh.hosting.images.image import WantedImage, command_of, stop_signal
 from mesh.runtime.instances import process_group
 from mesh.runtime.instances.command import CommandInstance
 from mesh.topology.model import Address
@@ -18,6 +19,10 @@ class ImageInstance(CommandInstance):
 
     _answers_at_once = False
     _passing: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def _stop_signal(self) -> signal.Signals:
+        return stop_signal(self.service.image or "")
 
     def _called(self) -> str:
         return f"image {self.service.image}"

@@ -18,6 +18,7 @@ exec 3<&0 </dev/null
 (set -- 1; {_GUARD}) <&3 >/dev/null 2>&1 &
 exec 3<&-
 trap 'exit 143' TERM
+trap 'exit 130' INT
 eval "$1"
 """
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from mesh.hosting.images import containers
+from mesh.runtime.messages import Stop
 from mesh.runtime.options import Options
 from tests.support.supervised import ECHO, PATIENCE, supervised
 
@@ -116,6 +118,25 @@ def test_a_database_in_memory_begins_anew(tmp_path: Path) -> None:
     for _ in range(2):
         with supervised(tmp_path, files) as project:
             assert project.get("web", "/?add=7").json()["asyncpg"] == 2007
+
+
+@pytest.mark.usefixtures("without_engine")
+def test_a_database_does_not_wait_for_clients_that_stay(tmp_path: Path) -> None:
+    toml = """\
+        [services.db]
+        image = "postgres"
+        tcp = { port = 6432 }
+        env = { POSTGRES_PASSWORD = "secret" }
+        """
+    with supervised(tmp_path, {"mesh.toml": toml}, Options(grace=PATIENCE)) as project:
+        port = project.supervisor.directory.address("db", "tcp").port
+        connection = psycopg.connect(f"postgresql://postgres:secret@127.0.0.1:{port}/postgres")
+        project.supervisor.post(Stop("requested", 0))
+        project.line("db", "received fast shutdown request")
+        project.change("db", "stopped")
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+        connection.close()
 
 
 @pytest.mark.usefixtures("without_engine")

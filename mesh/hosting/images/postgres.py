@@ -19,6 +19,10 @@ _SCRIPTS = "/docker-entrypoint-initdb.d"
 #: start that was broken off begins anew.
 _FIRST = """\
 umask 077
+given() { cat "$(here "$1")"; }
+[ -z "$POSTGRES_USER_FILE" ] || POSTGRES_USER=$(given "$POSTGRES_USER_FILE")
+[ -z "$POSTGRES_PASSWORD_FILE" ] || POSTGRES_PASSWORD=$(given "$POSTGRES_PASSWORD_FILE")
+[ -z "$POSTGRES_DB_FILE" ] || POSTGRES_DB=$(given "$POSTGRES_DB_FILE")
 : "${POSTGRES_USER:=postgres}" "${POSTGRES_DB:=$POSTGRES_USER}"
 if [ ! -s "$data/PG_VERSION" ]; then
   set -e
@@ -71,6 +75,7 @@ def postgres(image: WantedImage, program: str) -> str:
         "as": _as_other_user(),
     }
     lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
+    lines.append(_here(image))
     own = image.arguments[1:] if image.arguments[:1] == ["postgres"] else ()
     return "\n".join([*lines, _FIRST + shlex.join(own)])
 
@@ -82,6 +87,13 @@ def _as_other_user() -> str:
     if sys.platform != "linux":
         raise MeshError("PostgreSQL does not run as a superuser; start mesh as another user")
     return "unshare -U"  # in a namespace of its own, in which it is nobody
+
+
+def _here(image: WantedImage) -> str:
+    """Return a shell function that prints where a file of the container is on this machine."""
+    mounts = [volume.split(":")[:2] for volume in image.volumes if volume.startswith("/")]
+    cases = [f"{shlex.quote(inside)}) echo {shlex.quote(source)};;" for source, inside in mounts]
+    return f'here() {{ case $1 in {" ".join(cases)} *) printf "%s" "$1";; esac; }}'
 
 
 def _scripts(image: WantedImage) -> list[Path]:

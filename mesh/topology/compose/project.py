@@ -7,7 +7,7 @@ they are interpolated by the same rules, and no secret of `.env` gets into that 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.y
 
 #: Keys of a service with paths, which are relative to the file that has them.
 _PATHS = ("env_file", "volumes")
+#: Keys of a project and of a service, with where the container has what they give it.
+_GIVEN = {"secrets": "/run/secrets/", "configs": "/"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,9 @@ def read_project(file: Path) -> Project:
         name = str(content.get("name") or name)
         services = merged_services(services, reading.services(each, content))
     services = {key: plain(table) for key, table in services.items() if isinstance(table, dict)}
+    for table in services.values():
+        if mounts := list(_mounts(table, reading.given)):
+            table["volumes"] = [*(table.get("volumes") or ()), *mounts]
     return Project(
         name or os.environ.get("COMPOSE_PROJECT_NAME") or file.parent.name or "mesh",
         file.parent,
@@ -76,6 +81,8 @@ class _ProjectReading:
         self.folder = folder
         self.variables = variables
         self.files: list[Path] = []
+        #: The files of secrets and configs, by the key of the project and the name.
+        self.given: dict[tuple[str, str], str] = {}
         self._around = around
 
     def content(self, file: Path) -> Table:
@@ -99,6 +106,10 @@ class _ProjectReading:
     def services(self, file: Path, content: Table) -> Table:
         """Return the services of a file, and of those that it includes."""
         found: Table = {}
+        for kind in _GIVEN:
+            for name, each in (content.get(kind) or {}).items():
+                if isinstance(each, dict) and each.get("file"):
+                    self.given[kind, str(name)] = _below(self.folder, each["file"])
         for included in content.get("include") or ():
             found = merged_services(found, self._included(file, included))
         own = content.get("services") or {}
@@ -119,6 +130,7 @@ class _ProjectReading:
             inner = _ProjectReading(folder, Variables(folder), (*self._around, file, path))
             found = merged_services(found, inner.services(path, inner.content(path)))
             self.files += inner.files
+            self.given = {**inner.given, **self.given}
         return found
 
     def _service(
@@ -155,6 +167,16 @@ class _ProjectReading:
             return self.variables.text(value, f"{shown}: {'.'.join(path)}")
         except VariableError as error:
             raise UsageError(f"{shown}: {'.'.join(path)}: {error}") from None
+
+
+def _mounts(table: Table, given: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """Yield the secrets and configs of a service that are files, as mounts."""
+    for kind, folder in _GIVEN.items():
+        for item in table.get(kind) or ():
+            named = item if isinstance(item, dict) else {"source": item}
+            name, target = str(named.get("source")), str(named.get("target") or named.get("source"))
+            if (file := given.get((kind, name))) is not None:
+                yield f"{file}:{target if target.startswith('/') else folder + target}:ro"
 
 
 def _anchored(table: Table, folder: Path) -> Table:

@@ -145,6 +145,7 @@ class _Drafting:
     def image(self, service: ComposeService) -> Sketch:
         """Return a service that is run by a container engine, or by the program that is in its image."""
         sketch = self._sketch(self.names[service.name], service, self.folder)
+        sketch.env = dict(service.env)  # Its paths are those of the container.
         sketch.image = _image_name(service)
         if service.command is not None:
             sketch.command = shlex.join(words_of(service.command))

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -118,6 +119,25 @@ def test_a_database_in_memory_begins_anew(tmp_path: Path) -> None:
     for _ in range(2):
         with supervised(tmp_path, files) as project:
             assert project.get("web", "/?add=7").json()["asyncpg"] == 2007
+
+
+@pytest.mark.usefixtures("without_engine")
+def test_a_database_reads_its_secrets_from_mounted_files(tmp_path: Path) -> None:
+    toml = """\
+        [services.db]
+        image = "postgres"
+        tcp = { port = 6432 }
+        volumes = ["./password.txt:/run/secrets/password:ro", "./name.txt:/run/secrets/name:ro"]
+        env = { POSTGRES_PASSWORD_FILE = "/run/secrets/password", POSTGRES_DB_FILE = "/run/secrets/name" }
+        """
+    files = {"mesh.toml": toml, "password.txt": "it's secret\n", "name.txt": "shop\n"}
+    with supervised(tmp_path, files, Options(start_within=PATIENCE)) as project:
+        port = project.supervisor.directory.address("db", "tcp").port
+        given: dict[str, Any] = {"host": "127.0.0.1", "port": port, "user": "postgres", "dbname": "shop"}
+        with psycopg.connect(**given, password="it's secret") as connection:
+            assert connection.execute("SELECT current_database()").fetchone() == ("shop",)
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(**given, password="wrong")
 
 
 @pytest.mark.usefixtures("without_engine")

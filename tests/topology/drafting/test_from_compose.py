@@ -408,6 +408,39 @@ def test_a_database_s_image_with_first_scripts_is_that_database_s(tmp_path: Path
     assert db.volumes == ("./db/create.sql:/docker-entrypoint-initdb.d/create.sql", "./db/one.csv:/data/one.csv")
 
 
+def test_secrets_and_configs_are_the_files_that_they_name(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web:
+    build: ./web
+    command: python server.py
+    environment: {PASSWORD_FILE: /run/secrets/password, SETTINGS: /etc/shop.ini, OTHER: /run/secrets/other}
+    secrets: [password, {source: outside, target: other}]
+    configs: [{source: shop, target: /etc/shop.ini}]
+  db:
+    image: postgres
+    environment: {POSTGRES_PASSWORD_FILE: /run/secrets/password}
+    secrets: [password]
+secrets:
+  password: {file: ./secrets/password.txt}
+  outside: {environment: OUTSIDE}
+configs:
+  shop: {file: ./shop.ini}
+""",
+        web__server_py="print('server')\n",
+        **{"secrets/password.txt": "x\n", "shop.ini": "[shop]\n"},
+    )
+    assert topology["web"].env == {
+        "PASSWORD_FILE": "../secrets/password.txt",
+        "SETTINGS": "../shop.ini",
+        "OTHER": "/run/secrets/other",
+    }
+    assert topology["db"].env == {"POSTGRES_PASSWORD_FILE": "/run/secrets/password"}
+    assert topology["db"].volumes == ("./secrets/password.txt:/run/secrets/password:ro",)
+
+
 def test_code_beside_a_compose_file_of_databases_alone_runs_too(tmp_path: Path) -> None:
     """Such a file is for the developer who starts the application by hand."""
     (tmp_path / "compose.yaml").write_text("services: {db: {image: postgres, ports: ['8001:5432']}}\n")

@@ -65,10 +65,10 @@ _ENTRY_BYTES = 700
 def size_of(entry: Entry) -> int:
     """Return the approximate bytes of an entry; a character takes one, two or four of them."""
     match entry:
-        case Line():
-            text = entry.text
         case Span():
             return _ENTRY_BYTES + len(entry.target) + len(entry.request) + len(entry.response)
+        case Line():
+            text = entry.text
         case Change():
             text = entry.reason or ""
         case Hold():

@@ -25,6 +25,7 @@ from mesh.hosting.process_state.interpreter_settings import InterpreterSettings
 from mesh.hosting.process_state.logs import Logs
 from mesh.hosting.process_state.output import LineSink, Output
 from mesh.hosting.process_state.prometheus import PrometheusRegistry
+from mesh.hosting.process_state.set_once import SetOnce
 from mesh.hosting.process_state.shared_modules import SharedModules
 from mesh.hosting.processes.child_processes import ChildProcesses
 from mesh.hosting.processes.exits import Exits
@@ -86,7 +87,7 @@ class Isolation:
             waits,
             Servers(self.import_hooks),
             self._processor,
-            *(() if alone else (InterpreterSettings(notice), self._shared_modules)),
+            *(() if alone else (InterpreterSettings(notice), SetOnce(self.import_hooks, notice), self._shared_modules)),
         )
 
     def install(self) -> None:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path
 
 from mesh.errors import UsageError
@@ -25,8 +26,10 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _STEPS = re.compile(r"\s*(?:&&|;|\n)\s*")
 #: Lines of a script that only prepare its shell.
 _SHELL_ONLY = re.compile(r"(?:set|echo|printf|sleep|cd|export|source|chmod|chown|mkdir|cp|mv|rm|ln|touch)\b")
+#: Steps of a shell's program that are no commands.
+_CONTROL = re.compile(r"(?:if|while|until|for|case|function)\b|[{}()]|[\w:.-]+\s*\(\)")
 #: Lines for which a script has to be run as a whole.
-_CONTROL = re.compile(r"(?:if|while|until|for|case|function|local)\b|[{}()]|[\w:.-]+\s*\(\)|\.\s|\w+=")
+_WHOLE = re.compile(rf"{_CONTROL.pattern}|local\b|\.\s|\w+=")
 #: A loop that waits until something answers, such as a database; mesh waits by itself.
 _WAIT = re.compile(
     r"\b(?:while|until)\b(?P<condition>[^\n]*?)(?:;|\n)\s*do\s+(?:(?:sleep|echo|printf)\b[^;\n]*(?:;|\n)\s*)+done\b"
@@ -127,7 +130,7 @@ def _without_wrappers(words: list[str], env: Mapping[str, str], found: Started, 
         elif name in _WRAPPERS_TO_DASHES and "--" in words:
             words = words[words.index("--") + 1 :]
         elif name in _WRAPPERS and len(words) > _WRAPPERS[name]:
-            words = words[_WRAPPERS[name] :]
+            words = list(dropwhile(lambda word: word.startswith("--"), words[_WRAPPERS[name] :]))
         elif (script := _script(words, local)) is not None:
             inner = _of_script(words, script, env, found, local)
             if inner is None:
@@ -161,7 +164,7 @@ def _of_script(words: Sequence[str], at: int, env: Mapping[str, str], found: Sta
     if not steps or file is None:
         return None
     *before, last = steps
-    if any(_CONTROL.match(step) for step in before):
+    if any(_WHOLE.match(step) for step in before):
         # What such a script waits for, or sets up, before it starts what it is given is not for mesh to guess.
         if not _ALL_ARGUMENTS.fullmatch(last):
             return None

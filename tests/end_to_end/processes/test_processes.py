@@ -95,7 +95,8 @@ def test_a_neighbour_that_is_suspended_costs_its_callers_their_deadline_and_othe
             assert get(f"{gateway}/api/grpc/products/1").json()["name"] == "Laptop"
     finally:
         users.send(SIGCONT)
-    assert get(f"{gateway}/api/grpc/users/1").json()["name"] == "Ada Lovelace"
+    answer = get(f"{gateway}/api/grpc/users/1")
+    assert answer.json() == {"id": 1, "name": "Ada Lovelace", "email": "ada@example.com"}, users.text()
 
 
 def test_the_environment_says_where_a_service_is_that_does_not_run_here(shell: Shell) -> None:

@@ -255,6 +255,7 @@ CMD ["python", "src/main.py"]
         ("python -m app.main", "python -m app.main"),
         ('["/usr/local/bin/python", "/code/server.py"]', "python server.py"),
         ("poetry run uvicorn app.main:app", "uvicorn app.main:app"),
+        ("sh -c 'LEVEL=debug uvicorn app.main:app'", "uvicorn app.main:app"),
         ("sh -c 'exec uvicorn app.main:app --port 80'", "uvicorn app.main:app --port 80"),
         ("./wait-for-it.sh db:5432 -- gunicorn app.main:app", "gunicorn app.main:app"),
         ("python -m uvicorn app.main:app", "python -m uvicorn app.main:app"),
@@ -360,6 +361,15 @@ def test_a_loop_that_waits_for_a_service_becomes_a_dependency(
     assert topology["web"].run == "python manage.py runserver"
     assert topology["web"].depends_on == ("db", *before)
     assert [topology[each].depends_on for each in before] == [("db",) for _ in before]
+
+
+def test_a_step_is_what_runs_in_the_environment_of_a_tool(tmp_path: Path) -> None:
+    line = "poetry run alembic upgrade head && uv run --frozen uvicorn app:app"
+    topology = composed(tmp_path, f"services: {{web: {{build: ., command: sh -c '{line}'}}}}\n", app_py=FASTAPI)
+    assert [(each.name, each.run or each.command) for each in topology] == [
+        ("web-upgrade", "alembic upgrade head"),
+        ("web", "uvicorn app:app"),
+    ]
 
 
 def test_a_shell_s_program_is_not_taken_apart(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def from_compose(file: Path) -> Composed:
     ports = Ports(reserved=frozenset(port for service in ours for port, _ in service.ports))
     waits = [(name, how) for service in declared for name, how in service.depends_on.items()]
     ending = {name for name, how in waits if how == COMPLETED}
-    drafting = _Drafting(project.folder, names, ports, {name for name, how in waits if how == HEALTHY})
+    images = {names[service.name] for service in ours if _is_image(service)}
+    drafting = _Drafting(project.folder, names, ports, {name for name, how in waits if how == HEALTHY}, images)
     for service in declared:
         if (start := starts[service.name]) is not None:
             found.sketches += drafting.sketches(service, start, service.name in ending)
@@ -86,7 +87,7 @@ def _image_name(service: ComposeService) -> str:
     """Return the image that is run as it is, or with a few files more, such as a database's first scripts."""
     if service.context is None:
         return service.image_name
-    return service.image.base if _usual_port(service.image.base) else ""
+    return service.image.base if _plain_name(service.image.base) in _USUAL_PORTS else ""
 
 
 def _start(service: ComposeService) -> Started | FoundCode | None:
@@ -108,12 +109,16 @@ def _start(service: ComposeService) -> Started | FoundCode | None:
 
 @dataclass
 class _Drafting:
-    """names: of the services that become sketches, by those in the file. healthy: those that others wait for to be."""
+    """names: of the services that become sketches, by those in the file; images: those that are images.
+
+    healthy: those that others wait for to be.
+    """
 
     folder: Path
     names: Mapping[str, str]
     ports: Ports
     healthy: Collection[str]
+    images: Collection[str]
     #: What ends before services start, by command, folder, variables and what came before: done once for all of them.
     _steps: dict[tuple[object, ...], Sketch] = field(default_factory=dict)
 
@@ -127,13 +132,17 @@ class _Drafting:
         earlier = ""
         for line in start.before:
             sketch = self._one_shot(service_name(f"{name}-{_verb(line)}", taken), service, start, line)
-            key = (line, sketch.root, tuple(sketch.env.items()), str(sketch.env_files), sketch.profiles == [], earlier)
-            if key not in self._steps:
-                sketch.depends_on = [earlier] if earlier else sketch.depends_on
-                self._steps[key] = sketch
-                before.append(sketch)
-                taken.append(sketch.name)
-            earlier = self._steps[key].name
+            key = (line, sketch.root, tuple(sketch.env.items()), str(sketch.env_files), *sketch.profiles, earlier)
+            if (shared := self._steps.get(key)) is not None:
+                # What one of the services needs beside images may need the other one.
+                shared.depends_on = [each for each in shared.depends_on if each in self.images or each == earlier]
+                earlier = shared.name
+                continue
+            sketch.depends_on = [earlier] if earlier else sketch.depends_on
+            self._steps[key] = sketch
+            before.append(sketch)
+            taken.append(sketch.name)
+            earlier = sketch.name
         if is_waited_for or (_ONE_SHOT.search(start.line) and not service.ports):
             sketch = self._one_shot(name, service, start, start.line)
         else:
@@ -348,8 +357,12 @@ def _usual_ports(service: ComposeService) -> list[tuple[int, int]]:
 
 
 def _usual_port(image: str) -> int | None:
-    name = image.partition(":")[0].rpartition("/")[2]
-    return next((port for word, port in _USUAL_PORTS.items() if word in name), None)
+    return next((port for word, port in _USUAL_PORTS.items() if word in _plain_name(image)), None)
+
+
+def _plain_name(image: str) -> str:
+    """Return the name without its registry, owner and version."""
+    return image.rpartition("/")[2].partition(":")[0]
 
 
 def _copied(service: ComposeService) -> list[str]:

@@ -403,6 +403,36 @@ services:
     }
 
 
+def test_what_is_done_once_needs_none_of_those_for_which_it_is_done(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web: {build: ., command: ./entry.sh python manage.py runserver, depends_on: [db, worker]}
+  worker: {build: ., command: ./entry.sh celery -A core worker, depends_on: [db]}
+  db: {image: postgres}
+""",
+        entry_sh='#!/bin/sh\npython manage.py migrate\nexec "$@"\n',
+        manage_py="print('manage')\n",
+    )
+    assert {each.name: each.depends_on for each in topology} == {
+        "web-migrate": ("db",),
+        "web": ("db", "worker", "web-migrate"),
+        "worker": ("db", "web-migrate"),
+        "db": (),
+    }
+
+
+def test_an_image_that_is_only_named_like_a_server_is_built_for_code(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {web: {build: .}}\n",
+        Dockerfile="FROM shop/python-redis:3\nWORKDIR /app\nCOPY . .\nCMD python server.py\n",
+        server_py="print('server')\n",
+    )
+    assert [(each.run, each.image) for each in topology] == [("python server.py", None)]
+
+
 def test_a_database_s_image_with_first_scripts_is_that_database_s(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,

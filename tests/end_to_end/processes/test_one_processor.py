@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from mesh.commands.processor import fast_one
 from tests.support.programs import Shell, Up, get
+from tests.support.supervised import supervised
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two processors"
@@ -131,6 +133,11 @@ def test_no_pin_leaves_the_process_alone(web: Shell) -> None:
 def test_a_service_alone_in_its_process_has_all(web: Shell) -> None:
     assert _asked(web.up("--only", "web"), "/") == {"threads": ALL}
     assert _asked(web.up("--processes", "--free-ports"), "/") == {"threads": ALL}
+
+
+def test_a_mesh_in_a_test_leaves_the_processors_of_the_test_alone(tmp_path: Path) -> None:
+    with supervised(tmp_path, {"mesh.toml": textwrap.dedent(TOML), "web.py": textwrap.dedent(WEB)}) as project:
+        assert project.get("web", "/").json() == {"threads": ALL}
 
 
 def test_threads_that_compute_without_the_gil_get_all(web: Shell) -> None:

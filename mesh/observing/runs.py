@@ -83,7 +83,7 @@ class RunFile:
         self._database.execute("PRAGMA synchronous = NORMAL")
         for kind in _KINDS:
             columns = ", ".join(f"{each.name} {_TYPES.get(str(each.type), 'TEXT')}" for each in fields(kind))
-            # No index for traces: it would be a third of the work of each call, and saves a reader milliseconds.
+            # No index for traces: it would be a third of what writing a call takes, and saves a reader milliseconds.
             self._database.execute(f"CREATE TABLE IF NOT EXISTS {_table(kind)} (number INTEGER PRIMARY KEY, {columns})")
         self._database.execute("CREATE TABLE IF NOT EXISTS lost (entries INTEGER)")
 

@@ -75,8 +75,10 @@ class ServiceInstances:
 
     def grace(self, name: str) -> float:
         """Return the seconds that the service's calls in flight, or its process, get when it stops."""
-        own = self.by_name[name].service.grace
-        return self._options.grace if own is None else own
+        return self._grace_of(self.by_name[name].service)
+
+    def _grace_of(self, service: Service) -> float:
+        return self._options.grace if service.grace is None else service.grace
 
     @property
     def longest_grace(self) -> float:
@@ -219,7 +221,7 @@ class ServiceInstances:
             from mesh.runtime.instances.command import CommandInstance
             from mesh.runtime.instances.process import ProcessInstance
 
-            grace = self._options.grace if service.grace is None else service.grace
+            grace = self._grace_of(service)
             if service.image:
                 from mesh.runtime.instances.image import ImageInstance
 

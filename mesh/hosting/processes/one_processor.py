@@ -95,9 +95,9 @@ class OneProcessor(Patch):
         self._set_all(self._one)
         self._looked, self._spent = time.monotonic(), time.process_time()
         for owner, name in _starters():
-            self._replace(owner, name, self._everywhere)
-        self._replace(os, "sched_getaffinity", lambda get: self._told)
-        self._replace(os, "sched_setaffinity", lambda set_: self._requested)
+            self._replace(owner, name, self._everywhere(getattr(owner, name)))
+        self._replace(os, "sched_getaffinity", self._told)
+        self._replace(os, "sched_setaffinity", self._requested)
         # Python cannot unregister a hook: it does nothing once this object is gone.
         here = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _release(here()))
@@ -160,11 +160,8 @@ class OneProcessor(Patch):
             if is_ours and self._is_kept:
                 self._set(0, self._one)
 
-    def _replace(self, owner: Any, name: str, made: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        original = getattr(owner, name)
-        found = made(original)
-
-        @functools.wraps(original)
+    def _replace(self, owner: Any, name: str, found: Callable[..., Any]) -> None:
+        @functools.wraps(getattr(owner, name))
         def replacement(*args: Any, **options: Any) -> Any:
             return found(*args, **options)
 

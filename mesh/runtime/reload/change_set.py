@@ -39,7 +39,7 @@ class ChangeSet:
             return ""
         # Checked first: what becomes current between the two checks is loaded once more, and no edit is lost.
         was_current = instance.is_current()
-        loaded = {_real_file(file) for file in instance.files()}
+        loaded = _loaded(instance)
         found = self._files & loaded
         found |= {file for file in loaded if str(file).startswith(tuple(self._gone))} if self._gone else set()
         found |= set(self._declaring(loaded, protos, generated))
@@ -54,7 +54,7 @@ class ChangeSet:
 
     def is_code_of(self, service: Service, instance: Loaded) -> bool:
         """False if its modules are not all that has changed: they may have read a file that `watch` names."""
-        loaded = {_real_file(file) for file in instance.files()}
+        loaded = _loaded(instance)
         return self._watched(service) <= loaded and not any(file.suffix == ".proto" for file in self._files)
 
     def within(self, folders: Iterable[Path]) -> list[Path]:
@@ -98,6 +98,10 @@ def _below(file: Path, places: tuple[Path, ...]) -> bool:
 @lru_cache(maxsize=10_000)
 def _real(path: str) -> str:
     return os.path.realpath(path)
+
+
+def _loaded(instance: Loaded) -> set[Path]:
+    return {_real_file(file) for file in instance.files()}
 
 
 @lru_cache(maxsize=10_000)

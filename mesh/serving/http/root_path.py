@@ -6,10 +6,13 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+#: What a path may hold; a percent sign is that of an author who has quoted the rest.
+_AS_IT_IS = "/%:@!$&'()*+,;="
+
 
 def enter(scope: Scope, root_path: str) -> None:
     """Put the path before that of the request, as uvicorn does with `--root-path`."""
-    raw = quote(root_path).encode() + scope["raw_path"]
+    raw = quote(root_path, safe=_AS_IT_IS).encode() + scope["raw_path"]
     scope.update(root_path=root_path, path=root_path + scope["path"], raw_path=raw)
 
 

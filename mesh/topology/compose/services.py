@@ -101,7 +101,7 @@ def _service(project: Project, name: str, table: Mapping[str, Any], links: Seque
         _health(table.get("healthcheck")),
         tuple(_volumes(table.get("volumes"))),
         tuple(_watched(table.get("develop"), project.folder)),
-        seconds(table.get("stop_grace_period")),
+        _duration(table.get("stop_grace_period")),
     )
 
 
@@ -234,7 +234,7 @@ def _watched(develop: Any, folder: Path) -> Iterator[Path]:
             yield folder / str(item["path"])
 
 
-def seconds(value: Any) -> float | None:
+def _duration(value: Any) -> float | None:
     """Return a duration as Compose writes it, `1m30s` or `500ms`, in seconds; None for anything else."""
     found = re.fullmatch(r"(?:\d+(?:us|ms|s|m|h))+", str(value))
     parts = re.findall(r"(\d+)(us|ms|s|m|h)", str(value)) if found else []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import grpc
     import requests
 
+    from mesh.calling.local_tls import Certificate
     from mesh.calling.stub import Stub
     from mesh.observing.journal import Entry
     from mesh.runtime.supervisor import Supervisor
@@ -53,7 +54,9 @@ class Mesh:
     def http(self, service: str) -> requests.Session:
         """Return a session whose URLs are relative to the service: `mesh.http("gateway").get("/api/users")`."""
         if service not in self._sessions:
-            self._sessions[service] = _session(f"http://{self.address(f'{service}.http')}")
+            directory = self.supervisor.directory
+            certificate = directory.certificates.get((service, "http"))
+            self._sessions[service] = _session(directory.origin(service), certificate)
         return self._sessions[service]
 
     def stub(self, service: str) -> Stub:
@@ -64,11 +67,11 @@ class Mesh:
 
     def channel(self, service: str) -> grpc.Channel:
         """Return a channel to the service's gRPC listener."""
-        import grpc
+        from mesh.calling.local_tls import channel_to
 
         if service not in self._channels:
-            options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
-            self._channels[service] = grpc.insecure_channel(str(self.address(f"{service}.grpc")), options)
+            address = self.address(f"{service}.grpc")
+            self._channels[service] = channel_to(address, [("grpc.use_local_subchannel_pool", 1)])
         return self._channels[service]
 
     def reset(self) -> None:
@@ -190,13 +193,26 @@ def pytest_runtest_makereport(
     return report
 
 
-def _session(base: str) -> requests.Session:
+def _session(base: str, certificate: Certificate | None) -> requests.Session:
     import requests
+    from requests.adapters import HTTPAdapter
+
+    class Trusting(HTTPAdapter):
+        """Accepts the certificate of the listener, whoever signed it and for whatever name."""
+
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            assert certificate is not None
+            super().init_poolmanager(*args, ssl_context=certificate.context(), assert_hostname=False, **options)
+
+        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+            conn.cert_reqs = "CERT_REQUIRED"
 
     class Session(requests.Session):
         def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
             return super().request(method, urljoin(base, str(url)), *args, **options)
 
     session = Session()
+    if certificate is not None:
+        session.mount("https://", Trusting())
     session.trust_env = False  # A proxy in the environment does not apply to this machine.
     return session

@@ -68,7 +68,11 @@ class GrpcTransport:
 
         def channel() -> grpc.aio.Channel:
             address = self._at or self._directory.address(service, "grpc")
-            return self._connections.channel(address, self._channel_options, self._credentials)
+            certificate = None if self._at else self._directory.certificates.get((service, "grpc"))
+            if certificate is None or self._credentials is not None:
+                return self._connections.channel(address, self._channel_options, self._credentials)
+            options = [*certificate.channel_options, *self._channel_options]
+            return self._connections.channel(address, options, certificate.credentials)
 
         return ChannelBackend(channel, **self._call_options)
 

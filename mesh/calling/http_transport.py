@@ -89,7 +89,8 @@ class HttpTransport:
         try:
             async with session.request(
                 asked.http_method,
-                URL(f"http://{address}{asked.target}", encoded=True),
+                URL(f"{self._directory.origin(self._service)}{asked.target}", encoded=True),
+                ssl=False,  # a listener of this mesh, or one that speaks plain HTTP
                 data=asked.body,
                 headers=headers,
                 timeout=limits,

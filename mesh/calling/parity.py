@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from google.protobuf import json_format
@@ -19,6 +19,7 @@ from mesh.contract.rest.client import HttpCall, http_call
 from mesh.contract.rest.transcoding import JSON, Endpoint, write_json
 from mesh.contract.status import error_headers, status_json
 from mesh.errors import StatusError
+from mesh.sockets import LocalConnection
 from mesh.topology.model import Address
 
 TIMEOUT = 10.0
@@ -54,11 +55,13 @@ class CallResult:
     body: Any
 
 
-def compare(service: str, http_at: Address, grpc_at: Address, given: Mapping[str, str]) -> Iterator[Compared]:
+def compare(
+    service: str, http_at: Address, grpc_at: Address, given: Mapping[str, str], tls: bool = False
+) -> Iterator[Compared]:
     """Yield each read of the contract that the service's gRPC listener reflects, compared.
 
-    Requests are made from the items of its lists. given: JSON requests by method name, used instead. Raises MeshError
-    if the listener does not answer.
+    Requests are made from the items of its lists. given: JSON requests by method name, used instead. tls: the HTTP
+    listener speaks it. Raises MeshError if the gRPC listener does not answer.
     """
     with Reflected(grpc_at) as reflected:
         contract = reflected.contract()
@@ -68,13 +71,13 @@ def compare(service: str, http_at: Address, grpc_at: Address, given: Mapping[str
         for method in sorted(reads, key=_variables):
             asked = [_parsed(method, given[method.name])] if method.name in given else _requests(method, known)
             for request in asked:
-                compared, message = _compare(service, method, request, reflected, http_at)
+                compared, message = _compare(service, method, request, reflected, partial(_get, http_at, tls=tls))
                 known += _held(message) if message is not None else []
                 yield compared
 
 
 def _compare(
-    service: str, method: Method, request: Message, reflected: Reflected, http_at: Address
+    service: str, method: Method, request: Message, reflected: Reflected, get: Callable[[HttpCall], CallResult]
 ) -> tuple[Compared, Message | None]:
     call = http_call(method, request)
     message: Message | None = None
@@ -85,7 +88,7 @@ def _compare(
     except StatusError as error:
         over_grpc, code = _refused(error), error.code.name
     between = time.perf_counter()
-    over_http = _get(http_at, call)
+    over_http = get(call)
     ended = time.perf_counter()
     text = write_json(json_format.MessageToDict(request))
     differences = tuple(_differences(over_grpc, over_http))
@@ -115,8 +118,8 @@ def _refused(error: StatusError) -> CallResult:
     return CallResult(error.http_status, headers, _read(write_json(status_json(error)).encode(), JSON))
 
 
-def _get(address: Address, call: HttpCall) -> CallResult:
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
+def _get(address: Address, call: HttpCall, tls: bool) -> CallResult:
+    connection = LocalConnection(address.host, address.port, TIMEOUT, tls)
     try:
         connection.request(call.http_method, call.target, call.body)
         with connection.getresponse() as response:

@@ -11,6 +11,7 @@ from google.protobuf import descriptor_pool, json_format
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from mesh.calling.local_tls import channel_to
 from mesh.contract import Contract, Method, parse_json
 from mesh.errors import Code, MeshError, StatusError, UsageError
 from mesh.suggestions import did_you_mean
@@ -23,7 +24,7 @@ class Reflected:
     def __init__(self, address: Address, within: float = 10.0) -> None:
         self._address = address
         self._within = within
-        self._channel = grpc.insecure_channel(str(address), options=[("grpc.enable_http_proxy", 0)])
+        self._channel = channel_to(address)
 
     def __enter__(self) -> Reflected:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from asyncio import Task
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,8 +50,9 @@ class PhasedServer:
         """The requests in flight."""
         return list(self._server.server_state.tasks)
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
+    async def start(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None) -> None:
         self._config.load()
+        self._config.ssl = tls
         self._server.lifespan = self._config.lifespan_class(self._config)
         await self._server.startup(sockets=list(sockets))
 

@@ -128,9 +128,10 @@ def _service(state: ServiceState) -> dict[str, Any]:
     return {
         "name": state.name,
         "state": state.state,
-        "http": [f"http://{address}" for address in state.http],
+        "http": state.urls,
         "grpc": str(state.grpc) if state.grpc else None,
         "tcp": [str(address) for address in state.tcp],
+        "tls": sorted(state.tls),
         "reason": state.reason,
         "generation": state.generation,
     }

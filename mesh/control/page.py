@@ -41,8 +41,7 @@ def page_of(snapshot: Snapshot) -> str:
 
 
 def _row(state: ServiceState) -> str:
-    places = [f'<a href="http://{address}/" rel="noreferrer">http://{address}</a>' for address in state.http]
-    places += [f"grpc {state.grpc}"] if state.grpc else []
-    places += [f"tcp {address}" for address in state.tcp]
+    places = [f'<a href="{url}/" rel="noreferrer">{url}</a>' for url in state.urls]
+    places += state.places
     cells = (escape(state.name), escape(state.state), " ".join(places), escape(state.reason or ""))
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"

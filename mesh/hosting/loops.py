@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mesh.hosting.clients.host_names import HostNames
-from mesh.hosting.mains.private_sockets import HTTPS, opened, private_socket
+from mesh.hosting.mains.private_sockets import encrypts, opened, private_socket
 from mesh.hosting.mains.servers import program_with_port
 from mesh.hosting.processes.signals import Signals
 
@@ -84,10 +84,10 @@ class _ServiceLoop(_AnyLoop):  # type: ignore[misc]  # its base comes with _own_
 
     async def create_server(self, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         if (main := program_with_port(port)) is not None:
-            if options.get("ssl"):
-                raise main.refusal(HTTPS)
-            options = {key: options[key] for key in options.keys() & {"backlog", "start_serving"}}
-            options["sock"], host, port = private_socket(main, host, port), None, None
+            private = private_socket(main, host, port)
+            options = {key: options[key] for key in options.keys() & {"backlog", "start_serving", "ssl"}}
+            options["sock"], host, port = private, None, None
+        encrypts(options.get("sock"), options.get("ssl"))
         server = await super().create_server(factory, host, port, **options)
         # uvloop listens without calling the socket's method.
         opened(options.get("sock"))

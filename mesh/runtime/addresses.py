@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from mesh.hosting.clients.host_names import HostNames
 from mesh.runtime.contracts import Contracts
@@ -10,6 +11,9 @@ from mesh.service import ServiceContext
 from mesh.topology.directory import Directory
 from mesh.topology.model import Address, Kind
 from mesh.topology.selection import Selection
+
+if TYPE_CHECKING:
+    from mesh.calling.local_tls import Certificate
 
 ServiceAddresses = Mapping[Kind, tuple[Address, ...]]
 
@@ -28,10 +32,30 @@ class Addresses:
         self.reached_host = _REACHED.get(host, host)
         self._names = names
         self._bound: dict[str, ServiceAddresses] = {}
+        #: By service and kind, of the listeners that speak TLS.
+        self._certificates: dict[tuple[str, Kind], Certificate] = {}
 
     def record(self, name: str, bound: ServiceAddresses) -> None:
         """Record the addresses that a service has bound."""
         self._bound[name] = bound
+
+    def encrypt(self, name: str, kinds: frozenset[Kind]) -> bool:
+        """Record which listeners of a service speak TLS; return True if that, or a certificate, has changed."""
+        before = {key: each for key, each in self._certificates.items() if key[0] == name}
+        found = {}
+        for kind in kinds:
+            from mesh.calling.local_tls import certificate_at  # few services have it
+
+            if (certificate := certificate_at(self._bound[name][kind][0])) is not None:
+                found[name, kind] = certificate
+        for key in before:
+            del self._certificates[key]
+        self._certificates |= found
+        return found != before
+
+    def encrypted(self, name: str) -> frozenset[Kind]:
+        """Return which listeners of a service speak TLS."""
+        return frozenset(kind for service, kind in self._certificates if service == name)
 
     def forget(self, name: str) -> None:
         """Drop a service's addresses: its next instance binds the declared ones."""
@@ -50,7 +74,9 @@ class Addresses:
     def publish(self, selection: Selection, contracts: Contracts, services: Iterable[ServiceContext]) -> None:
         """Rebuild the directory, and give it to every running service."""
         running = {(name, kind): found[0] for name, bound in self._bound.items() for kind, found in bound.items()}
-        self.directory = Directory.of(selection.declared, running, contracts.descriptors(), contracts.known)
+        self.directory = Directory.of(
+            selection.declared, running, contracts.descriptors(), contracts.known, dict(self._certificates)
+        )
         owners = {address: service for (service, _), address in self.directory.addresses.items()}
         owners |= {
             address: name for name, bound in self._bound.items() for found in bound.values() for address in found

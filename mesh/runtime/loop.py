@@ -137,7 +137,8 @@ class Loop:
         if self._status.snapshot[name].state == "stopping":
             return
         served_by = self._instances.learn(name)
-        self._status.set(name, state="ready", reason=None, generation=self._status.snapshot[name].generation + 1)
+        tls, generation = self._instances.addresses.encrypted(name), self._status.snapshot[name].generation + 1
+        self._status.set(name, state="ready", reason=None, tls=tls, generation=generation)
         for other in self._status.snapshot.in_state("ready", "starting").intersection(served_by):
             self._instances.by_name[other].reload(f"the contract of {name}")
         self._start_what_can()

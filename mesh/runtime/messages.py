@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mesh.topology.model import Address
+from mesh.topology.model import Address, Kind
 
 State = Literal["waiting", "starting", "ready", "failed", "done", "stopping", "stopped"]
 Phase = Literal["bound", "starting", "running", "stopping", "stopped"]
@@ -109,8 +109,9 @@ Message = Ready | Failed | Reloaded | ReloadFailed | Ended | Done | Changed | Se
 class ServiceState:
     """One service at one moment.
 
-    http: every address of its HTTP listener. tcp: those of other protocols. reason: what is wrong with it; for a
-    service that is ready, why its newest code is not serving. generation: counts its starts and reloads.
+    http: every address of its HTTP listener. tcp: those of other protocols. tls: the listeners that encrypt. reason:
+    what is wrong with it; for a service that is ready, why its newest code is not serving. generation: counts its
+    starts and reloads.
     """
 
     name: str
@@ -118,8 +119,21 @@ class ServiceState:
     http: tuple[Address, ...] = ()
     grpc: Address | None = None
     tcp: tuple[Address, ...] = ()
+    tls: frozenset[Kind] = frozenset()
     reason: str | None = None
     generation: int = 0
+
+    @property
+    def urls(self) -> list[str]:
+        """Return the URL of each port of its HTTP listener."""
+        scheme = "https" if "http" in self.tls else "http"
+        return [f"{scheme}://{address}" for address in self.http]
+
+    @property
+    def places(self) -> list[str]:
+        """Return its other addresses, each after its protocol."""
+        grpc = "grpcs" if "grpc" in self.tls else "grpc"
+        return [*([f"{grpc} {self.grpc}"] if self.grpc else []), *(f"tcp {address}" for address in self.tcp)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,12 @@ class ServiceInstances:
         self._publish()
 
     def learn(self, name: str) -> list[str]:
-        """Record the contract of a service that became ready; return the services that serve it too and must reload."""
+        """Record the facts about a service that became ready; return the services that serve its contract too.
+
+        Those must reload.
+        """
+        if self.addresses.encrypt(name, self.by_name[name].encrypted):
+            self._publish()
         if not self.contracts.learn(name, self.by_name[name].handlers):
             return []
         return [each.name for each in self.topology if each.http and name in each.http.contracts]
@@ -175,9 +180,10 @@ class ServiceInstances:
         if exchange is None or exchange.kind not in addresses:
             return
         address, contract = addresses[exchange.kind][0], self.contracts.known.get(name)
+        tls = exchange.kind in self.by_name[name].encrypted
 
         def ask() -> None:
-            self._journal.append(Line(name, replay(exchange, address, contract), "mesh"))
+            self._journal.append(Line(name, replay(exchange, address, contract, tls), "mesh"))
 
         threading.Thread(target=ask, name="replay", daemon=True).start()
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -24,6 +25,13 @@ from mesh.serving.http.server import HttpServer
 from mesh.serving.server_sockets import adopt, bind
 from mesh.topology.model import Address, Grpc, Http
 
+if TYPE_CHECKING:
+    from mesh.serving.tls import GrpcTls, HttpTls
+
+
+#: Seconds for the requests in flight when the TLS of a listener changes.
+REPLACED_WITHIN = 5.0
+
 
 class HttpListener:
     """One HTTP server on all bound ports.
@@ -37,8 +45,10 @@ class HttpListener:
         self._dispatcher = AppDispatcher(service)
         self._guard = CrossSiteGuard(service.name, http) if http is not None else None
         self._held = held
+        self._tls: HttpTls | None = None
         self._sockets: list[socket.socket] = []
         self._server: HttpServer | None = None
+        self._replaced: set[asyncio.Task[None]] = set()
 
     def bind(self, address: Address) -> Address:
         """Bind the port and return it; raises OSError if the port is unavailable."""
@@ -52,18 +62,35 @@ class HttpListener:
         for bound in self._sockets:
             bound.close()
 
-    def serve(self, app: ASGIApp, service: ServiceContext) -> None:
+    @property
+    def has_tls(self) -> bool:
+        return self._tls is not None
+
+    async def serve(self, app: ASGIApp, service: ServiceContext, tls: HttpTls | None = None) -> None:
         """Serve this application instead of the previous one."""
         self._dispatcher.serve(app, service)
+        before, self._tls = self._tls, tls
+        if self._server is not None and tls != before:
+            await self._replace_server(self._server)
 
-    def close(self, reason: str, service: ServiceContext) -> None:
-        """Answer every request with UNAVAILABLE and the reason."""
+    def close(self, reason: str, service: ServiceContext, tls: HttpTls | None = None) -> None:
+        """Answer every request with UNAVAILABLE and the reason. tls: of a listener that has not been opened."""
+        self._tls = tls if self._server is None else self._tls
         self._dispatcher.serve(closed(reason), service)
 
     async def open(self) -> None:
         if self._sockets:
-            self._server = HttpServer(self._sockets, self._dispatcher, self._notify)
+            tls = self._tls.context if self._tls is not None else None
+            self._server = HttpServer(self._sockets, self._dispatcher, self._notify, tls)
             await self._server.start()
+
+    async def _replace_server(self, earlier: HttpServer) -> None:
+        """Open another server on the same ports, on which nobody is refused meanwhile, and end the earlier one."""
+        self._sockets = [each.dup() for each in self._sockets]
+        await self.open()
+        ending = asyncio.ensure_future(earlier.stop(REPLACED_WITHIN))
+        self._replaced.add(ending)
+        ending.add_done_callback(self._replaced.discard)
 
     def _notify(self, text: str) -> None:
         self._service.journal.append(Line(self._service.name, text, "mesh"))
@@ -88,6 +115,7 @@ class GrpcListener:
         )
         self._queue = CallQueue(settings, pool)
         self._declared_options = self._options = declared_options(settings)
+        self._tls: GrpcTls | None = None
         self._dispatcher = MethodDispatcher()
         self._address: Address | None = None
         #: Holds the port until a server takes it over.
@@ -105,17 +133,26 @@ class GrpcListener:
         if self._held is not None:
             self._held.close()
 
+    @property
+    def has_tls(self) -> bool:
+        return self._tls is not None
+
     async def serve(
-        self, handlers: Handlers, service: ServiceContext, options: Mapping[str, int | str] | None = None
+        self,
+        handlers: Handlers,
+        service: ServiceContext,
+        options: Mapping[str, int | str] | None = None,
+        tls: GrpcTls | None = None,
     ) -> bool:
         """Serve these methods instead of the previous ones; return whether connections were kept.
 
-        If plain methods became async ones, or the reverse, or if the code gives the server other options, another
-        server takes over the port. options: those of the code; the declared ones take precedence.
+        If plain methods became async ones, or the reverse, or if the code gives the server other options or another
+        TLS, another server takes over the port. options: those of the code; the declared ones take precedence.
         """
         self._kind = kind_of_server(handlers)
-        before, self._options = self._options, {**(options or {}), **self._declared_options}
-        is_same = isinstance(self._server, self._kind) and self._options == before
+        before = self._options, self._tls
+        self._options, self._tls = {**(options or {}), **self._declared_options}, tls
+        is_same = isinstance(self._server, self._kind) and (self._options, self._tls) == before
         is_kept = self._server is None or self._address is None or is_same
         if not is_kept and self._server is not None:
             await self._server.stop(0)
@@ -127,13 +164,15 @@ class GrpcListener:
             await self.open()
         return is_kept
 
-    def close(self, reason: str) -> None:
-        """Answer every call with UNAVAILABLE and the reason."""
+    def close(self, reason: str, tls: GrpcTls | None = None) -> None:
+        """Answer every call with UNAVAILABLE and the reason. tls: of a listener that has not been opened."""
+        self._tls = tls if self._server is None else self._tls
         self._dispatcher.close(reason)
 
     async def open(self) -> None:
         if self._held is not None:
-            self._server = self._kind(self._dispatcher, self._queue, self._options)
+            credentials = self._tls.credentials if self._tls is not None else None
+            self._server = self._kind(self._dispatcher, self._queue, self._options, credentials)
             await self._server.start(self._held)
 
     async def stop(self, grace: float) -> None:

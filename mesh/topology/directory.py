@@ -22,12 +22,14 @@ class Directory:
     addresses: of each listener, by service and kind. services: full names of the protobuf services behind each
     service's gRPC listener, where they are declared. descriptors: files with a serialized FileDescriptorSet in which
     those are described, by service. contracts: of services that run here, as their servicers report them.
+    certificates: of the listeners here that speak TLS.
     """
 
     addresses: Mapping[tuple[str, Kind], Address] = field(default_factory=dict)
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     descriptors: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     contracts: dict[str, Any] = field(default_factory=dict)
+    certificates: Mapping[tuple[str, Kind], Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -36,6 +38,7 @@ class Directory:
         running: Mapping[tuple[str, Kind], Address],
         compiled: Mapping[str, tuple[Path, ...]] | None = None,
         contracts: dict[str, Any] | None = None,
+        certificates: Mapping[tuple[str, Kind], Any] | None = None,
     ) -> Directory:
         """Return the directory of a topology of which `running` runs here; the rest is expected on loopback."""
         expected = {
@@ -48,7 +51,8 @@ class Directory:
         descriptors = {
             service.name: ((compiled or {}).get(service.name, ()) + declared.descriptors) for service in declared
         }
-        return cls({**expected, **running}, services, descriptors, {} if contracts is None else contracts)
+        known = {} if contracts is None else contracts
+        return cls({**expected, **running}, services, descriptors, known, certificates or {})
 
     def names(self, declared: Topology) -> dict[tuple[str, int], Address]:
         """Return the host names and ports under which code may address each listener.
@@ -86,6 +90,11 @@ class Directory:
                 f"{service}.{kind} is not a listener of this topology; declare it, or set {variable_of(service, kind)}"
             )
         return found
+
+    def origin(self, service: str) -> str:
+        """Return the URL of the service's HTTP listener, without a path; raises UsageError as `address` does."""
+        scheme = "https" if (service, "http") in self.certificates else "http"
+        return f"{scheme}://{self.address(service, 'http')}"
 
     def require(self, service: str) -> None:
         """Raise UsageError, suggesting the nearest name, if neither topology nor environment knows the service."""

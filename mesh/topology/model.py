@@ -39,6 +39,18 @@ LOG = "log:"
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files of a listener that encrypts: its certificate, with the chain if there is one, and the private key.
+
+    client_ca: certificates of which one must have signed that of each client; without it, clients need none.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Http:
     """A service's HTTP listener.
 
@@ -54,6 +66,7 @@ class Http:
         Neither is checked if mesh listens beyond loopback.
     unknown_fields: whether the contracts served here refuse a field they do not know, or ignore it as Envoy does.
     root_path: the path, such as `/api`, under which a proxy publishes the application and which it removes.
+    tls: it serves HTTPS.
     """
 
     kind: Kind = field(default="http", init=False)
@@ -66,6 +79,7 @@ class Http:
     origins: tuple[str, ...] = ()
     unknown_fields: Literal["reject", "ignore"] = "reject"
     root_path: str = ""
+    tls: Tls | None = None
 
 
 #: Threads for the plain methods of a service that declares no other number.
@@ -85,7 +99,7 @@ class Grpc:
     interceptors: around the methods, the first one outermost; objects, or what makes them, as objects or as
         `"module:attribute"`. compression: of the answers, `"gzip"` or `"deflate"`.
     options: of the server, by the names that gRPC gives its channel arguments, such as
-        `{"grpc.max_receive_message_length": 16_777_216}`.
+        `{"grpc.max_receive_message_length": 16_777_216}`. tls: its connections are encrypted.
     """
 
     kind: Kind = field(default="grpc", init=False)
@@ -99,6 +113,7 @@ class Grpc:
     interceptors: tuple[Any, ...] = ()
     compression: Literal["none", "deflate", "gzip"] = "none"
     options: Mapping[str, int | str] = field(default_factory=dict)
+    tls: Tls | None = None
 
     @property
     def ports(self) -> tuple[int, ...]:

@@ -404,6 +404,19 @@ def test_a_program_answers_as_it_does_alone_is_edited_and_stops(name: str, tmp_p
     assert "two" in str(second)
 
 
+def test_programs_of_one_command_have_their_own_folders(tmp_path: Path) -> None:
+    """gunicorn's folder is by default the one in which it was imported."""
+    ports = free_row(2)
+    files = {f"{name}/server.py": FLASK_RUN.replace("SAYS", name) for name in ("one", "two")}
+    tables = {
+        name: f'run = "gunicorn -b 127.0.0.1:{ports + index} server:app"\nroot = "{name}"\nhttp = {ports + index}'
+        for index, name in enumerate(("one", "two"))
+    }
+    with Edited(tmp_path, {**files, "mesh.toml": toml(**tables)}) as edited:
+        assert edited.supervisor.failures() == []
+        assert [edited.get(name, "/say").split()[0] for name in ("one", "two")] == ["one", "two"]
+
+
 WORKER = """
     import signal, sys, threading, time
     if sys.argv[1] == "handler":
@@ -483,24 +496,18 @@ def failure_of(folder: Path, code: str, declared: str) -> str:
             "talk: server.py:2 listens on HTTP port 1234, which is not declared; add http = 1234 to services.talk",
         ),
         (
-            "import flask\nflask.Flask('a').run(port=PORT, ssl_context='adhoc')",
-            "http = PORT",
-            "talk: server.py:2 serves HTTPS, which mesh's listener does not speak; start it with command = "
-            "'python server.py' instead of run",
-        ),
-        (
             "import http.server as h, ssl\nserver = h.HTTPServer(('', PORT), h.SimpleHTTPRequestHandler)\n"
             "ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).wrap_socket(server.socket, server_side=True)",
             "http = PORT",
-            "talk: server.py:3 serves HTTPS, which mesh's listener does not speak; start it with command = "
-            "'python server.py' instead of run",
+            "talk: server.py:3 wraps its listening socket in TLS, to which mesh cannot forward; start it with "
+            "command = 'python server.py' instead of run",
         ),
         (
             "import ssl\nfrom aiohttp import web\n"
             "web.run_app(web.Application(), port=PORT, ssl_context=ssl.create_default_context())",
             "http = PORT",
-            "talk: server.py:3 serves HTTPS, which mesh's listener does not speak; start it with command = "
-            "'python server.py' instead of run",
+            "talk: server.py:3 asks clients for certificates in a server that mesh does not know; start it with "
+            "command = 'python server.py' instead of run",
         ),
         (
             "import socket\nwith socket.socket() as server:\n    server.bind(('', PORT))",
@@ -515,7 +522,7 @@ def failure_of(folder: Path, code: str, declared: str) -> str:
             "talk: DIR/server.py:1: ModuleNotFoundError in its program: No module named 'nothing'",
         ),
     ],
-    ids=["another port", "undeclared", "https", "wrapped", "aiohttp https", "other grpc", "no server", "import"],
+    ids=["another port", "undeclared", "wrapped", "client certificates", "other grpc", "no server", "import"],
 )
 def test_what_a_program_cannot_do_here_is_told_with_the_way_out(
     code: str, declared: str, reason: str, tmp_path: Path

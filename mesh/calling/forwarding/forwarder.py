@@ -14,7 +14,6 @@ from mesh.context import current_call, headers_of, timeout_text
 from mesh.contract.rest.incoming import Incoming, until_gone
 from mesh.errors import Code, MeshError, StatusError
 from mesh.service import outside_services
-from mesh.topology.model import Address
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -44,8 +43,8 @@ class Forwarder:
     def __init__(self, service: str) -> None:
         self.service = service
 
-    def address(self) -> Address:
-        """Return where the server is."""
+    def origin(self) -> str:
+        """Return the URL of the server, without a path."""
         raise NotImplementedError
 
     def target(self, path: bytes) -> bytes:
@@ -109,7 +108,7 @@ class Forwarder:
 
         target = ascii_text(self.target(scope["raw_path"]))
         query = "?" + ascii_text(scope["query_string"]) if scope["query_string"] else ""
-        return URL(f"http://{self.address()}{target}{query}", encoded=True)
+        return URL(f"{self.origin()}{target}{query}", encoded=True)
 
     def _headers(self, scope: Any) -> list[tuple[str, str]]:
         left_out = _HOP | _OURS | self.replaced
@@ -137,6 +136,7 @@ class Forwarder:
                 url,
                 headers=[*self._headers(scope), *deadline],
                 data=body,
+                ssl=False,  # a server in this process, or one that speaks plain HTTP
                 timeout=aiohttp.ClientTimeout(
                     remaining, sock_connect=seconds, sock_read=seconds, ceil_threshold=(seconds or 0) + 1
                 ),
@@ -154,12 +154,17 @@ class Forwarder:
 class OwnServer(Forwarder):
     """Forwards what a service receives, unchanged and without a time limit, to a server that its program runs."""
 
-    def __init__(self, service: str, address: Address) -> None:
+    def __init__(self, service: str, origin: str) -> None:
         super().__init__(service)
-        self._address = address
+        self._origin = origin
 
-    def address(self) -> Address:
-        return self._address
+    def origin(self) -> str:
+        return self._origin
+
+    def added(self, scope: Any) -> dict[str, str]:
+        """Keep no connection over TLS: the program's server would wait for its end when it is stopped."""
+        is_kept = scope["type"] == "websocket" or self._origin.startswith("http:")
+        return {} if is_kept else {"connection": "close"}
 
     def recorded(self) -> AbstractContextManager[object]:
         """Leave the request out of the record: it is a part of the one that the listener got."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.calling.forwarding.forwarder import FORWARDED, Forwarder, ascii_text
 from mesh.service import current_service
-from mesh.topology.model import Address
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -37,8 +36,8 @@ class Proxy(Forwarder):
         super().__init__(service)
         self.strip = strip
 
-    def address(self) -> Address:
-        return current_service().directory.address(self.service, "http")
+    def origin(self) -> str:
+        return current_service().directory.origin(self.service)
 
     def target(self, path: bytes) -> bytes:
         return path.removeprefix(self.strip)

@@ -31,6 +31,7 @@ async def forward_websocket(
             headers=[(name, value) for name, value in headers if name not in _HANDSHAKE],
             protocols=scope.get("subprotocols", ()),
             max_msg_size=0,
+            ssl=False,  # as for requests
         )
     except aiohttp.WSServerHandshakeError as refused:
         await _refuse(scope, send, refused.status)

@@ -26,8 +26,8 @@ def parity(service: str | None, as_json: bool, requests: tuple[str, ...]) -> int
 
     given = dict(each.partition("=")[::2] for each in requests)
     differing = False
-    for name, http, grpc in running_listeners(service):
-        for compared in compare(name, http, grpc, given):
+    for name, http, grpc, tls in running_listeners(service):
+        for compared in compare(name, http, grpc, given, tls):
             write_lines(json.dumps(compared.as_json()) if as_json else shown(compared))
             differing = differing or bool(compared.differences)
     return 1 if differing else 0
@@ -41,16 +41,16 @@ def shown(compared: Compared) -> str:
     return "\n".join([first, *(f"          {line}" for line in compared.differences)])
 
 
-def running_listeners(service: str | None) -> Iterator[tuple[str, Address, Address]]:
-    """Return (name, HTTP address, gRPC address) of the service, or of each one that runs with both listeners."""
+def running_listeners(service: str | None) -> Iterator[tuple[str, Address, Address, bool]]:
+    """Yield (name, HTTP address, gRPC address, whether it is HTTPS) of the service, or of each one with both."""
     from mesh.control.client import address_in, running_services
     from mesh.errors import UsageError
 
-    both: dict[str, tuple[Address, Address]] = {}
+    both: dict[str, tuple[Address, Address, bool]] = {}
     for state in running_services(project_folder()):
         http, grpc = address_in(state, "http"), address_in(state, "grpc")
         if http is not None and grpc is not None:
-            both[state["name"]] = (http, grpc)
+            both[state["name"]] = (http, grpc, "http" in state["tls"])
     if service is not None and service not in both:
         others = f"; {', '.join(both)} do" if both else "; start it with `mesh up`"
         raise UsageError(f"{service!r} does not run with both an HTTP and a gRPC listener{others}")

@@ -27,7 +27,8 @@ def ps(as_json: bool) -> int:
             write_lines(f"{mesh['topology']}  pid {mesh['pid']}  {mesh['url']}")
             width = max(len(service["name"]) for service in mesh["services"])
             for service in mesh["services"]:
-                places = [*service["http"], *([f"grpc {service['grpc']}"] if service["grpc"] else [])]
+                grpc = "grpcs" if "grpc" in service["tls"] else "grpc"
+                places = [*service["http"], *([f"{grpc} {service['grpc']}"] if service["grpc"] else [])]
                 places += [f"tcp {address}" for address in service.get("tcp", ())]
                 parts = [f"{service['state']:<8}", *places, escaped(service["reason"] or "")]
                 write_lines(f"  {service['name']:<{width}}  {'  '.join(parts)}".rstrip())

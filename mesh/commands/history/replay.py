@@ -35,7 +35,8 @@ def replay(trace_id: str, as_json: bool) -> int:
     before, _ = find(trace_id.lower())
     request = request_of(before)
     caller = call_from({})
-    send(request, running_address(request.service, request.protocol), headers_of(caller))
+    state = running_state(request.service, request.protocol)
+    send(request, state, headers_of(caller))
     after, _ = find(caller.trace_id)
     outlines = outline(before), outline(after)
     is_same = outlines[0] == outlines[1]
@@ -95,28 +96,31 @@ def outline(spans: Sequence[Span]) -> list[str]:
     return lines_under(None)
 
 
-def running_address(service: str, kind: Kind) -> Address:
-    """Return where the service listens now; UsageError if it does not."""
-    from mesh.control.client import address_in, running_services
+def running_state(service: str, kind: Kind) -> dict[str, Any]:
+    """Return the state of the service that listens now; UsageError if it does not."""
+    from mesh.control.client import running_services
     from mesh.errors import UsageError
 
     for state in running_services(project_folder()):
-        if state["name"] == service and (address := address_in(state, kind)) is not None:
-            return address
+        if state["name"] == service and state[kind]:
+            return state
     raise UsageError(f"{service}.{kind} does not run; start it with `mesh up`")
 
 
-def send(span: Span, address: Address, carrier: dict[str, str]) -> None:
-    """Send the request to the address, and read its answer, which the record of the mesh there has as well."""
+def send(span: Span, state: dict[str, Any], carrier: dict[str, str]) -> None:
+    """Send the request to the running service, and read its answer, which the record of its mesh has as well."""
+    from mesh.control.client import address_in
     from mesh.errors import MeshError
 
+    address = address_in(state, span.protocol)
+    assert address is not None
     if span.protocol == "grpc":
         return _send_message(span, address, carrier)
     from http.client import HTTPException
 
     from mesh.sockets import LocalConnection
 
-    connection = LocalConnection(address.host, address.port, TIMEOUT_SECONDS)
+    connection = LocalConnection(address.host, address.port, TIMEOUT_SECONDS, "http" in state["tls"])
     headers = {**carrier, **({"content-type": span.request_type} if span.request_type else {})}
     try:
         connection.request(span.method, span.target, span.request or None, headers)
@@ -130,13 +134,14 @@ def send(span: Span, address: Address, carrier: dict[str, str]) -> None:
 def _send_message(span: Span, address: Address, carrier: dict[str, str]) -> None:
     import grpc
 
+    from mesh.calling.local_tls import channel_to
     from mesh.calling.reflected import Reflected
     from mesh.errors import UsageError
 
     with Reflected(address, TIMEOUT_SECONDS) as reflected:
         if any(each.path == span.method and each.streaming for each in reflected.contract()):
             raise UsageError(f"{span.name}: a stream cannot be replayed, since its messages are recorded as one")
-    with grpc.insecure_channel(str(address), [("grpc.enable_http_proxy", 0)]) as channel:
+    with channel_to(address) as channel:
         ask: Any = channel.unary_unary(span.method)
         with contextlib.suppress(grpc.RpcError):  # The status is part of the record.
             ask(span.request, timeout=TIMEOUT_SECONDS, metadata=tuple(carrier.items()))

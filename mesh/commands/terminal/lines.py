@@ -119,9 +119,8 @@ def _whole_name(name: str, style: Style) -> str:
 def where(state: ServiceState, style: Style) -> str:
     """Return a service's addresses, ready to click or curl, after the reason if it is stale or has failed."""
     parts = [] if state.state == "ready" else [style.paint(state.state, _RED if state.state == "failed" else _YELLOW)]
-    parts += [f"http://{state.http[0]}", *(f":{address.port}" for address in state.http[1:])] if state.http else []
-    parts += [f"grpc {state.grpc}"] if state.grpc else []
-    parts += [f"tcp {address}" for address in state.tcp]
+    parts += [state.urls[0], *(f":{address.port}" for address in state.http[1:])] if state.http else []
+    parts += state.places
     return "  ".join(parts)
 
 

@@ -84,7 +84,13 @@ def _patch_grpc(grpc: Any) -> None:
         def made(target: str, *args: Any, **kwargs: Any) -> Any:
             host, colon, port = re.sub(r"^(dns|ipv4):/*", "", target).rpartition(":")
             found = actual(host, port) if colon else (host, port)
-            return make(target if found == (host, port) else f"{found[0]}:{found[1]}", *args, **kwargs)
+            if found == (host, port):
+                return make(target, *args, **kwargs)
+            given = inspect.signature(make).bind(f"{found[0]}:{found[1]}", *args, **kwargs)
+            # The certificate is for the host that the code meant.
+            meant = {"grpc.ssl_target_name_override": host.strip("[]")}
+            given.arguments["options"] = list({**meant, **dict(given.arguments.get("options") or ())}.items())
+            return make(*given.args, **given.kwargs)
 
         return made
 

@@ -195,7 +195,13 @@ class HostNames(Patch):
                 return make(target, *args, **kwargs)
             given = list(args)
             options = given[position - 1] if len(given) >= position else kwargs.get("options")
-            options = [("grpc.default_authority", authority), ("grpc.enable_http_proxy", 0), *(options or ())]
+            # The certificate, too, is for the host that the code meant.
+            meant = {
+                "grpc.default_authority": authority,
+                "grpc.ssl_target_name_override": authority.rpartition(":")[0].strip("[]"),
+                "grpc.enable_http_proxy": 0,
+            }
+            options = list({**meant, **dict(options or ())}.items())
             if len(given) >= position:
                 given[position - 1] = options
             else:

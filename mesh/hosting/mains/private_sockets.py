@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from mesh.topology.model import LOOPBACK, Address
 
 #: What a program does that is refused.
-HTTPS = "serves HTTPS, which mesh's listener does not speak"
+WRAPS = "wraps its listening socket in TLS, to which mesh cannot forward"
+ASKS = "asks clients for certificates in a server that mesh does not know"
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The request of a program to listen: its `main`, and the address to bind to."""
+    """The request of a program to listen: its `main`, the address to bind to, and the SSLContext if there is one."""
 
     main: Any
     address: tuple[Any, ...]
+    tls: Any = None
 
 
 _asked: WeakKeyDictionary[socket.socket, _Asked] = WeakKeyDictionary()
@@ -47,7 +50,7 @@ class PrivateSocket(socket.socket):
     def detach(self) -> int:
         # `ssl` takes the descriptor of what it wraps; uvloop does that when it closes one.
         if sys._getframe(1).f_globals.get("__name__") == "ssl":
-            raise _asked[self].main.refusal(HTTPS)
+            raise _asked[self].main.refusal(WRAPS)
         return super().detach()
 
 
@@ -67,11 +70,19 @@ def private_socket(main: Any, host: str | None, port: int) -> socket.socket:
     return made
 
 
+def encrypts(bound: socket.socket | None, tls: Any) -> None:
+    """Note the SSLContext with which an event loop serves on a socket; nothing for a socket that is not private."""
+    if tls and isinstance(bound, PrivateSocket):
+        if tls.verify_mode != ssl.CERT_NONE:
+            raise _asked[bound].main.refusal(ASKS)
+        _asked[bound] = replace(_asked[bound], tls=tls)
+
+
 def opened(listening: socket.socket | None) -> None:
     """Tell the program that one of its own servers listens; nothing for any other socket."""
     if isinstance(listening, PrivateSocket):
         asked, (host, port, *_) = _asked[listening], socket.socket.getsockname(listening)
-        asked.main.own_server_opened(asked.address[1], Address(host, port))
+        asked.main.own_server_opened(asked.address[1], Address(host, port), asked.tls)
 
 
 def close_sockets(main: Any) -> None:

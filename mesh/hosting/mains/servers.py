@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -25,10 +26,11 @@ class Servers(Patch):
 
     def install(self) -> None:
         for module, patch in (
-            ("grpc", lambda found: self._replace(found, "server", "grpc_server")),
+            ("grpc", self._patch_grpc),
             ("grpc.aio", lambda found: self._replace(found, "server", "aio_server")),
             ("uvicorn.config", self._patch_uvicorn_config),
             ("uvicorn.server", lambda found: self._replace(found.Server, "serve", "serve_uvicorn")),
+            ("gunicorn.config", self._patch_gunicorn_config),
             ("gunicorn.app.base", lambda found: self._replace(found.Application, "run", "run_gunicorn")),
             ("hypercorn.run", self._patch_hypercorn),
             ("waitress.runner", self._patch_waitress),
@@ -48,6 +50,20 @@ class Servers(Patch):
             return real(*args, **options) if main is None else getattr(main, method)(*args, **options)
 
         self.patches.replace(owner, name, replacement)
+
+    def _patch_grpc(self, grpc: ModuleType) -> None:
+        self._replace(grpc, "server", "grpc_server")
+        make_credentials = grpc.ssl_server_credentials
+
+        @functools.wraps(make_credentials)
+        def known_credentials(pairs: Any, root_certificates: Any = None, require_client_auth: bool = False) -> Any:
+            pairs = tuple(tuple(each) for each in pairs)
+            made = make_credentials(pairs, root_certificates, require_client_auth)
+            # Those of the next generation are compared: a server whose TLS is the same keeps its connections.
+            made.mesh_made_of = pairs, root_certificates, require_client_auth
+            return made
+
+        self.patches.replace(grpc, "ssl_server_credentials", known_credentials)
 
     def _patch_run_simple(self, module: ModuleType) -> None:
         if hasattr(module, "run_simple"):
@@ -90,6 +106,10 @@ class Servers(Patch):
 
         self.patches.replace(config, "setup_event_loop", own_set_up)
 
+    def _patch_gunicorn_config(self, config: ModuleType) -> None:
+        """Make each program's gunicorn look for its application in its own folder, not in that of its first user."""
+        self.patches.replace(config.Chdir, "default", _CurrentFolder())
+
     def _patch_hypercorn(self, module: ModuleType) -> None:
         """Make a program's hypercorn run in the program's thread, without processes."""
         run = module.run
@@ -129,6 +149,13 @@ class Servers(Patch):
                 raise
 
         self.patches.replace(socket.socket, "bind", own_bind)
+
+
+class _CurrentFolder:
+    """The value of a setting that was to be computed when its module is imported."""
+
+    def __get__(self, setting: object, owner: object = None) -> str:
+        return os.getcwd()
 
 
 def program_with_port(port: object) -> Any:

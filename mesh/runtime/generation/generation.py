@@ -26,6 +26,7 @@ from mesh.runtime.generation.lifespan import Lifespan
 from mesh.runtime.generation.program import RunningProgram, program_environment
 from mesh.service import Hook, ServiceContext, current_service_var
 from mesh.serving.http.dispatcher import closed
+from mesh.serving.tls import GrpcTls, HttpTls, grpc_tls, http_tls
 from mesh.topology.model import Kind, Service
 from mesh.virtualenv import Virtualenv
 
@@ -62,6 +63,8 @@ class Generation:
         self.context = context
         self.app: ASGIApp = closed(f"{service.name} has no HTTP application")
         self.handlers: Handlers = collect_handlers(())
+        self.http_tls: HttpTls | None = None
+        self.grpc_tls: GrpcTls | None = None
         self._service = service
         self._isolation = isolation
         self._pool = pool
@@ -87,6 +90,7 @@ class Generation:
         if self.program is not None:
             self._earlier = None  # A program is executed as a whole.
             return
+        self._read_tls()
         if self._earlier is not None:
             self._carry(self._earlier)
             self._earlier = None
@@ -105,6 +109,14 @@ class Generation:
             own = asgi_app(app, f"{self._service.name}: {http.app}")
             self._lifespan = Lifespan(own, app)
         self.app = assemble(http, own, self._lifespan, self.handlers, self._pool)
+
+    def _read_tls(self) -> None:
+        """Read the files of the declared TLS anew: a certificate may have been renewed."""
+        http, grpc = self._service.http, self._service.grpc
+        if http is not None and http.tls is not None:
+            self.http_tls = http_tls(http.tls)
+        if grpc is not None and grpc.tls is not None:
+            self.grpc_tls = grpc_tls(grpc.tls)
 
     def _carry(self, earlier: Generation) -> None:
         self._carried = self._code.carry(earlier._code, earlier._executed_next)
@@ -175,14 +187,15 @@ class Generation:
         finally:
             self._isolation.service_loaded(self.context)
         if (server := program.servers.get("grpc")) is not None:
-            self.handlers = server.handlers()
+            self.handlers, self.grpc_tls = server.handlers(), server.tls
         if (http := self._service.http) is None:
             return
         found = program.servers.get("http")
         if found is None:
             http = replace(http, contracts=tuple(each for each in http.contracts if each != self._service.name))
-        elif found.runs_lifespan:
-            self._lifespan = Lifespan(found.app)
+        else:
+            self.http_tls = found.tls
+            self._lifespan = Lifespan(found.app) if found.runs_lifespan else None
         self.app = assemble(http, found and found.app, self._lifespan, self.handlers, self._pool)
 
     def files(self) -> frozenset[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.service import ServiceContext
 from mesh.serving.mains import gunicorn_server, http_servers
 from mesh.serving.mains.grpc_servers import ProgramAioServer, ProgramServer
+from mesh.serving.tls import tls_of_context
 from mesh.topology.model import LOOPBACK, Address, Kind, Service
 
 #: Seconds after which a program without servers counts as ready, though it has not waited for anything yet.
@@ -162,13 +164,15 @@ class RunningProgram:
             raise self.refusal(f"listens on port {port} with a gRPC server that mesh does not know")
         return bool(port) and port in self._known_ports("http")
 
-    def own_server_opened(self, port: int, address: Address) -> None:
+    def own_server_opened(self, port: int, address: Address, tls: ssl.SSLContext | None) -> None:
         """Forward to a server that mesh does not know; one that listens over IPv4 and IPv6 is forwarded to once."""
         if self._own_server_port == port:
             return
         self._own_server_port = port
         self.port_for("http", port)
-        self.opened("http", http_servers.ProgramApp(OwnServer(self.name, address), runs_lifespan=False))
+        origin = f"http://{address}" if tls is None else f"https://{address}"
+        known_tls = None if tls is None else tls_of_context(tls)
+        self.opened("http", http_servers.ProgramApp(OwnServer(self.name, origin), runs_lifespan=False, tls=known_tls))
 
     def port_for(self, kind: Kind, port: int) -> int:
         known, word = self._known_ports(kind), {"http": "HTTP", "grpc": "gRPC"}[kind]

@@ -78,6 +78,11 @@ class CommandInstance:
         """Release a port that was free; the process binds it itself."""
         bound.close()
 
+    @property
+    def encrypted(self) -> frozenset[Kind]:
+        """What a command encrypts, mesh does not know."""
+        return frozenset()
+
     def release(self) -> None:
         """Do nothing: no port is held."""
 

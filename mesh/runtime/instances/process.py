@@ -21,7 +21,7 @@ from mesh.runtime.messages import Failed, Message, Ready, ReloadFailed, ServiceC
 from mesh.runtime.status import STALE_PREFIX
 from mesh.service import ServiceContext
 from mesh.topology.directory import Directory
-from mesh.topology.model import Address, Kind, Service, Topology
+from mesh.topology.model import Address, Kind, Service, Tcp, Topology
 
 #: Connections that may wait while there is no process; uvicorn's default.
 BACKLOG = 2048
@@ -70,6 +70,9 @@ class ProcessInstance(CommandInstance):
     ) -> None:
         super().__init__(service, context, declared, post, grace)
         self._watch = watch
+        # What a program in `run` encrypts, its process alone knows.
+        tls = {each.kind for each in service.listeners if not isinstance(each, Tcp) and each.tls is not None}
+        self._may_encrypt = {each.kind for each in service.listeners if service.run or each.kind in tls}
         #: Set once the process has reported the outcome of its start.
         self._settled = threading.Event()
         self._failed = False
@@ -85,6 +88,10 @@ class ProcessInstance(CommandInstance):
             self._held[bound.getsockname()[1]] = bound
         else:
             super()._keep(kind, bound)
+
+    @property
+    def encrypted(self) -> frozenset[Kind]:
+        return frozenset(self._may_encrypt & self._addresses.keys())
 
     def release(self) -> None:
         """Release the HTTP ports."""

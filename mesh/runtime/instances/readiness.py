@@ -35,6 +35,8 @@ class Readiness:
         self._port = address.port
         self._path = path
         self._at_once = at_once
+        #: True if the path is asked for over TLS.
+        self.tls = False
         self._answered = False
         self._connection: LocalConnection | None = None
 
@@ -62,7 +64,7 @@ class Readiness:
 
     def _answers_at(self, host: str, path: str) -> bool:
         if self._connection is None:
-            self._connection = LocalConnection(host, self._port, 1)
+            self._connection = LocalConnection(host, self._port, 1, self.tls)
         try:
             self._connection.request("GET", path)
             # A response whose connection is about to end owns the socket; closing the connection does not close it.
@@ -76,6 +78,9 @@ class Readiness:
 
 class ReadyLine:
     """A line in which a regular expression is found, whatever its colours."""
+
+    #: As of a path; a line has none.
+    tls = False
 
     def __init__(self, pattern: str) -> None:
         self._pattern = re.compile(pattern)

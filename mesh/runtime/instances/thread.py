@@ -134,6 +134,12 @@ class ThreadInstance:
         return self._loop, self._thread.ident or 0
 
     @property
+    def encrypted(self) -> frozenset[Kind]:
+        """Return the kinds of the bound listeners that speak TLS; for a process, those that may."""
+        tls = {"http": self._http.has_tls, "grpc": self._grpc.has_tls}
+        return frozenset(kind for kind in self._bound if tls[kind])
+
+    @property
     def handlers(self) -> Handlers | None:
         """Return the methods of the service's servicers; None if there are none."""
         return self._generation.handlers if self._generation is not None else None
@@ -224,6 +230,8 @@ class ThreadInstance:
         if "grpc" in self._bound:
             await self._grpc.open()
         await self._http.open()
+        if self._sign is not None:
+            self._sign.tls = self._http.has_tls
         if self._generation is not None and self._generation.program is not None:
             self._generation.program.serving()
         self._tell(await self._when_healthy(outcome))
@@ -282,7 +290,7 @@ class ThreadInstance:
         connections, addresses = self.context.connections, self.context.directory.addresses
         if isinstance(connections, Connections):
             for name in self.service.depends_on:
-                if (name, "grpc") in addresses:
+                if (name, "grpc") in addresses and (name, "grpc") not in self.context.directory.certificates:
                     with contextlib.suppress(StatusError):
                         connections.channel(addresses[name, "grpc"])
 
@@ -318,8 +326,8 @@ class ThreadInstance:
         generation.serve()
         old, self._generation, self.context = self._generation, generation, context
         self._refused_files = None
-        self._http.serve(generation.app, context)
-        if not await self._grpc.serve(generation.handlers, context, generation.grpc_options):
+        await self._http.serve(generation.app, context, generation.http_tls)
+        if not await self._grpc.serve(generation.handlers, context, generation.grpc_options, generation.grpc_tls):
             self._say("its gRPC connections were cut: plain methods became async ones, or its server's options changed")
         milliseconds = (time.perf_counter() - started) * 1000
         if old is None:
@@ -354,8 +362,8 @@ class ThreadInstance:
             from mesh.runtime.instances.held_port import held_by_old_code  # reloads rarely fail
 
             return ReloadFailed(name, reason + held_by_old_code(error), trace)
-        self._http.close(f"{name} failed to start: {reason}", self.context)
-        self._grpc.close(f"{name} failed to start: {reason}")
+        self._http.close(f"{name} failed to start: {reason}", self.context, generation.http_tls)
+        self._grpc.close(f"{name} failed to start: {reason}", generation.grpc_tls)
         return Failed(name, reason, trace, again=isinstance(error, StartError))
 
     async def _end(self) -> None:

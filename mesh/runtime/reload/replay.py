@@ -11,8 +11,10 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 
+from mesh.calling.local_tls import channel_to
 from mesh.contract import Contract
 from mesh.observing.exchanges import Exchange
+from mesh.sockets import LocalConnection
 from mesh.topology.model import Address
 
 TIMEOUT = 10.0
@@ -20,14 +22,14 @@ TIMEOUT = 10.0
 SHOWN = 5
 
 
-def replay(exchange: Exchange, address: Address, contract: Contract | None) -> str:
+def replay(exchange: Exchange, address: Address, contract: Contract | None, tls: bool = False) -> str:
     """Return one line that compares the new answer with the old one, and a line for each difference.
 
-    contract: to show the messages of a gRPC method by their fields.
+    contract: to show the messages of a gRPC method by their fields. tls: the HTTP listener speaks it.
     """
     started = time.perf_counter()
     try:
-        status, answer = (_get if exchange.kind == "http" else _call)(exchange, address)
+        status, answer = _get(exchange, address, tls) if exchange.kind == "http" else _call(exchange, address)
     except OSError as error:
         status, answer = f"no answer ({error})", b""
     milliseconds = (time.perf_counter() - started) * 1000
@@ -80,8 +82,8 @@ def _read(answer: bytes, method: Any) -> Any:
         return answer.decode("utf-8", "replace")
 
 
-def _get(exchange: Exchange, address: Address) -> tuple[str, bytes]:
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
+def _get(exchange: Exchange, address: Address, tls: bool) -> tuple[str, bytes]:
+    connection = LocalConnection(address.host, address.port, TIMEOUT, tls)
     try:
         connection.request("GET", exchange.target, headers=dict(exchange.headers))
         with connection.getresponse() as response:
@@ -93,7 +95,7 @@ def _get(exchange: Exchange, address: Address) -> tuple[str, bytes]:
 
 
 def _call(exchange: Exchange, address: Address) -> tuple[str, bytes]:
-    with grpc.insecure_channel(str(address), options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with channel_to(address) as channel:
         try:
             ask: Any = channel.unary_unary(exchange.target)
             answer: bytes = ask(exchange.request, metadata=exchange.headers, timeout=TIMEOUT)

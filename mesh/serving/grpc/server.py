@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -54,10 +54,12 @@ def all_options(declared: Mapping[str, int | str]) -> list[tuple[str, int | str]
 class GrpcServer(Protocol):
     """Started and stopped in the service's loop.
 
-    options: as declared; they take precedence over mesh's own.
+    options: as declared; they take precedence over mesh's own. credentials: `grpc.ServerCredentials` of its TLS.
     """
 
-    def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None: ...
+    def __init__(
+        self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str], credentials: Any = None
+    ) -> None: ...
 
     async def start(self, held: socket.socket) -> None:
         """Take over the port of a bound socket that does not listen; raises OSError if the port is lost meanwhile."""
@@ -71,13 +73,16 @@ class GrpcServer(Protocol):
 class SyncServer:
     """A thread of the queue's pool for each call: flat up to many services in one process (docs/hosting.md)."""
 
-    def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None:
+    def __init__(
+        self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str], credentials: Any = None
+    ) -> None:
         pool: Any = RefusingQueue(queue, dispatcher.spare)  # grpc only submits to it
         self._server = _server(pool, handlers=[dispatcher], options=all_options(options))
         self._calls = dispatcher.calls
+        self._credentials = credentials
 
     async def start(self, held: socket.socket) -> None:
-        take_over(held, self._server.add_insecure_port)
+        take_over(held, self._server, self._credentials)
         self._server.start()
 
     async def stop(self, grace: float) -> None:
@@ -96,14 +101,17 @@ class AioServer:
     LayeredAio runs those in threads of the queue; the server's own pool is for the standard services.
     """
 
-    def __init__(self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str]) -> None:
+    def __init__(
+        self, dispatcher: MethodDispatcher, queue: CallQueue, options: Mapping[str, int | str], credentials: Any = None
+    ) -> None:
         self._server = _aio_server(
             migration_thread_pool=dispatcher.spare, handlers=[dispatcher], options=all_options(options)
         )
         self._calls = dispatcher.calls
+        self._credentials = credentials
 
     async def start(self, held: socket.socket) -> None:
-        take_over(held, self._server.add_insecure_port)
+        take_over(held, self._server, self._credentials)
         await self._server.start()
 
     async def stop(self, grace: float) -> None:
@@ -119,11 +127,15 @@ def kind_of_server(handlers: Handlers) -> type[GrpcServer]:
     return AioServer if any(is_async(handler) for handler in handlers.by_path.values()) else SyncServer
 
 
-def take_over(held: socket.socket, add_port: Callable[[str], int]) -> None:
+def take_over(held: socket.socket, server: Any, credentials: Any = None) -> None:
     """Release a port and let gRPC bind it: gRPC accepts no socket that was bound elsewhere."""
     host, port = held.getsockname()[:2]
     held.close()
+    address = str(Address(host, port))
     try:
-        add_port(str(Address(host, port)))
+        if credentials is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise OSError(f"gRPC could not take over {Address(host, port)}: {error}") from error

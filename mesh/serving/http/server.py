@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp
@@ -17,16 +18,23 @@ from mesh.serving.http.protocol import GuardedProtocol
 BACKLOG = 2048
 #: Seconds for a cancelled request to tell its caller.
 CUT_WITHIN = 0.5
+#: Seconds for the client of an idle connection to answer to the end of TLS; some do when they use it next.
+TLS_ENDS_WITHIN = 0.1
 
 
 class HttpServer:
     """Serves one ASGI application on every given socket; started and stopped in the loop it runs in.
 
     The server runs no lifespan: an application's belongs to its generation, not to the sockets. notify: see Admission.
+    tls: of every socket; without it, the server speaks plain HTTP.
     """
 
     def __init__(
-        self, sockets: Sequence[socket.socket], app: ASGIApp, notify: Callable[[str], None] = lambda text: None
+        self,
+        sockets: Sequence[socket.socket],
+        app: ASGIApp,
+        notify: Callable[[str], None] = lambda text: None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._admission = Admission(notify)
 
@@ -34,6 +42,7 @@ class HttpServer:
             admission = self._admission
 
         self._sockets = list(sockets)
+        self._tls = tls
         self._server = PhasedServer(app, Admitted)
 
     async def start(self) -> None:
@@ -43,12 +52,13 @@ class HttpServer:
             # uvloop does not tell if another program that has bound the port at the same moment listens already.
             bound.listen(BACKLOG)
         self._admission.open(self._connections)
-        await self._server.start(self._sockets)
+        await self._server.start(self._sockets, self._tls)
 
     async def stop(self, grace: float) -> None:
         """Stop listening, let requests in flight end for `grace` seconds, and cancel the rest."""
         self._server.stop_listening()
         self._admission.close()
+        self._end_idle()
         if self._server.tasks:
             await self._server.end_requests(self._sockets, grace)
             # Cancelled ones still tell their callers.
@@ -62,7 +72,19 @@ class HttpServer:
             connection.shutdown()
         for bound in self._sockets:
             bound.close()
-        await asyncio.sleep(0)
+        await asyncio.sleep(TLS_ENDS_WITHIN if self._tls is not None and self._server.connections else 0)
+        if self._tls is not None:
+            self._abort_connections()
+
+    def _end_idle(self) -> None:
+        """End the idle connections over TLS; otherwise requests in flight would seem to go on until they end."""
+        if self._tls is None:
+            return
+        loop = asyncio.get_running_loop()
+        for connection in self._connections():
+            if connection.is_idle():
+                connection.close_idle()
+                loop.call_later(TLS_ENDS_WITHIN, connection.transport.abort)
 
     def _connections(self) -> list[GuardedProtocol]:
         """Return the connections that have not become WebSockets."""

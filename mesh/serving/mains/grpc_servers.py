@@ -14,10 +14,11 @@ from mesh.hosting.mains.main_thread import SLICE
 from mesh.serving.mains.call_limit import CallLimit
 from mesh.serving.mains.grpc_methods import aio_method, sync_method
 from mesh.serving.mains.program import Program
+from mesh.serving.tls import GrpcTls, tls_of_credentials
 
 
 class _Server:
-    """Both kinds. interceptors: the outermost first. options: of the server, for the listener's."""
+    """Both kinds. interceptors: the outermost first. options, tls: of the server, for the listener's."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class _Server:
         self._interceptors = tuple(interceptors or ())
         self._adders: list[Callable[[Any], None]] = []
         self._has_port = False
+        self.tls: GrpcTls | None = None
         if handlers:
             self.add_generic_rpc_handlers(tuple(handlers))
 
@@ -50,16 +52,19 @@ class _Server:
         self._adders.append(lambda server: server.add_registered_method_handlers(service_name, method_handlers))
 
     def add_insecure_port(self, address: str | bytes) -> int:
+        return self._add_port(address, None)
+
+    def add_secure_port(self, address: str | bytes, server_credentials: Any) -> int:
+        return self._add_port(address, tls_of_credentials(server_credentials))
+
+    def _add_port(self, address: str | bytes, tls: GrpcTls | None) -> int:
         text = address.decode() if isinstance(address, bytes) else address
         _, colon, port = text.rpartition(":")
         if not colon or not port.isdecimal():
             raise self._program.refusal(f"listens on {text}, which is no host:port")
         found = self._program.port_for("grpc", int(port))
-        self._has_port = True
+        self._has_port, self.tls = True, tls
         return found
-
-    def add_secure_port(self, address: str, server_credentials: Any) -> int:
-        raise self._program.refusal(f"opens {address} with TLS, which mesh's gRPC listener does not speak")
 
     def handlers(self) -> Handlers:
         """Return the methods, within their interceptors."""

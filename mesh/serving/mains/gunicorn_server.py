@@ -8,6 +8,7 @@ from typing import Any
 
 from mesh.serving.mains.http_servers import serve_wsgi
 from mesh.serving.mains.program import Program
+from mesh.serving.tls import tls_of_context
 
 
 def run_gunicorn(program: Program, application: Any) -> None:
@@ -16,8 +17,6 @@ def run_gunicorn(program: Program, application: Any) -> None:
     One synchronous worker answers one request after the other, in the program's thread.
     """
     settings = application.cfg
-    if settings.is_ssl:
-        raise program.refusal("lets gunicorn serve HTTPS, which mesh's listener does not speak")
     for name, setting in settings.settings.items():
         if setting.section == "Server Hooks" and setting.get() != setting.default:
             raise program.refusal(f"sets {name} of gunicorn, which mesh does not call")
@@ -32,4 +31,9 @@ def run_gunicorn(program: Program, application: Any) -> None:
     for folder in (settings.pythonpath or "").split(","):
         if folder and os.path.abspath(folder) not in sys.path:
             sys.path.insert(0, os.path.abspath(folder))
-    serve_wsgi(program, application.wsgi(), in_this_thread=worker == "sync" and settings.workers == 1)
+    tls = None
+    if settings.is_ssl:
+        from gunicorn.sock import ssl_context  # type: ignore[import-untyped]
+
+        tls = tls_of_context(ssl_context(settings), settings.certfile, settings.keyfile, settings.ca_certs)
+    serve_wsgi(program, application.wsgi(), in_this_thread=worker == "sync" and settings.workers == 1, tls=tls)

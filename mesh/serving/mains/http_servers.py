@@ -19,6 +19,7 @@ from mesh.hosting.wsgi import asgi_of
 from mesh.serving.http.root_path import enter
 from mesh.serving.mains.crossing import crossing_app, run_on
 from mesh.serving.mains.program import Program
+from mesh.serving.tls import HttpTls, tls_of_context
 
 _END = object()
 
@@ -29,6 +30,7 @@ class ProgramApp:
 
     app: ASGIApp
     runs_lifespan: bool
+    tls: HttpTls | None = None
 
 
 async def serve_uvicorn(program: Program, server: Any, sockets: Any = None) -> None:
@@ -37,8 +39,6 @@ async def serve_uvicorn(program: Program, server: Any, sockets: Any = None) -> N
     for value, what in ((sockets, "on sockets of its own"), (config.uds, "on a Unix socket"), (config.fd, "on a file")):
         if value is not None:
             raise program.refusal(f"lets uvicorn listen {what}")
-    if config.is_ssl:
-        raise program.refusal("lets uvicorn serve HTTPS, which mesh's listener does not speak")
     program.port_for("http", config.port)
     if not config.loaded:
         config.load()
@@ -48,7 +48,10 @@ async def serve_uvicorn(program: Program, server: Any, sockets: Any = None) -> N
         server.should_exit = True
         return
     app = crossing_app(_with_settings(config, getattr(server.lifespan, "state", {})), asyncio.get_running_loop())
-    program.opened("http", ProgramApp(app, runs_lifespan=False))
+    tls = None
+    if config.ssl is not None:
+        tls = tls_of_context(config.ssl, config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs)
+    program.opened("http", ProgramApp(app, runs_lifespan=False, tls=tls))
     server.started = True
 
     def leave() -> None:
@@ -100,8 +103,6 @@ def run_werkzeug(
     ssl_context: Any = None,
 ) -> None:
     """Do what `werkzeug.serving.run_simple` does; mesh reloads instead of its reloader."""
-    if ssl_context is not None:
-        raise program.refusal("serves HTTPS, which mesh's listener does not speak")
     if request_handler is not None:
         raise program.refusal("gives Werkzeug's server a request handler of its own")
     program.port_for("http", port)
@@ -114,15 +115,27 @@ def run_werkzeug(
 
         application = DebuggedApplication(application, evalex=use_evalex)
         application.trusted_hosts.append(hostname)
-    serve_wsgi(program, application, in_this_thread=not threaded and processes == 1)
+    tls = None if ssl_context is None else _werkzeug_tls(ssl_context)
+    serve_wsgi(program, application, in_this_thread=not threaded and processes == 1, tls=tls)
 
 
-def serve_wsgi(program: Program, application: Any, in_this_thread: bool = False) -> None:
+def _werkzeug_tls(given: Any) -> HttpTls:
+    """Return the TLS of what Werkzeug takes: "adhoc", the paths of a certificate and its key, or a context."""
+    from werkzeug import serving
+
+    if given == "adhoc":
+        return HttpTls(given, tls_of_context(serving.generate_adhoc_ssl_context()).context)
+    if isinstance(given, tuple):
+        return tls_of_context(serving.load_ssl_context(*given), *given[:2])
+    return tls_of_context(given)
+
+
+def serve_wsgi(program: Program, application: Any, in_this_thread: bool = False, tls: HttpTls | None = None) -> None:
     """Serve a WSGI application until the program is to stop; in_this_thread: one request after the other, here."""
     ended = threading.Event()
     work = _ThisThread()
     app = asgi_of(_answered_on(work, application) if in_this_thread else application)
-    program.opened("http", ProgramApp(app, runs_lifespan=True))
+    program.opened("http", ProgramApp(app, runs_lifespan=True, tls=tls))
 
     def is_done(seconds: float) -> bool:
         if in_this_thread:

@@ -11,7 +11,7 @@ from mesh.python_command import PythonCommand
 from mesh.suggestions import nearest
 from mesh.topology.declaration.forms import SERVICE_NAME
 from mesh.topology.declaration.mistakes import Mistake
-from mesh.topology.model import Service, Topology
+from mesh.topology.model import Service, Tcp, Topology
 from mesh.virtualenv import Virtualenv
 
 
@@ -86,6 +86,7 @@ def _service_mistakes(topology: Topology, service: Service) -> Iterator[Mistake]
     yield from _http_mistakes(key, service)
     yield from _grpc_mistakes(key, service)
     yield from _folder_mistakes(key, service)
+    yield from _tls_mistakes(key, service)
     yield from _carrying_mistakes(key, service)
     yield from _name_mistakes(topology, f"{key}.depends_on", service.depends_on)
     for name in service.http.contracts if service.http else ():
@@ -178,6 +179,22 @@ def _grpc_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         value = getattr(service.grpc, word)
         if not value >= least:
             yield Mistake(f"{key}.grpc.{word}", f"expected at least {least}, not {value!r}")
+
+
+def _tls_mistakes(key: str, service: Service) -> Iterator[Mistake]:
+    for listener in service.listeners:
+        if isinstance(listener, Tcp) or listener.tls is None:
+            continue
+        if service.run is not None or service.is_process:
+            yield Mistake(
+                f"{key}.{listener.kind}.tls",
+                "not allowed with run or command, whose program gives its servers their certificates; remove it",
+            )
+            continue
+        for word in ("certificate", "key", "client_ca"):
+            file = getattr(listener.tls, word)
+            if file is not None and not Path(file).is_file():
+                yield Mistake(f"{key}.{listener.kind}.tls.{word}", f"no such file: {file}")
 
 
 def _folder_mistakes(key: str, service: Service) -> Iterator[Mistake]:

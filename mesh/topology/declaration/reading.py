@@ -18,7 +18,7 @@ from mesh.topology.declaration.checking import check
 from mesh.topology.declaration.forms import AS_IT_IS, EXTERNALS, Form, Table
 from mesh.topology.declaration.mistakes import Mistake, TopologyError
 from mesh.topology.environment.variables import EnvFile, VariableError, Variables
-from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Service, Tcp, Topology
+from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Service, Tcp, Tls, Topology
 
 Key = tuple[str, ...]
 
@@ -155,11 +155,24 @@ class _Reading:
     def http(self, key: Key, found: dict[str, Any]) -> Http:
         self.ports(key, found)
         found["contracts"] = found.pop("contract", ())
-        return Http(**found)
+        tls = self.tls(key, found)
+        return Http(tls=tls, **found)
 
     def grpc(self, key: Key, found: dict[str, Any]) -> Grpc:
         port = self.port(key, found)
-        return Grpc(port, **found)
+        tls = self.tls(key, found)
+        return Grpc(port, tls=tls, **found)
+
+    def tls(self, key: Key, found: dict[str, Any]) -> Tls | None:
+        """Remove the files of the listener's TLS from the table, and return them."""
+        files: dict[str, str] | None = found.pop("tls", None)
+        if files is None:
+            return None
+        missing = [word for word in ("certificate", "key") if word not in files]
+        if missing:
+            self.mistake((*key, "tls"), f"expected {' and '.join(missing)}, the path of a PEM file")
+            return None
+        return Tls(**{word: self.folder(path) for word, path in files.items()})
 
     def port(self, key: Key, found: dict[str, Any]) -> int:
         """Remove the port from the table and return it; a missing one is a mistake."""

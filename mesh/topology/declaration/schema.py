@@ -25,6 +25,8 @@ from mesh.topology.declaration.forms import (
     whole_number,
 )
 
+TLS = Table({"certificate": TEXT, "key": TEXT, "client_ca": TEXT})
+
 HTTP = Table(
     {
         "port": PORT,
@@ -34,6 +36,7 @@ HTTP = Table(
         "prefix": PREFIX,
         "unknown_fields": one_of("reject", "ignore"),
         "root_path": PREFIX,
+        "tls": TLS,
         "aliases": ALIASES,
         "hosts": HOSTS,
         "origins": ORIGINS,
@@ -53,6 +56,7 @@ GRPC = Table(
         "interceptors": REFERENCES,
         "compression": one_of("none", "deflate", "gzip"),
         "options": GRPC_OPTIONS,
+        "tls": TLS,
     },
     shorthand="port",
 )

@@ -79,14 +79,14 @@ class HttpListener:
         self._dispatcher.serve(closed(reason), service)
 
     async def open(self) -> None:
-        if self._sockets:
+        if self._sockets and self._server is None:
             tls = self._tls.context if self._tls is not None else None
             self._server = HttpServer(self._sockets, self._dispatcher, self._notify, tls)
             await self._server.start()
 
     async def _replace_server(self, earlier: HttpServer) -> None:
         """Open another server on the same ports, on which nobody is refused meanwhile, and end the earlier one."""
-        self._sockets = [each.dup() for each in self._sockets]
+        self._sockets, self._server = [each.dup() for each in self._sockets], None
         await self.open()
         ending = asyncio.ensure_future(earlier.stop(REPLACED_WITHIN))
         self._replaced.add(ending)
@@ -173,7 +173,8 @@ class GrpcListener:
         if self._held is not None:
             credentials = self._tls.credentials if self._tls is not None else None
             self._server = self._kind(self._dispatcher, self._queue, self._options, credentials)
-            await self._server.start(self._held)
+            held, self._held = self._held, None
+            await self._server.start(held)
 
     async def stop(self, grace: float) -> None:
         self._dispatcher.drain()

@@ -27,10 +27,10 @@ from mesh.runtime.generation.draining import Draining
 from mesh.runtime.generation.generation import Generation, StartError
 from mesh.runtime.generation.program import RunningProgram
 from mesh.runtime.generation.start_errors import reason_of, trace_of
+from mesh.runtime.instances.listeners import Listeners
 from mesh.runtime.instances.mailbox import Mailbox, Reload
 from mesh.runtime.messages import Done, Ended, Failed, Message, Ready, Reloaded, ReloadFailed
 from mesh.service import ServiceContext, current_service_var
-from mesh.serving.listeners import GrpcListener, HttpListener
 from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
 from mesh.virtualenv import Virtualenv
 
@@ -82,9 +82,7 @@ class ThreadInstance:
         self._pool = ThreadPoolExecutor(
             GRPC_WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
         )
-        self._http = HttpListener(context, service.http, held)
-        self._grpc = GrpcListener(context, service.grpc)
-        self._bound: dict[Kind, tuple[Address, ...]] = {}
+        self._listeners = Listeners(service, context, held)
         self._generation: Generation | None = None
         #: The generation that serves, and those that still answer calls.
         self._living: list[Generation] = []
@@ -107,17 +105,15 @@ class ThreadInstance:
 
     def bind(self, kind: Kind, address: Address) -> None:
         """Bind one port; raises OSError if the port is unavailable."""
-        listener = self._http if kind == "http" else self._grpc
-        self._bound[kind] = (*self._bound.get(kind, ()), listener.bind(address))
+        self._listeners.bind(kind, address)
 
     def release(self) -> None:
         """Release the ports of an instance that will not be started."""
-        self._http.release()
-        self._grpc.release()
+        self._listeners.release()
 
     def addresses(self, host: str) -> dict[Kind, tuple[Address, ...]]:
         """Return the actual addresses of the bound listeners."""
-        return {kind: tuple(Address(host, each.port) for each in found) for kind, found in self._bound.items()}
+        return self._listeners.addresses(host)
 
     # From any thread.
 
@@ -136,8 +132,7 @@ class ThreadInstance:
     @property
     def encrypted(self) -> frozenset[Kind]:
         """Return the kinds of the bound listeners that speak TLS; for a process, those that may."""
-        tls = {"http": self._http.has_tls, "grpc": self._grpc.has_tls}
-        return frozenset(kind for kind in self._bound if tls[kind])
+        return self._listeners.encrypted
 
     @property
     def handlers(self) -> Handlers | None:
@@ -227,11 +222,9 @@ class ThreadInstance:
         self._mailbox.listen()
         self._sign = self._ready_sign()
         outcome = await self._load_generation(Reload(""))
-        if "grpc" in self._bound:
-            await self._grpc.open()
-        await self._http.open()
+        await self._listeners.open()
         if self._sign is not None:
-            self._sign.tls = self._http.has_tls
+            self._sign.tls = "http" in self.encrypted
         if self._generation is not None and self._generation.program is not None:
             self._generation.program.serving()
         self._tell(await self._when_healthy(outcome))
@@ -250,7 +243,8 @@ class ThreadInstance:
         from mesh.runtime.instances.readiness import Readiness, ReadyLine  # few services have such a sign
 
         if (pattern := self.service.ready_line) is None:
-            return Readiness("http", self._bound["http"][0], self.service.ready) if "http" in self._bound else None
+            bound = self._listeners.bound.get("http")
+            return Readiness("http", bound[0], self.service.ready) if bound else None
         line = ReadyLine(pattern)
         line.listen(self.service.name, self.context.journal)
         return line
@@ -326,8 +320,7 @@ class ThreadInstance:
         generation.serve()
         old, self._generation, self.context = self._generation, generation, context
         self._refused_files = None
-        await self._http.serve(generation.app, context, generation.http_tls)
-        if not await self._grpc.serve(generation.handlers, context, generation.grpc_options, generation.grpc_tls):
+        if not await self._listeners.serve(generation, context):
             self._say("its gRPC connections were cut: plain methods became async ones, or its server's options changed")
         milliseconds = (time.perf_counter() - started) * 1000
         if old is None:
@@ -341,7 +334,7 @@ class ThreadInstance:
 
     def _new_generation(self, earlier: Generation | None) -> Generation:
         context = replace(self.context, stop_hooks=[], reset_hooks=[], generation=self.context.generation + 1)
-        ports = {kind: [each.port for each in found] for kind, found in self._bound.items()}
+        ports = {kind: [each.port for each in found] for kind, found in self._listeners.bound.items()}
         return Generation(
             self.service,
             context,
@@ -362,16 +355,13 @@ class ThreadInstance:
             from mesh.runtime.instances.held_port import held_by_old_code  # reloads rarely fail
 
             return ReloadFailed(name, reason + held_by_old_code(error), trace)
-        self._http.close(f"{name} failed to start: {reason}", self.context, generation.http_tls)
-        self._grpc.close(f"{name} failed to start: {reason}", generation.grpc_tls)
+        self._listeners.close(f"{name} failed to start: {reason}", self.context, generation)
         return Failed(name, reason, trace, again=isinstance(error, StartError))
 
     async def _end(self) -> None:
         """Close both listeners at once, let calls end, and then release what they may still need."""
-        dispatchers = (self._http.stop(self._grace), self._grpc.stop(self._grace))
-        for outcome in await asyncio.gather(*dispatchers, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                self._say(f"while stopping: {outcome!r}")
+        for error in await self._listeners.stop(self._grace):
+            self._say(f"while stopping: {error!r}")
         await self._draining.end(self._seconds_left())
         if self._generation is not None:
             await self._generation.stop(self._say, self._seconds_left())

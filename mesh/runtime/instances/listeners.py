@@ -1,0 +1,60 @@
+"""The listeners of a service in this process: its ports, and what serves on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from mesh.runtime.generation.generation import Generation
+from mesh.service import ServiceContext
+from mesh.serving.listeners import GrpcListener, HttpListener
+from mesh.topology.model import Address, Kind, Service
+
+
+class Listeners:
+    """Bound in the main thread; opened, served on and stopped in the service's loop. held: see Options."""
+
+    def __init__(self, service: Service, context: ServiceContext, held: Mapping[int, int]) -> None:
+        self.bound: dict[Kind, tuple[Address, ...]] = {}
+        self._http = HttpListener(context, service.http, held)
+        self._grpc = GrpcListener(context, service.grpc)
+
+    def bind(self, kind: Kind, address: Address) -> None:
+        """Bind one port; raises OSError if the port is unavailable."""
+        listener = self._http if kind == "http" else self._grpc
+        self.bound[kind] = (*self.bound.get(kind, ()), listener.bind(address))
+
+    def release(self) -> None:
+        """Release the ports of listeners that will not be opened."""
+        self._http.release()
+        self._grpc.release()
+
+    def addresses(self, host: str) -> dict[Kind, tuple[Address, ...]]:
+        """Return the actual addresses of the bound listeners."""
+        return {kind: tuple(Address(host, each.port) for each in found) for kind, found in self.bound.items()}
+
+    @property
+    def encrypted(self) -> frozenset[Kind]:
+        """Return the kinds of the bound listeners that speak TLS."""
+        tls = {"http": self._http.has_tls, "grpc": self._grpc.has_tls}
+        return frozenset(kind for kind in self.bound if tls[kind])
+
+    async def serve(self, generation: Generation, context: ServiceContext) -> bool:
+        """Serve this generation instead of the previous one; return whether gRPC connections were kept."""
+        await self._http.serve(generation.app, context, generation.http_tls)
+        return await self._grpc.serve(generation.handlers, context, generation.grpc_options, generation.grpc_tls)
+
+    def close(self, reason: str, context: ServiceContext, generation: Generation) -> None:
+        """Answer everything with UNAVAILABLE and the reason why this first generation could not start."""
+        self._http.close(reason, context, generation.http_tls)
+        self._grpc.close(reason, generation.grpc_tls)
+
+    async def open(self) -> None:
+        """Open the bound listeners that are not open yet."""
+        await self._grpc.open()
+        await self._http.open()
+
+    async def stop(self, grace: float) -> list[BaseException]:
+        """Close both at once, and let calls end; return what went wrong."""
+        outcomes = await asyncio.gather(self._http.stop(grace), self._grpc.stop(grace), return_exceptions=True)
+        return [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

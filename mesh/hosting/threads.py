@@ -5,6 +5,7 @@ Records which thread of a pool works for which call, so that a call that does no
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable
@@ -22,6 +23,10 @@ from mesh.service import current_service_var
 
 #: Before the service's name, the name of the function in which its threads begin.
 SERVICE_FRAME = "service "
+
+
+class ThreadEnd(SystemExit):
+    """Raised to end a thread, in silence, that a service's program has left behind."""
 
 
 class Threads(Patch):
@@ -111,7 +116,8 @@ def _carry(thread: threading.Thread) -> None:
         del thread.__dict__["run"]
         # In the thread's first context as well: the error that ends the thread is reported from there.
         current_service_var.set(context[current_service_var])
-        context.run(thread.run)
+        with contextlib.suppress(ThreadEnd):
+            context.run(thread.run)
 
     service = context[current_service_var]
     if service is not None and service.main is not None:

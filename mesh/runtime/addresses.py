@@ -35,9 +35,10 @@ class Addresses:
         #: By service and kind, of the listeners that speak TLS.
         self._certificates: dict[tuple[str, Kind], Certificate] = {}
 
-    def record(self, name: str, bound: ServiceAddresses) -> None:
-        """Record the addresses that a service has bound."""
-        self._bound[name] = bound
+    def record(self, name: str, bound: ServiceAddresses) -> bool:
+        """Record the addresses that a service has bound; return True if they have changed."""
+        before, self._bound[name] = self._bound.get(name), bound
+        return before != bound
 
     def encrypt(self, name: str, kinds: frozenset[Kind]) -> bool:
         """Record which listeners of a service speak TLS; return True if that, or a certificate, has changed."""

@@ -137,6 +137,7 @@ class Loop:
         if self._status.snapshot[name].state == "stopping":
             return
         served_by = self._instances.learn(name)
+        self._status.set_addresses(name, self._instances.addresses.of(name))
         tls, generation = self._instances.addresses.encrypted(name), self._status.snapshot[name].generation + 1
         self._status.set(name, state="ready", reason=None, tls=tls, generation=generation)
         for other in self._status.snapshot.in_state("ready", "starting").intersection(served_by):

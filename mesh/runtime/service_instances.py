@@ -145,9 +145,11 @@ class ServiceInstances:
 
         Those must reload.
         """
-        if self.addresses.encrypt(name, self.by_name[name].encrypted):
+        instance = self.by_name[name]
+        has_opened = self.addresses.record(name, instance.addresses(self.addresses.reached_host))
+        if self.addresses.encrypt(name, instance.encrypted) or has_opened:
             self._publish()
-        if not self.contracts.learn(name, self.by_name[name].handlers):
+        if not self.contracts.learn(name, instance.handlers):
             return []
         return [each.name for each in self.topology if each.http and name in each.http.contracts]
 
@@ -243,6 +245,7 @@ class ServiceInstances:
             lambda: virtualenv_of(service, declared),
             self._post,
             self._options.held,
+            self._options.host,
         )
 
 

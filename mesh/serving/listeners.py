@@ -36,14 +36,14 @@ REPLACED_WITHIN = 5.0
 class HttpListener:
     """One HTTP server on all bound ports.
 
-    http: as declared; None if the service has no such listener.
+    http: as declared; None if no such listener is, which a program may nevertheless open.
     held: by port, descriptors of sockets that the parent process has bound.
     """
 
     def __init__(self, service: ServiceContext, http: Http | None, held: Mapping[int, int]) -> None:
         self._service = service
         self._dispatcher = AppDispatcher(service)
-        self._guard = CrossSiteGuard(service.name, http) if http is not None else None
+        self._guard = CrossSiteGuard(service.name, http or Http(()))
         self._held = held
         self._tls: HttpTls | None = None
         self._sockets: list[socket.socket] = []

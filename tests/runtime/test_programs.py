@@ -491,11 +491,6 @@ def failure_of(folder: Path, code: str, declared: str) -> str:
             "talk: server.py:3 listens on gRPC port 1234, mesh.toml says PORT; make them the same",
         ),
         (
-            "import uvicorn\nuvicorn.run(print, port=1234)",
-            "grpc = PORT",
-            "talk: server.py:2 listens on HTTP port 1234, which is not declared; add http = 1234 to services.talk",
-        ),
-        (
             "import http.server as h, ssl\nserver = h.HTTPServer(('', PORT), h.SimpleHTTPRequestHandler)\n"
             "ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).wrap_socket(server.socket, server_side=True)",
             "http = PORT",
@@ -522,7 +517,7 @@ def failure_of(folder: Path, code: str, declared: str) -> str:
             "talk: DIR/server.py:1: ModuleNotFoundError in its program: No module named 'nothing'",
         ),
     ],
-    ids=["another port", "undeclared", "wrapped", "client certificates", "other grpc", "no server", "import"],
+    ids=["another port", "wrapped", "client certificates", "other grpc", "no server", "import"],
 )
 def test_what_a_program_cannot_do_here_is_told_with_the_way_out(
     code: str, declared: str, reason: str, tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import sys
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from mesh.hosting.threads import ThreadEnd
 from mesh.topology.model import LOOPBACK, Address
 
 #: What a program does that is refused.
@@ -30,18 +32,37 @@ _asked: WeakKeyDictionary[socket.socket, _Asked] = WeakKeyDictionary()
 _accepted: WeakKeyDictionary[socket.socket, Any] = WeakKeyDictionary()
 
 
-class PrivateSocket(socket.socket):
+class ProgramSocket(socket.socket):
+    """A socket on which a program listens. A thread that still accepts when the program has ended, ends as well."""
+
+    __slots__ = ()
+
+    def main(self) -> Any:
+        """Return the `main` of the program."""
+        raise NotImplementedError
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        main = self.main()
+        try:
+            accepted, address = super().accept()
+        except OSError:
+            if main.thread.is_alive():
+                raise
+            raise ThreadEnd from None  # a server would try again for ever
+        _accepted[accepted] = main
+        return accepted, address
+
+
+class PrivateSocket(ProgramSocket):
     """A socket that says it has the address that was asked for, which is the listener's."""
 
     __slots__ = ()
 
+    def main(self) -> Any:
+        return _asked[self].main
+
     def getsockname(self) -> Any:
         return _asked[self].address
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        accepted, address = super().accept()
-        _accepted[accepted] = _asked[self].main
-        return accepted, address
 
     def listen(self, *args: Any) -> None:
         super().listen(*args)
@@ -57,7 +78,7 @@ class PrivateSocket(socket.socket):
 def bind_privately(bound: socket.socket, main: Any, address: tuple[Any, ...]) -> None:
     """Bind the socket of a program to a free port of the loopback interface, instead of to that of its service."""
     host = "::1" if bound.family == socket.AF_INET6 else LOOPBACK
-    _bind(bound, (host, 0))
+    bind_unchanged(bound, (host, 0))
     anywhere = "::" if bound.family == socket.AF_INET6 else "0.0.0.0"
     _asked[bound] = _Asked(main, (address[0] or anywhere, *address[1:]))
     bound.__class__ = PrivateSocket
@@ -89,8 +110,15 @@ def close_sockets(main: Any) -> None:
     """Close what a program that has ended left open, as the end of a process does."""
     listening = [each for each, asked in list(_asked.items()) if asked.main is main]
     for each in [*listening, *(each for each, owner in list(_accepted.items()) if owner is main)]:
-        each.close()
+        close(each)
+
+
+def close(left: socket.socket) -> None:
+    """Close a socket that other threads may be waiting at."""
+    with contextlib.suppress(OSError):
+        left.shutdown(socket.SHUT_RDWR)
+    left.close()
 
 
 # The original: a program's own call is replaced (servers.py).
-_bind = socket.socket.bind
+bind_unchanged = socket.socket.bind

@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from mesh.hosting.import_hooks import ImportHooks
-from mesh.hosting.mains.private_sockets import bind_privately
+from mesh.hosting.mains.private_sockets import bind_privately, bind_unchanged
+from mesh.hosting.mains.shared_ports import bind_beside
 from mesh.hosting.patches import Patch
 from mesh.service import current_service_var
 
@@ -137,12 +138,11 @@ class Servers(Patch):
 
         def own_bind(bound: socket.socket, address: Any, /) -> None:
             is_inet = isinstance(address, tuple) and len(address) > 1
-            main = program_with_port(address[1]) if is_inet and type(bound) is socket.socket else None
-            if main is not None:
-                bind_privately(bound, main, address)
-                return
             try:
-                bind(bound, address)
+                if is_inet and type(bound) is socket.socket and (main := _main()) is not None:
+                    _bind_for(main, bound, address)
+                else:
+                    bind(bound, address)
             except OSError as error:
                 if is_inet:
                     error.mesh_port = address[1]  # type: ignore[attr-defined]  # its text does not say which
@@ -156,6 +156,16 @@ class _CurrentFolder:
 
     def __get__(self, setting: object, owner: object = None) -> str:
         return os.getcwd()
+
+
+def _bind_for(main: Any, bound: socket.socket, address: tuple[Any, ...]) -> None:
+    """Bind a socket of a program."""
+    if main.takes_own_server(address[1]):
+        bind_privately(bound, main, address)
+    elif address[1] and bound.type == socket.SOCK_STREAM:
+        bind_beside(bound, main, address)
+    else:
+        bind_unchanged(bound, address)
 
 
 def program_with_port(port: object) -> Any:

@@ -27,7 +27,7 @@ from mesh.runtime.generation.program import RunningProgram, program_environment
 from mesh.service import Hook, ServiceContext, current_service_var
 from mesh.serving.http.dispatcher import closed
 from mesh.serving.tls import GrpcTls, HttpTls, grpc_tls, http_tls
-from mesh.topology.model import Kind, Service
+from mesh.topology.model import Http, Kind, Service
 from mesh.virtualenv import Virtualenv
 
 #: How often, at twenty checks a second, a generation must be without calls before it is ended.
@@ -45,6 +45,7 @@ class Generation:
     ports: by kind, the ports of its listeners.
     living: the generations of the service that serve or drain; this one adds itself when it serves.
     virtualenv: whose packages it uses; None for mesh's.
+    bind: binds a port of its program that nothing declares, and returns it; raises MeshError if it cannot.
     earlier: the one whose modules are carried over unless they need to be executed again.
     """
 
@@ -57,6 +58,7 @@ class Generation:
         roots: Sequence[Path],
         ports: Mapping[Kind, Sequence[int]],
         living: list[Generation],
+        bind: Callable[[Kind, int], int],
         earlier: Generation | None = None,
         virtualenv: Virtualenv | None = None,
     ) -> None:
@@ -74,7 +76,7 @@ class Generation:
         self._code = isolation.add_service(context, env, roots, service.private, service.shared, virtualenv)
         self.program: RunningProgram | None = None
         if command is not None:
-            self.program = context.main = RunningProgram(service, command, context, isolation, self._code, ports)
+            self.program = context.main = RunningProgram(service, command, context, isolation, self._code, ports, bind)
         self._living = living
         self._earlier = earlier
         self._carried: set[str] = set()
@@ -186,11 +188,16 @@ class Generation:
             raise StartError(str(error)) from error
         finally:
             self._isolation.service_loaded(self.context)
+        self.take_servers(program)
+
+    def take_servers(self, program: RunningProgram) -> None:
+        """Take over what the servers of the program hold by now."""
         if (server := program.servers.get("grpc")) is not None:
             self.handlers, self.grpc_tls = server.handlers(), server.tls
-        if (http := self._service.http) is None:
-            return
         found = program.servers.get("http")
+        http = self._service.http or (Http(()) if found is not None else None)
+        if http is None:
+            return
         if found is None:
             http = replace(http, contracts=tuple(each for each in http.contracts if each != self._service.name))
         else:

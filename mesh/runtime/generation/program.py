@@ -11,23 +11,28 @@ from functools import partial
 from typing import Any
 
 from mesh.calling.forwarding.forwarder import OwnServer
-from mesh.errors import UsageError
+from mesh.errors import MeshError, UsageError
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError, translate_errors
 from mesh.hosting.mains.main_thread import MainThread
 from mesh.hosting.mains.private_sockets import close_sockets
+from mesh.hosting.mains.shared_ports import close_bound
 from mesh.hosting.tracebacks import caller
+from mesh.observing.journal import Line
 from mesh.python_command import PROGRAMS, PythonCommand
 from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.service import ServiceContext
 from mesh.serving.mains import gunicorn_server, http_servers
 from mesh.serving.mains.grpc_servers import ProgramAioServer, ProgramServer
 from mesh.serving.tls import tls_of_context
-from mesh.topology.model import LOOPBACK, Address, Kind, Service
+from mesh.topology.model import LOOPBACK, Address, Grpc, Http, Kind, Service
 
 #: Seconds after which a program without servers counts as ready, though it has not waited for anything yet.
 SETTLED = 1.0
+_WORDS: dict[Kind, str] = {"http": "HTTP", "grpc": "gRPC"}
+#: Seconds in which it opens again, after an edit, what it has opened before and nothing declares.
+OPENED_AGAIN_WITHIN = 10.0
 #: Seconds for the program of an earlier generation to end.
 END_WITHIN = 10.0
 
@@ -46,7 +51,7 @@ def program_environment(command: PythonCommand, ports: Mapping[Kind, Sequence[in
 class RunningProgram:
     """Started in the service's loop, which it belongs to; its program runs in a thread beside it.
 
-    command: of the service's `run`. ports: by kind, the actual ports of the service's listeners.
+    command: of the service's `run`. ports: by kind, the actual ports of the service's listeners. bind: see Generation.
     """
 
     def __init__(
@@ -57,13 +62,16 @@ class RunningProgram:
         isolation: Isolation,
         code: ServiceCode,
         ports: Mapping[Kind, Sequence[int]],
+        bind: Callable[[Kind, int], int],
     ) -> None:
         self.name = service.name
         self.command_line = _as_typed(service.run or "")
         self.servers: dict[Kind, Any] = {}
         self.is_serving = threading.Event()
         self._service = service
-        self._ports = ports
+        self._ports = dict(ports)
+        self._bind = bind
+        self._context = context
         self._isolation = isolation
         self._code = code
         self._loop = asyncio.get_running_loop()
@@ -73,6 +81,9 @@ class RunningProgram:
         #: Set once everything that is declared has been opened, or the program has ended.
         self._settled = asyncio.Event()
         self.ended = asyncio.Event()
+        #: Set if it has opened a server after it counted as ready.
+        self.opened_late = asyncio.Event()
+        self._is_ready = False
         self._lock = threading.Lock()
         self._command = command
         self.thread = MainThread(
@@ -87,8 +98,9 @@ class RunningProgram:
         """Start the program, and return once its servers have opened; raises what prevents that."""
         self.thread.start()
         # A program that opens nothing is ready when it waits for something, or has been running for a while.
+        seconds = None if self._missing() else OPENED_AGAIN_WITHIN if self._opened_before() else SETTLED
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if self._missing() else SETTLED):
+            async with asyncio.timeout(seconds):
                 await self._settled.wait()
         if self._failure is not None:
             raise self._failure
@@ -96,6 +108,8 @@ class RunningProgram:
             raise self.thread.error
         if missing := self._missing():
             raise UsageError(f"{self.name}: {self._command} ended without listening on {' and '.join(missing)}")
+        with self._lock:
+            self._is_ready = True
 
     def serving(self) -> None:
         """Let the program go on: its servers answer."""
@@ -164,6 +178,13 @@ class RunningProgram:
             raise self.refusal(f"listens on port {port} with a gRPC server that mesh does not know")
         return bool(port) and port in self._known_ports("http")
 
+    def binds_itself(self, port: int) -> None:
+        """Tell that the program has a port that nothing declares."""
+        self._say(
+            f"{caller()} binds port {port} itself, where mesh sees nothing and moves nothing; if it speaks HTTP, add "
+            f"http = {port} to services.{self.name}"
+        )
+
     def own_server_opened(self, port: int, address: Address, tls: ssl.SSLContext | None) -> None:
         """Forward to a server that mesh does not know; one that listens over IPv4 and IPv6 is forwarded to once."""
         if self._own_server_port == port:
@@ -175,13 +196,11 @@ class RunningProgram:
         self.opened("http", http_servers.ProgramApp(OwnServer(self.name, origin), runs_lifespan=False, tls=known_tls))
 
     def port_for(self, kind: Kind, port: int) -> int:
-        known, word = self._known_ports(kind), {"http": "HTTP", "grpc": "gRPC"}[kind]
+        word = _WORDS[kind]
+        if self._declared(kind) is None:
+            return self._undeclared(kind, port)
+        known = self._known_ports(kind)
         declared = known[: len(known) - len(self._ports.get(kind, ()))]
-        if not known:
-            raise self._refused(
-                f"{caller()} listens on {word} port {port}, which is not declared; add {kind} = {port} to "
-                f"services.{self.name}"
-            )
         if kind == "http" and self._serves_own_rest():
             raise self._refused(
                 f"{caller()} listens on HTTP port {port}, where mesh serves its contract; remove contract from http"
@@ -190,14 +209,43 @@ class RunningProgram:
             raise self._refused(
                 f"{caller()} listens on {word} port {port}, mesh.toml says {declared[0]}; make them the same"
             )
-        if kind in self.servers:
-            raise self._refused(f"{caller()} opens a second {word} server; a service in run has one of each kind")
+        self._check_first(kind)
         return self._ports[kind][0] if self._ports.get(kind) else port
+
+    def _check_first(self, kind: Kind) -> None:
+        if kind in self.servers:
+            raise self._refused(
+                f"{caller()} opens a second {_WORDS[kind]} server; a service in run has one of each kind"
+            )
+
+    def _undeclared(self, kind: Kind, port: int) -> int:
+        """Open a port that nothing declares, and tell it, unless an earlier generation has."""
+        self._check_first(kind)
+        place = f"{caller()} listens on {_WORDS[kind]} port {port}"
+        if opened := self._ports.get(kind):
+            if port not in (0, *opened):
+                raise self._refused(
+                    f"{place}, and before the edit on {opened[0]}; add {kind} = {port} to services.{self.name}"
+                )
+            return opened[0]
+        try:
+            found = self._bind(kind, port)
+        except MeshError as error:
+            raise self._refused(f"{place}, which is not declared: {error}") from error
+        self._ports[kind] = (found,)
+        self._say(
+            f"{place}, which is not declared; add {kind} = {port} to services.{self.name}, so that its name leads "
+            "there, and so that the port can be moved"
+        )
+        return found
 
     def opened(self, kind: Kind, server: Any) -> threading.Event:
         with self._lock:
             self.servers[kind] = server
-            is_last = not self._missing()
+            is_last = not self._missing() and not self._opened_before()
+            if self._is_ready:
+                self.is_serving = threading.Event()
+                self._from_thread(self.opened_late.set)
         if is_last:
             self._from_thread(self._settled.set)
             return self.is_serving
@@ -226,12 +274,13 @@ class RunningProgram:
                 raise
 
     def _waits(self) -> None:
-        if not self._service.listeners:
+        if not self._service.listeners and not self._opened_before():
             self._from_thread(self._settled.set)
 
     def _ends(self) -> None:
         self._isolation.mains.pop(self.thread.ident or 0, None)
         close_sockets(self)
+        close_bound(self)
         self.thread.close_loops()
         if self.thread.was_interrupted and isinstance(self.thread.error, KeyboardInterrupt):
             self.thread.error = None
@@ -248,17 +297,26 @@ class RunningProgram:
             f"{each.kind} port {each.ports[0]}" for each in kinds if each.kind != "http" or not self._serves_own_rest()
         ]
 
+    def _opened_before(self) -> set[Kind]:
+        """Return the kinds that an earlier generation has opened without a declaration, and this one has not yet."""
+        return {kind for kind in self._ports if self._declared(kind) is None and kind not in self.servers}
+
     def _serves_own_rest(self) -> bool:
         return self._service.http is not None and self.name in self._service.http.contracts
 
     def _known_ports(self, kind: Kind) -> list[int]:
         """Return the declared port, also where it has been moved to another, and then the actual one."""
-        listener = self._service.http if kind == "http" else self._service.grpc
-        if listener is None:
-            return []
+        if (listener := self._declared(kind)) is None:
+            return list(self._ports.get(kind, ()))
         moved = [Address.parse(alias) for alias in listener.aliases]
         ports = [each.port for each in moved if each.host in (self.name, LOOPBACK)]
         return [*(dict.fromkeys(ports) or listener.ports), *self._ports.get(kind, ())]
+
+    def _say(self, text: str) -> None:
+        self._context.journal.append(Line(self.name, text, "mesh"))
+
+    def _declared(self, kind: Kind) -> Http | Grpc | None:
+        return self._service.http if kind == "http" else self._service.grpc
 
     def _refused(self, text: str) -> UsageError:
         """Record the failure: the program may go on, and even end well, as if it had not happened."""

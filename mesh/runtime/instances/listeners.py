@@ -6,15 +6,21 @@ import asyncio
 from collections.abc import Mapping
 
 from mesh.runtime.generation.generation import Generation
+from mesh.runtime.instances.ports import bind_undeclared
 from mesh.service import ServiceContext
 from mesh.serving.listeners import GrpcListener, HttpListener
 from mesh.topology.model import Address, Kind, Service
 
 
 class Listeners:
-    """Bound in the main thread; opened, served on and stopped in the service's loop. held: see Options."""
+    """Bound in the main thread; opened, served on and stopped in the service's loop.
 
-    def __init__(self, service: Service, context: ServiceContext, held: Mapping[int, int]) -> None:
+    held: see Options. host: where ports are opened that a program opens and nothing declares.
+    """
+
+    def __init__(self, service: Service, context: ServiceContext, held: Mapping[int, int], host: str) -> None:
+        self._name = service.name
+        self._host = host
         self.bound: dict[Kind, tuple[Address, ...]] = {}
         self._http = HttpListener(context, service.http, held)
         self._grpc = GrpcListener(context, service.grpc)
@@ -23,6 +29,11 @@ class Listeners:
         """Bind one port; raises OSError if the port is unavailable."""
         listener = self._http if kind == "http" else self._grpc
         self.bound[kind] = (*self.bound.get(kind, ()), listener.bind(address))
+
+    def bind_undeclared(self, kind: Kind, port: int) -> int:
+        """Bind a port of the service's program, from any thread; raises PortError if it is not available."""
+        bind_undeclared(self, self._name, kind, Address(self._host, port))
+        return self.bound[kind][-1].port
 
     def release(self) -> None:
         """Release the ports of listeners that will not be opened."""

@@ -110,6 +110,15 @@ def bind_instance(
                     raise refused
 
 
+def bind_undeclared(instance: Bindable, service: str, kind: Kind, address: Address) -> None:
+    """Bind a port that a program opens and nothing declares; raises PortError if it is not available."""
+    try:
+        instance.bind(kind, address)
+    except OSError as error:
+        way_out = f"declare it ({kind} = {address.port} in services.{service}), so that it can be moved"
+        raise _refusal(f"{kind} port {address.port}", address, error, way_out) from error
+
+
 def _bind(instance: Bindable, service: str, kind: Kind, address: Address) -> PortError | None:
     try:
         instance.bind(kind, address)
@@ -120,7 +129,9 @@ def _bind(instance: Bindable, service: str, kind: Kind, address: Address) -> Por
     return None
 
 
-def _refusal(where: str, address: Address, error: OSError) -> PortError:
+def _refusal(
+    where: str, address: Address, error: OSError, way_out: str = "run with --port-base or --free-ports"
+) -> PortError:
     if error.errno == errno.EACCES:
         return PortError(f"{where} needs rights this user lacks; declare a port from 1024 up, or run with --free-ports")
     if error.errno != errno.EADDRINUSE:
@@ -131,4 +142,4 @@ def _refusal(where: str, address: Address, error: OSError) -> PortError:
         held += f" ({address.port} lies in the range of outgoing connections{RESERVE})"
     if owner is not None and owner.has_ended:
         return PortError(held, owner)
-    return PortError(f"{held}; stop it, or run with --port-base or --free-ports", owner)
+    return PortError(f"{held}; stop it, or {way_out}", owner)

@@ -57,7 +57,7 @@ class ThreadInstance:
     service: the service as declared; only bound listeners are served, but the code behind the others is available
         to them: REST without gRPC is served by the same servicers.
     roots: called at each load: where the service's modules are searched. virtualenv: the same: whose packages it uses.
-    held: see Options.
+    held, host: see Options.
     """
 
     #: True if the instance watches its own files.
@@ -72,6 +72,7 @@ class ThreadInstance:
         virtualenv: Callable[[], Virtualenv | None],
         post: Post,
         held: Mapping[int, int],
+        host: str,
     ) -> None:
         self.service = service
         self.context = context
@@ -82,7 +83,7 @@ class ThreadInstance:
         self._pool = ThreadPoolExecutor(
             GRPC_WORKERS, thread_name_prefix=service.name, initializer=current_service_var.set, initargs=(context,)
         )
-        self._listeners = Listeners(service, context, held)
+        self._listeners = Listeners(service, context, held, host)
         self._generation: Generation | None = None
         #: The generation that serves, and those that still answer calls.
         self._living: list[Generation] = []
@@ -267,17 +268,32 @@ class ThreadInstance:
             await asyncio.sleep(_LOOK)
 
     async def _next_request(self) -> Reload | None:
-        """Return the next request of the mailbox; raises ProgramEnded if the service's program ends before."""
-        program = self._generation.program if self._generation is not None else None
-        if program is None:
+        """Return the next request of the mailbox; raises ProgramEnded if the service's program ends before.
+
+        What the program opens meanwhile, of which nothing was declared, begins to be served.
+        """
+        if self._generation is None or (program := self._generation.program) is None:
             return await self._mailbox.get()
-        request, end = asyncio.ensure_future(self._mailbox.get()), asyncio.ensure_future(program.ended.wait())
-        await asyncio.wait({request, end}, return_when=asyncio.FIRST_COMPLETED)
-        end.cancel()
-        if request.done():
-            return request.result()
-        request.cancel()
-        raise ProgramEnded(program)
+        request = asyncio.ensure_future(self._mailbox.get())
+        while True:
+            others = [asyncio.ensure_future(event.wait()) for event in (program.ended, program.opened_late)]
+            await asyncio.wait({request, *others}, return_when=asyncio.FIRST_COMPLETED)
+            for each in others:
+                each.cancel()
+            if request.done():
+                return request.result()
+            if program.ended.is_set():
+                request.cancel()
+                raise ProgramEnded(program)
+            await self._open_late(self._generation, program)
+
+    async def _open_late(self, generation: Generation, program: RunningProgram) -> None:
+        program.opened_late.clear()
+        generation.take_servers(program)
+        await self._listeners.serve(generation, self.context)
+        await self._listeners.open()
+        program.serving()
+        self._tell(Ready(self.service.name, (time.perf_counter() - self._started) * 1000))
 
     def _prepare_channels(self) -> None:
         """Open the channels that calls will need while descriptors are available."""
@@ -325,6 +341,7 @@ class ThreadInstance:
         milliseconds = (time.perf_counter() - started) * 1000
         if old is None:
             return Ready(self.service.name, milliseconds)
+        await self._listeners.open()  # a program may open further ones after an edit
         if generation.program is not None:
             generation.program.serving()
         self._draining.add(old, self._say)
@@ -343,6 +360,7 @@ class ThreadInstance:
             self._roots(),
             ports,
             self._living,
+            self._listeners.bind_undeclared,
             earlier,
             self._virtualenv(),
         )

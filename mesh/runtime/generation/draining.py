@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from mesh.runtime.diagnostics.left_running import WITHIN
 from mesh.runtime.generation.generation import Generation
 
 
@@ -16,13 +17,19 @@ class Draining:
         self._seconds: float | None = None
 
     def add(self, generation: Generation, complain: Callable[[str], None]) -> None:
-        async def retire() -> None:
+        async def retire(generation: Generation) -> None:
+            old = generation.old_code()
             try:
                 await generation.drained()
             finally:
                 await generation.stop(complain, self._seconds)
+            living = generation.living
+            del generation  # Its objects must not live until the check.
+            await asyncio.sleep(WITHIN)
+            if (told := old.told(each.scope for each in living)) is not None:
+                complain(told)
 
-        task = asyncio.get_running_loop().create_task(retire())
+        task = asyncio.get_running_loop().create_task(retire(generation))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -17,9 +17,11 @@ from mesh.contract import Handlers, collect_handlers
 from mesh.errors import UsageError
 from mesh.hosting.adapt import asgi_app
 from mesh.hosting.imports.carried_modules import Choice
+from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError
 from mesh.python_command import PythonCommand
+from mesh.runtime.diagnostics.left_running import OldCode
 from mesh.runtime.generation.http_app import assemble
 from mesh.runtime.generation.interceptors import intercepted
 from mesh.runtime.generation.lifespan import Lifespan
@@ -77,7 +79,7 @@ class Generation:
         self.program: RunningProgram | None = None
         if command is not None:
             self.program = context.main = RunningProgram(service, command, context, isolation, self._code, ports, bind)
-        self._living = living
+        self.living = living
         self._earlier = earlier
         self._carried: set[str] = set()
 
@@ -143,7 +145,7 @@ class Generation:
     def serve(self) -> None:
         """Become the generation that serves."""
         self._code.scope.settle()
-        self._living.append(self)
+        self.living.append(self)
 
     def executed(self) -> tuple[int, int]:
         """Return how many modules were executed for it, and how many it has."""
@@ -205,6 +207,14 @@ class Generation:
             self._lifespan = Lifespan(found.app) if found.runs_lifespan else None
         self.app = assemble(http, found and found.app, self._lifespan, self.handlers, self._pool)
 
+    @property
+    def scope(self) -> ImportScope:
+        return self._code.scope
+
+    def old_code(self) -> OldCode:
+        """Return what tells, once it has ended, what of it still runs."""
+        return OldCode(self._code.scope.builtins)
+
     def files(self) -> frozenset[Path]:
         """Return the service's own source files that were loaded, or that failed to load."""
         return self._code.files()
@@ -233,8 +243,8 @@ class Generation:
         """
         loop = asyncio.get_running_loop()
         until = None if seconds is None else loop.time() + seconds
-        if self in self._living:
-            self._living.remove(self)
+        if self in self.living:
+            self.living.remove(self)
         else:
             # The generation that goes on must not carry what this one has written to.
             self._code.scope.records.compare()
@@ -264,12 +274,12 @@ class Generation:
         own = []
         left: dict[int, list[Hook]] = {}
         for hook in self.context.stop_hooks:
-            successor = next((each for each in reversed(self._living) if self._shares(hook.module, each)), None)
+            successor = next((each for each in reversed(self.living) if self._shares(hook.module, each)), None)
             if successor is None:
                 own.append(hook)
             else:
                 left.setdefault(id(successor), []).append(hook)
-        for each in self._living:
+        for each in self.living:
             each.context.stop_hooks[:0] = left.get(id(each), ())
         return own
 

@@ -47,7 +47,7 @@ def refused_rules(topology: Topology, directory: Directory) -> list[str]:
             contracts.append(Contract(method for contract in mounted for method in contract))
         if service.grpc is not None and service.name not in declared:
             # Which of the described services it has is known once its code is loaded.
-            described = _described(directory.descriptors.get(service.name, ()))
+            described = services_in(directory.descriptors.get(service.name, ()))
             contracts += (Contract.of([descriptor]) for descriptor in described)
     return list(dict.fromkeys(sentence for contract in contracts for sentence in contract.refused))
 
@@ -58,7 +58,8 @@ def method_at(path: str, files: tuple[Path, ...]) -> Method:
     return Contract.of([_descriptor(service, service, files)])[path]
 
 
-def _described(files: tuple[Path, ...]) -> Iterator[ServiceDescriptor]:
+def services_in(files: tuple[Path, ...]) -> Iterator[ServiceDescriptor]:
+    """Yield the protobuf services that these files, each a serialized FileDescriptorSet, describe."""
     for path in files:
         for file in descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file:
             yield from _pool(files)[0].FindFileByName(file.name).services_by_name.values()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,11 +19,21 @@ from mesh.topology.model import Address
 
 
 class Reflected:
-    """A channel to `address` for the time of a `with`. within: seconds that its reflection service gets to answer."""
+    """A channel to `address` for the time of a `with`.
 
-    def __init__(self, address: Address, within: float = 10.0) -> None:
+    within: seconds that its reflection service gets to answer. described: called where it has none, returns its
+    services.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        within: float = 10.0,
+        described: Callable[[], Iterable[ServiceDescriptor]] = lambda: (),
+    ) -> None:
         self._address = address
         self._within = within
+        self._described = described
         self._channel = channel_to(address)
 
     def __enter__(self) -> Reflected:
@@ -92,7 +102,12 @@ class Reflected:
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                 raise
-            raise MeshError(f"{self._address} has no reflection service to learn its methods from") from None
+            if described := list(self._described()):
+                return described
+            raise MeshError(
+                f"{self._address} has no reflection service to learn its methods from, and no .proto of the topology "
+                "describes them"
+            ) from None
         return [pool.FindServiceByName(each) for each in names]
 
     def _method(self, name: str) -> Method:

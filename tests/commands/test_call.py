@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -106,4 +108,40 @@ def bare() -> Iterator[str]:
 def test_a_server_without_reflection_is_told(mesh_command: RunMesh, bare: str) -> None:
     ran = mesh_command("call", bare, "GetUser")
     assert ran.status == 1
-    assert ran.err == f"mesh: {bare} has no reflection service to learn its methods from\n"
+    assert ran.err == (
+        f"mesh: {bare} has no reflection service to learn its methods from, and no .proto of the topology describes "
+        "them\n"
+    )
+
+
+PROTO = """\
+syntax = "proto3";
+package talk;
+service Talk { rpc Say(Word) returns (Word); }
+message Word { string text = 1; }
+"""
+
+
+def test_the_protos_of_the_topology_describe_a_server_without_reflection(
+    mesh_command: RunMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(request: bytes, context: object) -> bytes:
+        assert request == b"\n\x02hi"
+        return b"\n\x03hi!"
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    methods: Any = {"Say": grpc.unary_unary_rpc_method_handler(say)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("talk.Talk", methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    (tmp_path / "talk.proto").write_text(PROTO)
+    table = f'[services.talk]\ncommand = "talk"\ngrpc = {port}\nprotos = ["."]\n'
+    (tmp_path / "mesh.toml").write_text(table)
+    monkeypatch.chdir(tmp_path)
+    server.start()
+    try:
+        ran = mesh_command("call", "talk", "Say", '{"text": "hi"}')
+        assert (ran.status, ran.out, ran.err) == (0, '{"text":"hi!"}\n', "")
+        ran = mesh_command("call", "talk", "Ask", '{"text": "hi"}')
+        assert (ran.status, "known methods: talk.Talk.Say" in ran.err) == (2, True)
+    finally:
+        server.stop(None).wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,10 @@ from mesh.commands.project import current_folder, project_folder
 from mesh.commands.terminal.streams import write_lines
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import ServiceDescriptor
+
     from mesh.topology.model import Address
+    from mesh.topology.selection import Selection
 
 
 @click.command()
@@ -40,7 +44,7 @@ def call(service: str, method: str, request: str, timeout: float, with_trace: bo
     address = address_of(service)
     caller = call_from({})
     try:
-        with Reflected(address, timeout) as reflected:
+        with Reflected(address, timeout, lambda: described(service)) as reflected:
             for answer in reflected.call(method, text.encode(), timeout, headers_of(caller)):
                 click.echo(write_json(answer))
     except StatusError as error:
@@ -80,11 +84,29 @@ def address_of(service: str) -> Address:
 
 
 def declared_address(name: str) -> Address:
-    from mesh.store.topology import store
     from mesh.topology.directory import Directory
+
+    return Directory.of(declaring(name).declared, {}).address(name, "grpc")
+
+
+def declaring(name: str) -> Selection:
+    """Return the service of the project's topology; raises UsageError if it has none of that name."""
+    from mesh.store.topology import store
     from mesh.topology.loading import load
     from mesh.topology.selection import select
 
-    declared = load(None, current_folder(), store)
-    select(declared, [name])
-    return Directory.of(declared, {}).address(name, "grpc")
+    return select(load(None, current_folder(), store), [name])
+
+
+def described(service: str) -> Iterator[ServiceDescriptor]:
+    """Yield what the topology's .proto files describe for a service that does not tell its methods itself."""
+    from mesh.calling.contract_lookup import services_in
+    from mesh.runtime.contracts import Contracts
+
+    if ":" in service:
+        return
+    name = service.removesuffix(".grpc")
+    selection = declaring(name)
+    contracts = Contracts(selection.declared.folder / ".mesh" / "protos")
+    contracts.compile(selection)
+    yield from services_in((*contracts.descriptors()[name], *selection.declared.descriptors))

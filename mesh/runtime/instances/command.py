@@ -17,6 +17,7 @@ from mesh.hosting.process_state.output import LINE_LIMIT
 from mesh.observing.journal import Line
 from mesh.runtime.instances import process_group
 from mesh.runtime.instances.command_environment import command_environment
+from mesh.runtime.instances.port_owner import listening_ports
 from mesh.runtime.instances.readiness import Readiness, ReadyLine
 from mesh.runtime.messages import Done, Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
@@ -102,8 +103,16 @@ class CommandInstance:
             where = f"has printed no line with {self.service.ready_line!r} yet"
             return f"{self._called()} runs as pid {self._process.pid}, and {where}"
         silent = [each.name for each in self._listening() if not each.answers()]
-        where = f", without an answer on {' and '.join(silent)} yet" if silent else ""
+        where = f", without an answer on {' and '.join(silent)} yet{self._others(self._process.pid)}" if silent else ""
         return f"{self._called()} runs as pid {self._process.pid}{where}"
+
+    def _others(self, pid: int) -> str:
+        """Return which ports the process listens on instead of those that are declared."""
+        declared = {address.port for each in self._addresses.values() for address in each}
+        if not (others := sorted(listening_ports(pid) - declared)):
+            return ""
+        ports = " and ".join(map(str, others))
+        return f"; it listens on {ports}: declare that, or make the command listen on the one in its variable PORT"
 
     def loop_and_thread(self) -> None:
         """Return None: a child process exposes no event loop."""

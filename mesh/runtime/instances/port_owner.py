@@ -44,6 +44,20 @@ def port_owner(port: int) -> PortOwner | None:
     return min(found, key=lambda owner: (owner.has_ended, not owner.listens), default=None)
 
 
+def listening_ports(pid: int) -> set[int]:
+    """Return the TCP ports on which a process or one of its children listens."""
+    import psutil
+
+    ports: set[int] = set()
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                found = each.net_connections("tcp")
+                ports |= {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+    return ports
+
+
 def is_outgoing(port: int) -> bool:
     """Return True if the port lies in the range that the system uses for outgoing connections."""
     low, high = 49152, 65535  # IANA's; macOS uses it

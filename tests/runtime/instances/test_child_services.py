@@ -42,6 +42,28 @@ def test_a_command_knows_its_port_and_the_other_services_by_variables(tmp_path: 
         project.line("child-of-ours", "MINE=yes")
 
 
+def test_a_command_that_listens_elsewhere_is_named_with_the_port_that_it_opened(tmp_path: Path) -> None:
+    serve = """\
+        import signal, socket
+        server = socket.create_server(("127.0.0.1", 0))
+        print("listening", server.getsockname()[1])
+        signal.pause()
+        """
+    toml = """\
+        [services.astray]
+        command = "python serve.py; true"
+        http = { port = 0 }
+        """
+    with supervised(tmp_path, {"mesh.toml": toml, "serve.py": serve}, Options(start_within=4)) as project:
+        declared = project.supervisor.directory.address("astray", "http").port
+        opened = project.line("astray", "listening ").text.split()[1]
+        told = project.line("astray", "runs as pid ")
+        assert told.text.endswith(
+            f", without an answer on http port {declared} yet; it listens on {opened}: declare that, or make the "
+            "command listen on the one in its variable PORT"
+        )
+
+
 def test_a_command_that_does_not_listen_is_named_with_its_port_and_may_still_come(tmp_path: Path) -> None:
     serve = """\
         import os, sys

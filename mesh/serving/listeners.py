@@ -23,7 +23,7 @@ from mesh.serving.http.cross_site import CrossSiteGuard, is_loopback
 from mesh.serving.http.dispatcher import AppDispatcher, closed
 from mesh.serving.http.server import HttpServer
 from mesh.serving.server_sockets import adopt, bind
-from mesh.topology.model import Address, Grpc, Http
+from mesh.topology.model import Address, Grpc, Http, Limits
 
 if TYPE_CHECKING:
     from mesh.serving.tls import GrpcTls, HttpTls
@@ -46,6 +46,7 @@ class HttpListener:
         self._guard = CrossSiteGuard(service.name, http or Http(()))
         self._held = held
         self._tls: HttpTls | None = None
+        self._limits: Limits | None = None
         self._sockets: list[socket.socket] = []
         self._server: HttpServer | None = None
         self._replaced: set[asyncio.Task[None]] = set()
@@ -66,9 +67,14 @@ class HttpListener:
     def has_tls(self) -> bool:
         return self._tls is not None
 
-    async def serve(self, app: ASGIApp, service: ServiceContext, tls: HttpTls | None = None) -> None:
-        """Serve this application instead of the previous one."""
-        self._dispatcher.serve(app, service)
+    async def serve(
+        self, app: ASGIApp, service: ServiceContext, tls: HttpTls | None = None, limits: Limits | None = None
+    ) -> None:
+        """Serve this application instead of the previous one. limits: if not the usual ones."""
+        self._dispatcher.serve(app, service, limits.requests if limits is not None else None)
+        before_limits, self._limits = self._limits, limits
+        if self._server is not None and limits != before_limits:
+            self._server.limit(limits or Limits())
         before, self._tls = self._tls, tls
         if self._server is not None and tls != before:
             await self._replace_server(self._server)
@@ -82,6 +88,8 @@ class HttpListener:
         if self._sockets and self._server is None:
             tls = self._tls.context if self._tls is not None else None
             self._server = HttpServer(self._sockets, self._dispatcher, self._notify, tls)
+            if self._limits is not None:
+                self._server.limit(self._limits)
             await self._server.start()
 
     async def _replace_server(self, earlier: HttpServer) -> None:

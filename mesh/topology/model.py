@@ -51,6 +51,26 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What an HTTP listener accepts; beyond it, requests are answered as docs/http.md says.
+
+    requests: in flight at once; None for any number. url_bytes: of path and query. headers, header_bytes: of one
+        request. header_seconds: to the end of the headers. body_seconds: without a byte of a body whose length was
+        announced. idle_seconds: that a connection is kept without a request.
+    """
+
+    requests: int | None = None
+    url_bytes: int = 16 * 1024
+    headers: int = 100
+    header_bytes: int = 32 * 1024
+    header_seconds: float = 20.0
+    body_seconds: float = 60.0
+    # A request sent just when its connection is closed is lost: uvicorn's 5 s are a pause that people and tests often
+    # make, these are not (nginx keeps a connection as long).
+    idle_seconds: float = 75.0
+
+
+@dataclass(frozen=True, slots=True)
 class Http:
     """A service's HTTP listener.
 
@@ -66,7 +86,7 @@ class Http:
         Neither is checked if mesh listens beyond loopback.
     unknown_fields: whether the contracts served here refuse a field they do not know, or ignore it as Envoy does.
     root_path: the path, such as `/api`, under which a proxy publishes the application and which it removes.
-    tls: it serves HTTPS.
+    tls: it serves HTTPS. limits: of its requests.
     """
 
     kind: Kind = field(default="http", init=False)
@@ -80,6 +100,7 @@ class Http:
     unknown_fields: Literal["reject", "ignore"] = "reject"
     root_path: str = ""
     tls: Tls | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 #: Threads for the plain methods of a service that declares no other number.

@@ -318,7 +318,7 @@ def test_port_zero_is_any_free_one_and_not_shared(tmp_path: Path) -> None:
         (
             "http = 'x'",
             "2: services.a.http: expected a table of port, ports, app, contract, prefix, unknown_fields, root_path, "
-            "tls, aliases, hosts, origins, "
+            "tls, limits, aliases, hosts, origins, "
             'not "x"',
         ),
         ("root = '.'", "1: services.a: nothing to run: expected http, grpc, run, command or image"),

@@ -29,7 +29,7 @@ from mesh.runtime.generation.program import RunningProgram, program_environment
 from mesh.service import Hook, ServiceContext, current_service_var
 from mesh.serving.http.dispatcher import closed
 from mesh.serving.tls import GrpcTls, HttpTls, grpc_tls, http_tls
-from mesh.topology.model import Http, Kind, Service
+from mesh.topology.model import Http, Kind, Limits, Service
 from mesh.virtualenv import Virtualenv
 
 #: How often, at twenty checks a second, a generation must be without calls before it is ended.
@@ -68,6 +68,8 @@ class Generation:
         self.app: ASGIApp = closed(f"{service.name} has no HTTP application")
         self.handlers: Handlers = collect_handlers(())
         self.http_tls: HttpTls | None = None
+        #: None for the usual ones.
+        self.http_limits = service.http.limits if service.http and service.http.limits != Limits() else None
         self.grpc_tls: GrpcTls | None = None
         self._service = service
         self._isolation = isolation
@@ -204,6 +206,8 @@ class Generation:
             http = replace(http, contracts=tuple(each for each in http.contracts if each != self._service.name))
         else:
             self.http_tls = found.tls
+            if found.limits:
+                self.http_limits = replace(http.limits, **found.limits)
             self._lifespan = Lifespan(found.app) if found.runs_lifespan else None
         self.app = assemble(http, found and found.app, self._lifespan, self.handlers, self._pool)
 

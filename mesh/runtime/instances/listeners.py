@@ -52,7 +52,7 @@ class Listeners:
 
     async def serve(self, generation: Generation, context: ServiceContext) -> bool:
         """Serve this generation instead of the previous one; return whether gRPC connections were kept."""
-        await self._http.serve(generation.app, context, generation.http_tls)
+        await self._http.serve(generation.app, context, generation.http_tls, generation.http_limits)
         return await self._grpc.serve(generation.handlers, context, generation.grpc_options, generation.grpc_tls)
 
     def close(self, reason: str, context: ServiceContext, generation: Generation) -> None:

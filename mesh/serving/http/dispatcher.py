@@ -32,10 +32,16 @@ class AppDispatcher:
     def __init__(self, service: ServiceContext) -> None:
         self.stopping = False
         self._behind = (closed(f"{service.name} is starting"), service)
+        self._max_requests: int | None = None
+        self._in_flight = 0
 
-    def serve(self, app: ASGIApp, service: ServiceContext) -> None:
-        """Serve this application instead of the previous one; requests in flight end on the code they began with."""
+    def serve(self, app: ASGIApp, service: ServiceContext, max_requests: int | None = None) -> None:
+        """Serve this application instead of the previous one; requests in flight end on the code they began with.
+
+        max_requests: how many may be in flight at once; further ones are answered with UNAVAILABLE.
+        """
         self._behind = (app, service)
+        self._max_requests = max_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -54,6 +60,15 @@ class AppDispatcher:
                 _name_in_headers(span, scope)
             await self._answer(app, service, scope, receive, send, call, span)
             span.route = span.route or _route(scope)  # known already where the answer was recorded
+
+    async def _one_of_few(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, most: int) -> None:
+        if self._in_flight >= most:
+            raise StatusError(Code.UNAVAILABLE, f"{most} requests are in flight, as many as limits.requests allows")
+        self._in_flight += 1
+        try:
+            await app(scope, receive, send)
+        finally:
+            self._in_flight -= 1
 
     async def _answer(
         self,
@@ -74,7 +89,10 @@ class AppDispatcher:
                 span.status = "403"
                 await send({"type": "websocket.close"})  # before it is accepted: the upgrade is answered with 403
                 return
-            await app(scope, receive, observed)
+            if self._max_requests is None or scope["type"] != "http":
+                await app(scope, receive, observed)
+            else:
+                await self._one_of_few(app, scope, receive, observed, self._max_requests)
         except (asyncio.CancelledError, GeneratorExit):
             if self.stopping and not span.status and scope["type"] == "http":
                 await send_answer(error_response(StatusError(Code.UNAVAILABLE, STOPPED)), observed)

@@ -15,18 +15,7 @@ from mesh.compat.uvicorn import STATUS_LINE, HttpToolsProtocol, websocket_protoc
 from mesh.errors import Code
 from mesh.serving.http.admission import Admission
 from mesh.serving.http.coalescing_transport import CoalescingTransport
-
-MAX_URL = 16 * 1024
-MAX_HEADERS = 100
-MAX_HEADER_BYTES = 32 * 1024
-#: Seconds from a connection or its last answer to the end of the next request's headers.
-HEADERS_WITHIN = 20.0
-#: Seconds without a byte of a body whose length was announced. A chunked body may be a stream of the client's, which
-#: may be silent for any time.
-BODY_WITHIN = 60.0
-#: Seconds that an idle connection is kept. A request sent just when it is closed is lost: uvicorn's
-#: 5 s are a pause that people and tests often make, these are not (nginx keeps a connection as long).
-KEPT_FOR = 75.0
+from mesh.topology.model import Limits
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
@@ -40,11 +29,12 @@ class GuardedProtocol(HttpToolsProtocol):
     stalled: asyncio.TimerHandle | None = None
     #: Set by the server, on its subclass of this class.
     admission: Admission
+    limits = Limits()
     active_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # it is one by its methods
-        self.timeout_keep_alive = KEPT_FOR  # type: ignore[assignment]  # for any fraction of a second
+        self.timeout_keep_alive = self.limits.idle_seconds  # type: ignore[assignment]  # for any fraction of a second
         self._expect_headers()
         self.active_at = self.loop.time()
         if not self.admission.admits(self, transport.get_extra_info("socket").fileno()):
@@ -73,14 +63,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        if len(self.url) > MAX_URL:
-            self._refuse(414, f"the request target is longer than {MAX_URL} bytes")
+        if len(self.url) > self.limits.url_bytes:
+            self._refuse(414, f"the request target is longer than {self.limits.url_bytes} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         self.header_bytes += len(name) + len(value)
-        if self.header_bytes > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADERS:
-            self._refuse(431, f"more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them")
+        limits = self.limits
+        if self.header_bytes > limits.header_bytes or len(self.headers) > limits.headers:
+            self._refuse(431, f"more than {limits.headers} headers or {limits.header_bytes} bytes of them")
 
     def on_headers_complete(self) -> None:
         self._headers_came()
@@ -96,8 +87,8 @@ class GuardedProtocol(HttpToolsProtocol):
         # A header that does not end is not passed to on_header: count what arrives while headers are expected.
         if self.slow is not None:
             self.header_bytes += len(data)
-            if self.header_bytes > 2 * (MAX_HEADER_BYTES + MAX_URL):
-                self.refusal = (431, f"more than {MAX_HEADER_BYTES} bytes of headers")
+            if self.header_bytes > 2 * (self.limits.header_bytes + self.limits.url_bytes):
+                self.refusal = (431, f"more than {self.limits.header_bytes} bytes of headers")
                 self.send_400_response("")
         self._body_came()
         if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
@@ -123,7 +114,7 @@ class GuardedProtocol(HttpToolsProtocol):
         raise ValueError(reason)  # httptools turns it into its own error, and uvicorn that into send_400_response
 
     def _expect_headers(self) -> None:
-        self.slow = self.loop.call_later(HEADERS_WITHIN, self._hang_up)
+        self.slow = self.loop.call_later(self.limits.header_seconds, self._hang_up)
 
     def _headers_came(self) -> None:
         if self.slow is not None:
@@ -132,7 +123,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _expect_body(self) -> None:
         if any(name == b"content-length" for name, _ in self.headers):
-            self.stalled = self.loop.call_later(BODY_WITHIN, self._give_up)
+            self.stalled = self.loop.call_later(self.limits.body_seconds, self._give_up)
 
     def _body_came(self) -> None:
         if self.stalled is not None:
@@ -145,7 +136,8 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.pipeline or self.cycle.response_started:
             self._hang_up()
         else:
-            self.refusal = (408, f"nothing of the announced body has arrived for {BODY_WITHIN:g} s")
+            seconds = self.limits.body_seconds
+            self.refusal = (408, f"nothing of the announced body has arrived for {seconds:g} s")
             self.send_400_response("")
 
     def _hang_up(self) -> None:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from mesh.compat.uvicorn import PhasedServer
 from mesh.serving.http.admission import Admission
 from mesh.serving.http.protocol import GuardedProtocol
+from mesh.topology.model import Limits
 
 #: Connections that may wait to be accepted, as with uvicorn.
 BACKLOG = 2048
@@ -43,6 +44,7 @@ class HttpServer:
 
         self._sockets = list(sockets)
         self._tls = tls
+        self._protocol = Admitted
         self._server = PhasedServer(app, Admitted)
 
     async def start(self) -> None:
@@ -53,6 +55,10 @@ class HttpServer:
             bound.listen(BACKLOG)
         self._admission.open(self._connections)
         await self._server.start(self._sockets, self._tls)
+
+    def limit(self, limits: Limits) -> None:
+        """Accept within these limits from now on."""
+        self._protocol.limits = limits
 
     async def stop(self, grace: float) -> None:
         """Stop listening, let requests in flight end for `grace` seconds, and cancel the rest."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh.serving.mains.http_servers import serve_wsgi
 from mesh.serving.mains.program import Program
-from mesh.serving.tls import tls_of_context
+from mesh.serving.tls import HttpTls, tls_of_context
 
 
 def run_gunicorn(program: Program, application: Any) -> None:
@@ -31,9 +31,20 @@ def run_gunicorn(program: Program, application: Any) -> None:
     for folder in (settings.pythonpath or "").split(","):
         if folder and os.path.abspath(folder) not in sys.path:
             sys.path.insert(0, os.path.abspath(folder))
-    tls = None
-    if settings.is_ssl:
-        from gunicorn.sock import ssl_context  # type: ignore[import-untyped]
+    in_this_thread = worker == "sync" and settings.workers == 1
+    serve_wsgi(program, application.wsgi(), in_this_thread, _tls(settings), _limits(settings))
 
-        tls = tls_of_context(ssl_context(settings), settings.certfile, settings.keyfile, settings.ca_certs)
-    serve_wsgi(program, application.wsgi(), in_this_thread=worker == "sync" and settings.workers == 1, tls=tls)
+
+def _tls(settings: Any) -> HttpTls | None:
+    if not settings.is_ssl:
+        return None
+    from gunicorn.sock import ssl_context  # type: ignore[import-untyped]
+
+    return tls_of_context(ssl_context(settings), settings.certfile, settings.keyfile, settings.ca_certs)
+
+
+def _limits(settings: Any) -> dict[str, Any]:
+    """Return the limits that the author has set; 0 means none."""
+    names = {"limit_request_line": "url_bytes", "limit_request_fields": "headers", "keepalive": "idle_seconds"}
+    chosen = {ours: settings.settings[name] for name, ours in names.items()}
+    return {name: each.get() for name, each in chosen.items() if each.get() not in (0, each.default)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,15 +23,21 @@ from mesh.serving.mains.program import Program
 from mesh.serving.tls import HttpTls, tls_of_context
 
 _END = object()
+#: uvicorn's default: its author has chosen another.
+_KEEP_ALIVE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramApp:
-    """An application that a program serves. runs_lifespan: True if its server does not run the lifespan itself."""
+    """An application that a program serves. runs_lifespan: True if its server does not run the lifespan itself.
+
+    limits: fields of Limits that its server sets.
+    """
 
     app: ASGIApp
     runs_lifespan: bool
     tls: HttpTls | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def serve_uvicorn(program: Program, server: Any, sockets: Any = None) -> None:
@@ -48,10 +55,7 @@ async def serve_uvicorn(program: Program, server: Any, sockets: Any = None) -> N
         server.should_exit = True
         return
     app = crossing_app(_with_settings(config, getattr(server.lifespan, "state", {})), asyncio.get_running_loop())
-    tls = None
-    if config.ssl is not None:
-        tls = tls_of_context(config.ssl, config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs)
-    program.opened("http", ProgramApp(app, runs_lifespan=False, tls=tls))
+    program.opened("http", ProgramApp(app, False, _uvicorn_tls(config), _uvicorn_limits(config)))
     server.started = True
 
     def leave() -> None:
@@ -62,6 +66,17 @@ async def serve_uvicorn(program: Program, server: Any, sockets: Any = None) -> N
             await asyncio.sleep(SLICE)
     await server.lifespan.shutdown()
     program.server_left()
+
+
+def _uvicorn_tls(config: Any) -> HttpTls | None:
+    if config.ssl is None:
+        return None
+    return tls_of_context(config.ssl, config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs)
+
+
+def _uvicorn_limits(config: Any) -> dict[str, Any]:
+    limits = {} if config.limit_concurrency is None else {"requests": config.limit_concurrency}
+    return limits if config.timeout_keep_alive == _KEEP_ALIVE else {**limits, "idle_seconds": config.timeout_keep_alive}
 
 
 def _with_settings(config: Any, state: dict[str, Any]) -> ASGIApp:
@@ -130,12 +145,18 @@ def _werkzeug_tls(given: Any) -> HttpTls:
     return tls_of_context(given)
 
 
-def serve_wsgi(program: Program, application: Any, in_this_thread: bool = False, tls: HttpTls | None = None) -> None:
+def serve_wsgi(
+    program: Program,
+    application: Any,
+    in_this_thread: bool = False,
+    tls: HttpTls | None = None,
+    limits: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Serve a WSGI application until the program is to stop; in_this_thread: one request after the other, here."""
     ended = threading.Event()
     work = _ThisThread()
     app = asgi_of(_answered_on(work, application) if in_this_thread else application)
-    program.opened("http", ProgramApp(app, runs_lifespan=True, tls=tls))
+    program.opened("http", ProgramApp(app, True, tls, limits))
 
     def is_done(seconds: float) -> bool:
         if in_this_thread:

@@ -11,7 +11,7 @@ from mesh.python_command import PythonCommand
 from mesh.suggestions import nearest
 from mesh.topology.declaration.forms import SERVICE_NAME
 from mesh.topology.declaration.mistakes import Mistake
-from mesh.topology.model import Service, Tcp, Topology
+from mesh.topology.model import Http, Limits, Service, Tcp, Topology
 from mesh.virtualenv import Virtualenv
 
 
@@ -130,11 +130,15 @@ def _work_mistakes(key: str, service: Service) -> Iterator[Mistake]:
         return
     if service.http and service.http.app is not None:
         yield Mistake(f"{key}.http.app", "not allowed with command, which serves its own app; remove one of them")
-    for word, values in (("hosts", service.http.hosts), ("origins", service.http.origins)) if service.http else ():
-        if values:
+    for word, is_set in _decided_by_command(service.http) if service.http else ():
+        if is_set:
             yield Mistake(f"{key}.http.{word}", "not allowed with command, which decides that itself; remove it")
     if servicers:
         yield Mistake(f"{key}.grpc.servicers", "not allowed with command, which brings its own; remove one of them")
+
+
+def _decided_by_command(http: Http) -> list[tuple[str, bool]]:
+    return [("hosts", bool(http.hosts)), ("origins", bool(http.origins)), ("limits", http.limits != Limits())]
 
 
 def _run_mistakes(key: str, service: Service) -> Iterator[Mistake]:

@@ -18,7 +18,7 @@ from mesh.topology.declaration.checking import check
 from mesh.topology.declaration.forms import AS_IT_IS, EXTERNALS, Form, Table
 from mesh.topology.declaration.mistakes import Mistake, TopologyError
 from mesh.topology.environment.variables import EnvFile, VariableError, Variables
-from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Service, Tcp, Tls, Topology
+from mesh.topology.model import GRACE_SECONDS, Grpc, Http, Limits, Service, Tcp, Tls, Topology
 
 Key = tuple[str, ...]
 
@@ -156,7 +156,7 @@ class _Reading:
         self.ports(key, found)
         found["contracts"] = found.pop("contract", ())
         tls = self.tls(key, found)
-        return Http(tls=tls, **found)
+        return Http(tls=tls, limits=Limits(**found.pop("limits", {})), **found)
 
     def grpc(self, key: Key, found: dict[str, Any]) -> Grpc:
         port = self.port(key, found)

@@ -27,6 +27,18 @@ from mesh.topology.declaration.forms import (
 
 TLS = Table({"certificate": TEXT, "key": TEXT, "client_ca": TEXT})
 
+LIMITS = Table(
+    {
+        "requests": whole_number(1),
+        "url_bytes": whole_number(1),
+        "headers": whole_number(1),
+        "header_bytes": whole_number(1),
+        "header_seconds": SECONDS,
+        "body_seconds": SECONDS,
+        "idle_seconds": SECONDS,
+    }
+)
+
 HTTP = Table(
     {
         "port": PORT,
@@ -37,6 +49,7 @@ HTTP = Table(
         "unknown_fields": one_of("reject", "ignore"),
         "root_path": PREFIX,
         "tls": TLS,
+        "limits": LIMITS,
         "aliases": ALIASES,
         "hosts": HOSTS,
         "origins": ORIGINS,

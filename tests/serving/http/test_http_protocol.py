@@ -10,7 +10,8 @@ import time
 import pytest
 
 from mesh.pytest_plugin import Mesh
-from mesh.serving.http import protocol
+from mesh.serving.http.protocol import GuardedProtocol
+from mesh.topology.model import Limits
 from tests.serving.misbehaving import say
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
@@ -111,7 +112,7 @@ def test_a_head_over_the_limits_is_refused(mesh: Mesh, content: bytes, status: i
 def test_a_head_that_does_not_come_ends_the_connection_and_nobody_elses(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(protocol, "HEADERS_WITHIN", 0.2)
+    monkeypatch.setattr(GuardedProtocol, "limits", Limits(header_seconds=0.2))
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
         connection.sendall(begun)
@@ -122,7 +123,7 @@ def test_a_head_that_does_not_come_ends_the_connection_and_nobody_elses(
 
 
 def test_slow_heads_are_not_kept_open_by_a_byte_now_and_then(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEADERS_WITHIN", 0.2)
+    monkeypatch.setattr(GuardedProtocol, "limits", Limits(header_seconds=0.2))
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=0.05) as connection:
         connection.sendall(HEAD)
@@ -146,7 +147,7 @@ BODY = b"POST /api/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicati
 def test_an_announced_body_that_does_not_come_is_408_and_nobody_elses_affair(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(protocol, "BODY_WITHIN", 0.2)
+    monkeypatch.setattr(GuardedProtocol, "limits", Limits(body_seconds=0.2))
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
         connection.sendall(BODY + b"Content-Length: 100\r\n\r\n" + begun)
@@ -161,7 +162,7 @@ def test_an_announced_body_that_does_not_come_is_408_and_nobody_elses_affair(
 
 def test_a_slow_body_is_waited_for_as_long_as_some_of_it_comes(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     order = b'{"user_id":1,"product_id":1,"quantity":1}'
-    monkeypatch.setattr(protocol, "BODY_WITHIN", 2.0)
+    monkeypatch.setattr(GuardedProtocol, "limits", Limits(body_seconds=2.0))
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
         connection.sendall(BODY + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(order))
@@ -185,7 +186,7 @@ def test_pipelined_requests_are_answered_in_order(mesh: Mesh) -> None:
 
 
 def test_a_kept_connection_without_a_request_is_closed(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "KEPT_FOR", 0.2)
+    monkeypatch.setattr(GuardedProtocol, "limits", Limits(idle_seconds=0.2))
     address = mesh.address("gateway.http")
     with socket.create_connection((address.host, address.port), timeout=30) as connection:
         connection.sendall(HEAD + b"\r\n")

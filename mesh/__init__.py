@@ -3,7 +3,7 @@
 For services: `Peer` and `proxy` call other services, `current_service` tells a service where it runs and
 `current_call` for whom, `state` is a dict that survives reloads, `StatusError` and `Code` are errors that become
 gRPC or HTTP statuses, `parse_json` and `exception_handlers` help hand-written HTTP. For projects: `Topology`,
-`Service`, `Http`, `Grpc`, `Tls`; and for a program that runs one: `Supervisor`.
+`Service`, `Http`, `Grpc`, `Limits`, `Tls`; and for a program that runs one: `Supervisor`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mesh.runtime.supervisor import Supervisor
     from mesh.service import ServiceContext, current_service, state
     from mesh.serving.http.exception_handlers import exception_handlers
-    from mesh.topology.model import Address, Grpc, Http, Service, Tls, Topology
+    from mesh.topology.model import Address, Grpc, Http, Limits, Service, Tls, Topology
 
 __version__ = "0.1.0"
 
@@ -31,6 +31,7 @@ __all__ = [
     "Code",
     "Grpc",
     "Http",
+    "Limits",
     "MeshError",
     "Options",
     "OutgoingCall",
@@ -63,7 +64,7 @@ _FROM = {
     "mesh.runtime.options": ("Options",),
     "mesh.runtime.supervisor": ("Supervisor",),
     "mesh.serving.http.exception_handlers": ("exception_handlers",),
-    "mesh.topology.model": ("Address", "Grpc", "Http", "Service", "Tls", "Topology"),
+    "mesh.topology.model": ("Address", "Grpc", "Http", "Limits", "Service", "Tls", "Topology"),
 }
 _MODULE = {name: module for module, names in _FROM.items() for name in names}
 

@@ -17,6 +17,7 @@ from mesh.observing.journal import Change, Hold, Line
 from mesh.observing.span import Span
 from mesh.runtime.diagnostics.crash import CRASH_PREFIX, describe_crash
 from mesh.runtime.instances.command import LOOK, CommandInstance
+from mesh.runtime.instances.fresh_process import FRESH_PROCESS
 from mesh.runtime.messages import Failed, Message, Ready, ReloadFailed, ServiceCommand
 from mesh.runtime.status import STALE_PREFIX
 from mesh.service import ServiceContext
@@ -183,6 +184,8 @@ class ProcessInstance(CommandInstance):
         elif change.state == "failed":
             self._failed = True
             self._post(Failed(name, reason))
+        elif change.state == "ready" and FRESH_PROCESS in reason:
+            self.reload("in a fresh process, which its code needs")
         elif change.state == "ready" and reason:
             self._post(ReloadFailed(name, reason.removeprefix(STALE_PREFIX)))
         elif change.state == "ready" and self._settled.is_set():

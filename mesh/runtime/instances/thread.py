@@ -370,9 +370,10 @@ class ThreadInstance:
         reason, trace, name = reason_of(error), trace_of(error), self.service.name
         await generation.stop(self._say)
         if self._generation is not None:
-            from mesh.runtime.instances.held_port import held_by_old_code  # reloads rarely fail
+            from mesh.runtime.instances.fresh_process import needs_fresh_process  # reloads rarely fail
 
-            return ReloadFailed(name, reason + held_by_old_code(error), trace)
+            way_out = needs_fresh_process(error)
+            return ReloadFailed(name, reason + way_out, "" if way_out else trace)
         self._listeners.close(f"{name} failed to start: {reason}", self.context, generation)
         return Failed(name, reason, trace, again=isinstance(error, StartError))
 

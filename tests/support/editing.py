@@ -19,7 +19,7 @@ from mesh.runtime.options import Options
 from mesh.runtime.supervisor import Supervisor
 from mesh.store.topology import store
 from mesh.topology.loading import load
-from mesh.topology.selection import select
+from mesh.topology.selection import renumber, select
 
 #: Seconds for anything that is waited for.
 PATIENCE = 40.0
@@ -28,16 +28,20 @@ T = TypeVar("T")
 
 
 class Edited:
-    """files: by name. Without `watch=True` nothing is noticed but what `save` writes and tells."""
+    """files: by name. Without `watch=True` nothing is noticed but what `save` writes and tells.
 
-    def __init__(self, folder: Path, files: Mapping[str, str], **options: Any) -> None:
+    free: every declared port is moved to a free one.
+    """
+
+    def __init__(self, folder: Path, files: Mapping[str, str], free: bool = False, **options: Any) -> None:
         self.folder = folder
         self.write(files)
         self._news = threading.Condition()
         self._entries: list[Entry] = []
 
         def read() -> Any:
-            return select(load(None, folder, store))
+            declared = load(None, folder, store)
+            return select(renumber(declared, None, free=True) if free else declared)
 
         self.supervisor = Supervisor(read(), Options(**options), read)
         self.supervisor.journal.subscribe(self._hear)

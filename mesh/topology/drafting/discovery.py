@@ -101,11 +101,22 @@ def _codes(root: Path, place: Path, offers: list[Offer]) -> list[FoundCode]:
             replace(_code(root, _place(offer, place, told_apart), [offer]), run=_main_line(offer, root))
             for offer in mains
         ]
+    if _is_django(root, offers):
+        return [replace(_code(root, place, offers), run="manage.py runserver")]
     apps = [offer for offer in offers if offer.app and not offer.app.endswith("()")]
     apart = [offer for offer in apps if offer.file.stem not in _ENTRIES]
     if len(apps) > 1 and len(apart) > 1 and not any(offer.servicers for offer in offers):
         return [_code(root, _place(offer, place, True), [offer]) for offer in apps]
     return [_code(root, place, offers)]
+
+
+def _is_django(root: Path, offers: list[Offer]) -> bool:
+    """Return True for a project of Django's alone: its own command serves static files, too."""
+    try:
+        is_managed = "execute_from_command_line" in (root / "manage.py").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return is_managed and all(offer.file.stem in _ENTRIES and not offer.servicers for offer in offers)
 
 
 def _place(offer: Offer, place: Path, told_apart: bool) -> Path:

@@ -114,6 +114,26 @@ def test_an_application_is_known_by_the_call_that_makes_it(tmp_path: Path) -> No
     assert topology.services == (Service("web", Http((8001,), app="asgi:application"), root=tmp_path / "web"),)
 
 
+def test_a_django_project_is_run_by_its_own_command(tmp_path: Path) -> None:
+    """It serves the files of the admin, too. Each project's port is 8000; the second keeps that as a name."""
+    files = {}
+    for name in ("books", "films"):
+        files[f"{name}/manage.py"] = (
+            "from django.core.management import execute_from_command_line\n"
+            'if __name__ == "__main__":\n    execute_from_command_line()\n'
+        )
+        files[f"{name}/site/__init__.py"] = ""
+        for kind in ("asgi", "wsgi"):
+            made = f"get_{kind}_application"
+            files[f"{name}/site/{kind}.py"] = f"from django.core.{kind} import {made}\n\napplication = {made}()\n"
+    topology = found(tmp_path, files)
+    run = "manage.py runserver"
+    assert topology.services == (
+        Service("books", Http((8000,)), root=tmp_path / "books", run=run),
+        Service("films", Http((8001,), aliases=("films:8000",)), root=tmp_path / "films", run=run),
+    )
+
+
 def test_a_folder_whose_name_is_no_identifier_is_no_package(tmp_path: Path) -> None:
     """A draft passes its own check (I10)."""
     topology = found(tmp_path, {"service-book/__init__.py": "", "service-book/main.py": FASTAPI})

@@ -1,0 +1,201 @@
+"""Commands of containers as mesh would run them: Python becomes `run`, steps before a server are done before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mesh.topology.drafting.draft import draft
+from mesh.topology.model import Http
+from tests.topology.drafting.composing import FASTAPI, composed
+
+
+@pytest.mark.parametrize(
+    ("command", "run"),
+    [
+        ("python -u server.py --fast", "python server.py --fast"),
+        ("python -m app.main", "python -m app.main"),
+        ('["/usr/local/bin/python", "/code/server.py"]', "python server.py"),
+        ("poetry run uvicorn app.main:app", "uvicorn app.main:app"),
+        ("sh -c 'LEVEL=debug uvicorn app.main:app'", "uvicorn app.main:app"),
+        ("sh -c 'exec uvicorn app.main:app --port 80'", "uvicorn app.main:app --port 80"),
+        ("./wait-for-it.sh db:5432 -- gunicorn app.main:app", "gunicorn app.main:app"),
+        ("python -m uvicorn app.main:app", "python -m uvicorn app.main:app"),
+        ("./manage.py runserver 0.0.0.0:80", "python manage.py runserver 0.0.0.0:80"),
+        ("tini -- python server.py", "python server.py"),
+    ],
+)
+def test_python_commands_become_run(tmp_path: Path, command: str, run: str) -> None:
+    topology = composed(
+        tmp_path,
+        f"services: {{web: {{build: ., command: {command}, volumes: ['.:/code'], working_dir: /code}}}}\n",
+        app__main_py=FASTAPI,
+        server_py="print('server')\n",
+        manage_py="print('manage')\n",
+    )
+    assert (topology["web"].run, topology["web"].root) == (run, tmp_path)
+
+
+def test_the_steps_before_a_server_are_done_before_it(tmp_path: Path) -> None:
+    """Migrations are run once, and the service waits for their end (I8)."""
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web:
+    build: .
+    command: sh -c "python manage.py migrate && python manage.py runserver 0.0.0.0:8000"
+    ports: ["8000:8000"]
+  script: {build: ., command: ./start.sh, expose: ["9000"]}
+  setup: {build: ., command: 'python -c "init_db()"'}
+  waited: {build: ., command: python seed.py}
+  last: {build: ., command: python last.py, depends_on: {waited: {condition: service_completed_successfully}}}
+""",
+        manage_py="print('manage')\n",
+        seed_py="print('seed')\n",
+        last_py="print('last')\n",
+        start_sh="#!/bin/sh\nset -e\npython manage.py collectstatic --noinput\nexec gunicorn -b :9000 app:app\n",
+        app_py=FASTAPI,
+    )
+    steps = [(each.name, each.run or each.command, each.ready, each.depends_on) for each in topology]
+    assert steps == [
+        ("web-migrate", "python manage.py migrate", "done", ()),
+        ("web", "python manage.py runserver 0.0.0.0:8000", "port", ("web-migrate",)),
+        ("script-collectstatic", "python manage.py collectstatic --noinput", "done", ()),
+        ("script", "gunicorn -b :9000 app:app", "port", ("script-collectstatic",)),
+        ("setup", "python -c 'init_db()'", "done", ()),
+        ("waited", "python seed.py", "done", ()),
+        ("last", "python last.py", "port", ("waited",)),
+    ]
+    assert topology["script"].http == Http((9000,))
+
+
+def test_what_a_script_decides_is_left_out_and_said(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {web: {build: ., command: python server.py}}\n",
+        Dockerfile='FROM python\nWORKDIR /app\nCOPY . .\nENTRYPOINT ["/app/entry.sh"]\n',
+        entry_sh='#!/bin/bash\nif [ -n "$SEED" ]; then\n  python seed.py\nfi\nexec "$@"\n',
+        server_py="print('server')\n",
+    )
+    assert topology["web"].run == "python server.py"
+    assert "# entry.sh is left out, which the image runs first\n[services.web]\n" in draft(tmp_path).text
+
+
+WAITING = """\
+#!/bin/sh
+
+if [ "$DATABASE" = "postgres" ]
+then
+    echo "Waiting for postgres..."
+
+    while ! nc -z $SQL_HOST $SQL_PORT; do
+      sleep 0.1
+    done
+
+    echo "PostgreSQL started"
+fi
+
+python manage.py migrate
+
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "before"),
+    [
+        ("./entry.sh python manage.py runserver", ("web-migrate",)),
+        ("bash -c 'while !</dev/tcp/db/5432; do sleep 1; done; python manage.py runserver'", ()),
+        ("sh -c 'until pg_isready -h db; do echo waiting; sleep 2; done && python manage.py runserver'", ()),
+    ],
+)
+def test_a_loop_that_waits_for_a_service_becomes_a_dependency(
+    tmp_path: Path, command: str, before: tuple[str, ...]
+) -> None:
+    web = f'{{build: ., command: "{command}", environment: {{SQL_HOST: db}}}}'
+    topology = composed(
+        tmp_path,
+        f"services: {{web: {web}, db: {{image: postgres}}}}\n",
+        entry_sh=WAITING,
+        manage_py="print('manage')\n",
+    )
+    assert topology["web"].run == "python manage.py runserver"
+    assert topology["web"].depends_on == ("db", *before)
+    assert [topology[each].depends_on for each in before] == [("db",) for _ in before]
+
+
+def test_a_step_is_what_runs_in_the_environment_of_a_tool(tmp_path: Path) -> None:
+    line = "poetry run alembic upgrade head && uv run --frozen uvicorn app:app"
+    topology = composed(tmp_path, f"services: {{web: {{build: ., command: sh -c '{line}'}}}}\n", app_py=FASTAPI)
+    assert [(each.name, each.run or each.command) for each in topology] == [
+        ("web-upgrade", "alembic upgrade head"),
+        ("web", "uvicorn app:app"),
+    ]
+
+
+def test_a_shell_s_program_is_not_taken_apart(tmp_path: Path) -> None:
+    line = "for each in one two; do python manage.py $$each; done; python manage.py runserver"
+    topology = composed(
+        tmp_path, f"services: {{web: {{build: ., command: sh -c '{line}'}}}}\n", manage_py="print('manage')\n"
+    )
+    assert [(each.name, each.run, each.command) for each in topology] == [("web", None, line.replace("$$", "$"))]
+
+
+def test_what_several_services_do_first_is_done_once(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web: {build: ., command: ./entry.sh python manage.py runserver, environment: &own {A: "1"}}
+  worker: {build: ., command: ./entry.sh celery -A core worker, environment: *own}
+  other: {build: ., command: ./entry.sh celery -A core beat, environment: {A: "2"}}
+""",
+        entry_sh='#!/bin/sh\npython manage.py migrate\npython manage.py collectstatic\nexec "$@"\n',
+        manage_py="print('manage')\n",
+    )
+    assert {each.name: each.depends_on for each in topology} == {
+        "web-migrate": (),
+        "web-collectstatic": ("web-migrate",),
+        "web": ("web-collectstatic",),
+        "worker": ("web-collectstatic",),
+        "other-migrate": (),
+        "other-collectstatic": ("other-migrate",),
+        "other": ("other-collectstatic",),
+    }
+
+
+def test_what_is_done_once_needs_none_of_those_for_which_it_is_done(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web: {build: ., command: ./entry.sh python manage.py runserver, depends_on: [db, worker]}
+  worker: {build: ., command: ./entry.sh celery -A core worker, depends_on: [db]}
+  db: {image: postgres}
+""",
+        entry_sh='#!/bin/sh\npython manage.py migrate\nexec "$@"\n',
+        manage_py="print('manage')\n",
+    )
+    assert {each.name: each.depends_on for each in topology} == {
+        "web-migrate": ("db",),
+        "web": ("db", "worker", "web-migrate"),
+        "worker": ("db", "web-migrate"),
+        "db": (),
+    }
+
+
+def test_gunicorn_s_configuration_names_the_port(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  named: {build: ., command: gunicorn --config own.py app:app}
+  usual: {build: ., command: gunicorn app:app}
+""",
+        own_py="workers = 1\nbind = '0.0.0.0:5005'\n",
+        app_py=FASTAPI,
+        **{"gunicorn.conf.py": 'bind = ["127.0.0.1:9001"]\n'},
+    )
+    assert [each.http for each in topology] == [Http((5005,)), Http((9001,))]

@@ -96,6 +96,7 @@ class Footprint:
         self._owned = {}
         if not self.is_known:
             self._watched, self._values, self._subclasses = [], [], []
+        self._glance = _Glance(subject for subject, _, _ in self._watched)
         self.enter_objects(objects)
 
     def enter_objects(self, objects: dict[int, str]) -> None:
@@ -108,10 +109,13 @@ class Footprint:
         if with_subclasses and any(_subclasses(subject) != before for subject, before in self._subclasses):
             return True
         try:
-            for subject, read, before in self._watched:
-                now = read(subject)
-                if (len(now) != len(before) or not all(map(is_, now, before))) and self._differs(subject, now, before):
-                    return True
+            if not self._glance.finds_all_as_before():
+                for subject, read, before in self._watched:
+                    now = read(subject)
+                    is_same = len(now) == len(before) and all(map(is_, now, before))
+                    if not is_same and self._differs(subject, now, before):
+                        return True
+                self._glance.look_again()
             return any(read(subject) != before for subject, read, before in self._values)
         except RuntimeError:  # It is being written to right now.
             return True
@@ -205,6 +209,49 @@ class Footprint:
         owned = self._owned.get(name)
         if owned is not None and name != self._name and vars(owned) is namespace:
             self.refers_to.add(name)
+
+
+class _Glance:
+    """All that some objects refer to, asked of the collector at once: most modules are as they were.
+
+    What it finds changed may be Python's own doing; what it finds as before is so.
+    """
+
+    def __init__(self, subjects: Iterable[Any]) -> None:
+        self._subjects: list[Any] = []
+        #: Their names are compared as well: of a dict, the collector sees the values alone.
+        self._dicts: list[dict[str, Any]] = []
+        for subject in subjects:
+            self._add(subject)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Note what there is now."""
+        self._found = gc.get_referents(*self._subjects)
+        self._names = [name for each in self._dicts for name in each]
+
+    def finds_all_as_before(self) -> bool:
+        found, names = gc.get_referents(*self._subjects), [name for each in self._dicts for name in each]
+        return (
+            len(found) == len(self._found)
+            and len(names) == len(self._names)
+            and all(map(is_, found, self._found))
+            and all(map(is_, names, self._names))
+        )
+
+    def _add(self, subject: Any) -> None:
+        self._subjects.append(subject)
+        kind = type(subject)
+        if kind is dict:
+            self._dicts.append(subject)
+        elif kind is FunctionType:
+            self._subjects += subject.__closure__ or ()
+            if subject.__dict__:
+                self._add(subject.__dict__)
+        elif issubclass(kind, type):
+            self._subjects.pop()
+            # The dict itself, behind its proxy: the class also refers to what the interpreter caches of it.
+            self._add(gc.get_referents(vars(subject))[0])
 
 
 def _of_namespace(namespace: Mapping[str, Any]) -> list[Any]:

@@ -2,64 +2,59 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
 
 import click
 
 from mesh import __version__
-from mesh.commands.calls.call import call
-from mesh.commands.calls.parity import parity
-from mesh.commands.calls.run import run
-from mesh.commands.child import child
-from mesh.commands.control.down import down
-from mesh.commands.control.ps import ps
-from mesh.commands.control.service_commands import restart, start, stop
-from mesh.commands.declaration.check import check
-from mesh.commands.declaration.init import init
-from mesh.commands.declaration.install import install
-from mesh.commands.declaration.schema import schema
-from mesh.commands.history.clean import clean
-from mesh.commands.history.diff import diff
-from mesh.commands.history.logs import logs
-from mesh.commands.history.replay import replay
-from mesh.commands.history.top import top
-from mesh.commands.history.traces import trace, traces
 from mesh.commands.terminal import streams
-from mesh.commands.up import up
 from mesh.errors import MeshError
 
+#: The module of each command, below mesh.commands.
+_COMMANDS = {
+    "call": "calls.call",
+    "check": "declaration.check",
+    "child": "child",
+    "clean": "history.clean",
+    "diff": "history.diff",
+    "down": "control.down",
+    "init": "declaration.init",
+    "install": "declaration.install",
+    "logs": "history.logs",
+    "parity": "calls.parity",
+    "ps": "control.ps",
+    "replay": "history.replay",
+    "restart": "control.service_commands",
+    "run": "calls.run",
+    "schema": "declaration.schema",
+    "start": "control.service_commands",
+    "stop": "control.service_commands",
+    "top": "history.top",
+    "trace": "history.traces",
+    "traces": "history.traces",
+    "up": "up",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """Imports a command when it is asked for: `mesh up` needs none of the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        found: click.Command = getattr(importlib.import_module(f"mesh.commands.{_COMMANDS[cmd_name]}"), cmd_name)
+        return found
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mesh")
 def cli() -> None:
     """Your whole topology, one process, real sockets."""
-
-
-for command in (
-    up,
-    ps,
-    down,
-    call,
-    run,
-    start,
-    stop,
-    restart,
-    check,
-    schema,
-    init,
-    install,
-    clean,
-    logs,
-    traces,
-    trace,
-    replay,
-    top,
-    diff,
-    parity,
-    child,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -23,7 +23,6 @@ from mesh.runtime.instances.virtualenvs import virtualenv_of
 from mesh.runtime.messages import Message, ServiceCommand
 from mesh.runtime.options import Options
 from mesh.runtime.reload.change_set import ChangeSet, python_path
-from mesh.runtime.reload.replay import replay
 from mesh.service import ServiceContext
 from mesh.topology.difference import Difference, difference
 from mesh.topology.model import GRPC_WORKERS, Service, Topology
@@ -185,6 +184,8 @@ class ServiceInstances:
         tls = exchange.kind in self.by_name[name].encrypted
 
         def ask() -> None:
+            from mesh.runtime.reload.replay import replay  # few edits are followed by one
+
             self._journal.append(Line(name, replay(exchange, address, contract, tls), "mesh"))
 
         threading.Thread(target=ask, name="replay", daemon=True).start()

@@ -388,7 +388,7 @@ def test_a_program_answers_as_it_does_alone_is_edited_and_stops(name: str, tmp_p
         tmp_path, {"server.py": before, "mesh.toml": toml(talk=f'run = "{command}"\n{kind} = {port}')}
     ) as edited:
         edited.until(lambda: edited.supervisor.snapshot["talk"].state in ("ready", "failed"))
-        assert edited.supervisor.snapshot["talk"].reason is None
+        assert edited.supervisor.snapshot["talk"].reason is None, "\n".join(edited.lines("talk"))
         first = ask(port)
         edited.reload("talk", {"server.py": after})
         second = ask(port)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -46,6 +45,8 @@ def execute(command: PythonCommand, scope: ImportScope) -> None:
 
 def _program(name: str, scope: ImportScope) -> Callable[[], Any]:
     """Return the function that an installed program of this name calls."""
+    import importlib.metadata
+
     for entry in importlib.metadata.entry_points(group="console_scripts", name=name):
         # The package first, whole: where another service is just importing it, its inner module would be executed
         # beside it, and either of the two be found half made.

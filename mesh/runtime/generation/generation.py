@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
@@ -25,12 +24,14 @@ from mesh.runtime.diagnostics.left_running import OldCode
 from mesh.runtime.generation.http_app import assemble
 from mesh.runtime.generation.interceptors import intercepted
 from mesh.runtime.generation.lifespan import Lifespan
-from mesh.runtime.generation.program import RunningProgram, program_environment
 from mesh.service import Hook, ServiceContext, current_service_var
 from mesh.serving.http.dispatcher import closed
-from mesh.serving.tls import GrpcTls, HttpTls, grpc_tls, http_tls
 from mesh.topology.model import Http, Kind, Limits, Service
 from mesh.virtualenv import Virtualenv
+
+if TYPE_CHECKING:
+    from mesh.runtime.generation.program import RunningProgram
+    from mesh.serving.tls import GrpcTls, HttpTls
 
 #: How often, at twenty checks a second, a generation must be without calls before it is ended.
 QUIET_POLLS = 6
@@ -75,11 +76,15 @@ class Generation:
         self._isolation = isolation
         self._pool = pool
         self._lifespan: Lifespan | None = None
-        command = None if service.run is None else PythonCommand.parse(service.run)
-        env = service.env if command is None else {**program_environment(command, ports), **service.env}
-        self._code = isolation.add_service(context, env, roots, service.private, service.shared, virtualenv)
         self.program: RunningProgram | None = None
-        if command is not None:
+        if service.run is None:
+            self._code = isolation.add_service(context, service.env, roots, service.private, service.shared, virtualenv)
+        else:
+            from mesh.runtime.generation.program import RunningProgram, program_environment  # not every service has one
+
+            command = PythonCommand.parse(service.run)
+            env = {**program_environment(command, ports), **service.env}
+            self._code = isolation.add_service(context, env, roots, service.private, service.shared, virtualenv)
             self.program = context.main = RunningProgram(service, command, context, isolation, self._code, ports, bind)
         self.living = living
         self._earlier = earlier
@@ -120,8 +125,12 @@ class Generation:
         """Read the files of the declared TLS anew: a certificate may have been renewed."""
         http, grpc = self._service.http, self._service.grpc
         if http is not None and http.tls is not None:
+            from mesh.serving.tls import http_tls  # few services have it
+
             self.http_tls = http_tls(http.tls)
         if grpc is not None and grpc.tls is not None:
+            from mesh.serving.tls import grpc_tls
+
             self.grpc_tls = grpc_tls(grpc.tls)
 
     def _carry(self, earlier: Generation) -> None:
@@ -160,6 +169,8 @@ class Generation:
             if error.name != "List":
                 raise
             # A Health servicer from before the health service had List: its generated code now expects it.
+            import importlib.metadata
+
             version = importlib.metadata.version("grpcio-health-checking")
             raise UsageError(
                 f"{self._service.name}: {type(error.obj).__name__} has no method List, which the health service of "

@@ -19,13 +19,11 @@ from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
 from mesh.hosting.process_state.working_folder import own_folder
 from mesh.hosting.requirement_files import RequirementFiles, requirement_files
-from mesh.hosting.requirements import misfits, other_versions
 from mesh.hosting.threads import show_service
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.runtime.generation.draining import Draining
 from mesh.runtime.generation.generation import Generation, StartError
-from mesh.runtime.generation.program import RunningProgram
 from mesh.runtime.generation.start_errors import reason_of, trace_of
 from mesh.runtime.instances.listeners import Listeners
 from mesh.runtime.instances.mailbox import Mailbox, Reload
@@ -35,6 +33,7 @@ from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
 from mesh.virtualenv import Virtualenv
 
 if TYPE_CHECKING:
+    from mesh.runtime.generation.program import RunningProgram
     from mesh.runtime.instances.readiness import Readiness, ReadyLine
 
 #: Seconds between two checks whether a service is healthy.
@@ -399,6 +398,8 @@ class ThreadInstance:
 
     def _compare_requirements(self, files: RequirementFiles) -> None:
         """Report the service's requirements that are not met; it may work nonetheless."""
+        from mesh.hosting.requirements import misfits  # after the start
+
         virtualenv = self._virtualenv()
         if found := list(misfits(files, virtualenv)):
             way_out = (
@@ -407,6 +408,8 @@ class ThreadInstance:
             self._say(f"it requires {', '.join(found)}; {way_out}")
 
     def _tell_other_versions(self, virtualenv: Virtualenv) -> None:
+        from mesh.hosting.requirements import other_versions
+
         if found := list(other_versions(virtualenv)):
             self._say(
                 f"its environment has {', '.join(found)}; mesh's are used, which its servers share with every service: "

@@ -17,6 +17,7 @@ import pytest
 import requests
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from websockets.sync.client import connect
 
 from mesh import Http, Options, Service, Supervisor, Tls, Topology
 from mesh.calling.reflected import Reflected
@@ -359,6 +360,33 @@ def test_a_call_by_name_finds_out_that_the_listener_speaks_tls(authority: trustm
     ):
         (answer,) = reflected.call("GetUser", b'{"id": 1}', PATIENCE)
     assert answer == {"id": 1, "name": "Ada Lovelace", "email": "ada@example.com"}
+
+
+ECHO = """
+    async def app(scope, receive, send):
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            message = await receive()
+            await send({"type": "websocket.send", "text": f"{scope['scheme']} {message['text']}"})
+            await send({"type": "websocket.close"})
+        elif scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": scope["scheme"].encode()})
+"""
+
+
+def test_websockets_and_the_path_of_ready_are_encrypted_too(authority: trustme.CA, tmp_path: Path) -> None:
+    issue(authority, tmp_path, "localhost")
+    table = f'http = {{ app = "app:app", {DECLARED.format(more="")} }}\nready = "/health"'
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with Edited(tmp_path, {"app.py": ECHO, "mesh.toml": toml(talk=table)}) as edited:
+        assert edited.supervisor.failures() == []
+        port = edited.mesh.address("talk.http").port
+        with connect(f"wss://localhost:{port}/", ssl=context, open_timeout=PATIENCE, proxy=None) as socket_:
+            socket_.send("hello")
+            assert socket_.recv(PATIENCE) == "wss hello"
 
 
 @pytest.mark.parametrize(

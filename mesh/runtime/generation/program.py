@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from mesh.calling.forwarding.forwarder import OwnServer
-from mesh.errors import MeshError, UsageError
+from mesh.errors import UsageError
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError, translate_errors
@@ -22,15 +22,15 @@ from mesh.hosting.tracebacks import caller
 from mesh.observing.journal import Line
 from mesh.python_command import PROGRAMS, PythonCommand
 from mesh.runtime.diagnostics.stacks import stack_of
+from mesh.runtime.generation.program_ports import ProgramPorts
 from mesh.service import ServiceContext
 from mesh.serving.mains import gunicorn_server, http_servers
 from mesh.serving.mains.grpc_servers import ProgramAioServer, ProgramServer
 from mesh.serving.tls import tls_of_context
-from mesh.topology.model import LOOPBACK, Address, Grpc, Http, Kind, Service
+from mesh.topology.model import Address, Kind, Service
 
 #: Seconds after which a program without servers counts as ready, though it has not waited for anything yet.
 SETTLED = 1.0
-_WORDS: dict[Kind, str] = {"http": "HTTP", "grpc": "gRPC"}
 #: Seconds in which it opens again, after an edit, what it has opened before and nothing declares.
 OPENED_AGAIN_WITHIN = 10.0
 #: Seconds for the program of an earlier generation to end.
@@ -66,12 +66,11 @@ class RunningProgram:
     ) -> None:
         self.name = service.name
         self.command_line = _as_typed(service.run or "")
-        self.servers: dict[Kind, Any] = {}
         self.is_serving = threading.Event()
         self._service = service
-        self._ports = dict(ports)
-        self._bind = bind
         self._context = context
+        self._ports = ProgramPorts(service, ports, bind, self._say)
+        self.servers = self._ports.servers
         self._isolation = isolation
         self._code = code
         self._loop = asyncio.get_running_loop()
@@ -98,7 +97,7 @@ class RunningProgram:
         """Start the program, and return once its servers have opened; raises what prevents that."""
         self.thread.start()
         # A program that opens nothing is ready when it waits for something, or has been running for a while.
-        seconds = None if self._missing() else OPENED_AGAIN_WITHIN if self._opened_before() else SETTLED
+        seconds = None if self._ports.missing() else OPENED_AGAIN_WITHIN if self._ports.opened_before() else SETTLED
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._settled.wait()
@@ -106,7 +105,7 @@ class RunningProgram:
             raise self._failure
         if self.thread.error is not None:
             raise self.thread.error
-        if missing := self._missing():
+        if missing := self._ports.missing():
             raise UsageError(f"{self.name}: {self._command} ended without listening on {' and '.join(missing)}")
         with self._lock:
             self._is_ready = True
@@ -139,7 +138,7 @@ class RunningProgram:
 
     def stack(self) -> str:
         """Return where the program is."""
-        missing = self._missing()
+        missing = self._ports.missing()
         where = f"{self._command} has not listened on {' and '.join(missing)} yet\n" if missing else ""
         return where + stack_of(self.thread.ident)
 
@@ -167,16 +166,17 @@ class RunningProgram:
         http_servers.serve_wsgi(self, handler, in_this_thread=not threading)
 
     def refusal(self, does: str) -> UsageError:
-        return self._refused(f"{caller()} {does}; start it with command = {self.command_line!r} instead of run")
+        way_out = f"start it with command = {self.command_line!r} instead of run"
+        return self._refused(UsageError(f"{self.name}: {caller()} {does}; {way_out}"))
 
     def takes_own_server(self, port: int) -> bool:
         """Return True for a port of the HTTP listener, which forwards to a server that mesh does not know.
 
         Raises UsageError for the gRPC port.
         """
-        if port and port in self._known_ports("grpc"):
+        if port and port in self._ports.known("grpc"):
             raise self.refusal(f"listens on port {port} with a gRPC server that mesh does not know")
-        return bool(port) and port in self._known_ports("http")
+        return bool(port) and port in self._ports.known("http")
 
     def binds_itself(self, port: int) -> None:
         """Tell that the program has a port that nothing declares."""
@@ -196,53 +196,15 @@ class RunningProgram:
         self.opened("http", http_servers.ProgramApp(OwnServer(self.name, origin), runs_lifespan=False, tls=known_tls))
 
     def port_for(self, kind: Kind, port: int) -> int:
-        word = _WORDS[kind]
-        if self._declared(kind) is None:
-            return self._undeclared(kind, port)
-        known = self._known_ports(kind)
-        declared = known[: len(known) - len(self._ports.get(kind, ()))]
-        if kind == "http" and self._serves_own_rest():
-            raise self._refused(
-                f"{caller()} listens on HTTP port {port}, where mesh serves its contract; remove contract from http"
-            )
-        if port and declared != [0] and port not in known:
-            raise self._refused(
-                f"{caller()} listens on {word} port {port}, mesh.toml says {declared[0]}; make them the same"
-            )
-        self._check_first(kind)
-        return self._ports[kind][0] if self._ports.get(kind) else port
-
-    def _check_first(self, kind: Kind) -> None:
-        if kind in self.servers:
-            raise self._refused(
-                f"{caller()} opens a second {_WORDS[kind]} server; a service in run has one of each kind"
-            )
-
-    def _undeclared(self, kind: Kind, port: int) -> int:
-        """Open a port that nothing declares, and tell it, unless an earlier generation has."""
-        self._check_first(kind)
-        place = f"{caller()} listens on {_WORDS[kind]} port {port}"
-        if opened := self._ports.get(kind):
-            if port not in (0, *opened):
-                raise self._refused(
-                    f"{place}, and before the edit on {opened[0]}; add {kind} = {port} to services.{self.name}"
-                )
-            return opened[0]
         try:
-            found = self._bind(kind, port)
-        except MeshError as error:
-            raise self._refused(f"{place}, which is not declared: {error}") from error
-        self._ports[kind] = (found,)
-        self._say(
-            f"{place}, which is not declared; add {kind} = {port} to services.{self.name}, so that its name leads "
-            "there, and so that the port can be moved"
-        )
-        return found
+            return self._ports.port_for(kind, port)
+        except UsageError as error:
+            raise self._refused(error) from error.__cause__
 
     def opened(self, kind: Kind, server: Any) -> threading.Event:
         with self._lock:
             self.servers[kind] = server
-            is_last = not self._missing() and not self._opened_before()
+            is_last = not self._ports.missing() and not self._ports.opened_before()
             if self._is_ready:
                 self.is_serving = threading.Event()
                 self._from_thread(self.opened_late.set)
@@ -274,7 +236,7 @@ class RunningProgram:
                 raise
 
     def _waits(self) -> None:
-        if not self._service.listeners and not self._opened_before():
+        if not self._service.listeners and not self._ports.opened_before():
             self._from_thread(self._settled.set)
 
     def _ends(self) -> None:
@@ -291,36 +253,11 @@ class RunningProgram:
         with contextlib.suppress(RuntimeError):  # the service has ended
             self._loop.call_soon_threadsafe(function)
 
-    def _missing(self) -> list[str]:
-        kinds = [each for each in self._service.listeners if each.kind not in self.servers]
-        return [
-            f"{each.kind} port {each.ports[0]}" for each in kinds if each.kind != "http" or not self._serves_own_rest()
-        ]
-
-    def _opened_before(self) -> set[Kind]:
-        """Return the kinds that an earlier generation has opened without a declaration, and this one has not yet."""
-        return {kind for kind in self._ports if self._declared(kind) is None and kind not in self.servers}
-
-    def _serves_own_rest(self) -> bool:
-        return self._service.http is not None and self.name in self._service.http.contracts
-
-    def _known_ports(self, kind: Kind) -> list[int]:
-        """Return the declared port, also where it has been moved to another, and then the actual one."""
-        if (listener := self._declared(kind)) is None:
-            return list(self._ports.get(kind, ()))
-        moved = [Address.parse(alias) for alias in listener.aliases]
-        ports = [each.port for each in moved if each.host in (self.name, LOOPBACK)]
-        return [*(dict.fromkeys(ports) or listener.ports), *self._ports.get(kind, ())]
-
     def _say(self, text: str) -> None:
         self._context.journal.append(Line(self.name, text, "mesh"))
 
-    def _declared(self, kind: Kind) -> Http | Grpc | None:
-        return self._service.http if kind == "http" else self._service.grpc
-
-    def _refused(self, text: str) -> UsageError:
+    def _refused(self, error: UsageError) -> UsageError:
         """Record the failure: the program may go on, and even end well, as if it had not happened."""
-        error = UsageError(f"{self.name}: {text}")
         self._failure = self._failure or error
         self._from_thread(self._settled.set)
         return error

@@ -102,7 +102,7 @@ def _found(folder: Path) -> Topology | None:
 
     Raises NothingFoundError for a folder with code of which nothing is known to run.
     """
-    if _is_bare(folder):
+    if is_bare(folder):
         return None
     from mesh.topology.drafting.draft import folder_of, found_services, has_code, nothing_found
 
@@ -127,7 +127,7 @@ def _found(folder: Path) -> Topology | None:
     return topology.with_services(topology.services, source=source, files=files, remarks=remarks, origin=drafted.origin)
 
 
-def _is_bare(folder: Path) -> bool:
+def is_bare(folder: Path) -> bool:
     """Return whether nothing can be found here, so that the code that looks need not be loaded."""
     is_empty = all(name.startswith(".") for name in os.listdir(folder))
     return is_empty and not any((place / ".git").exists() for place in (folder, *folder.parents))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.support.programs import Shell, get
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import RunMesh, Shell, get
 from tests.support.supervised import ECHO
 
 COMPOSE = """\
@@ -40,6 +44,23 @@ def test_a_compose_file_runs_and_follows_its_edits(shell: Shell) -> None:
     up.event("change", service="web", state="stopped")
     up.wait_for(lambda: [each for each in up.events() if each.get("state") == "ready"][1:])
     assert get(up.http("web")).text == "grace"
+
+
+def test_init_writes_what_up_runs_from_below_the_compose_file_too(
+    mesh_command: RunMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = tmp_path / "shop" / "inner"
+    below.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "compose.yaml").write_text("services: {web: {build: shop, command: python app.py, ports: [8000]}}\n")
+    (below.parent / "app.py").write_text(
+        "import http.server\nhttp.server.HTTPServer(('', 8000), None).serve_forever()\n"
+    )
+    monkeypatch.chdir(below)
+    assert mesh_command("init").out == "wrote ../../mesh.toml\ncompose.yaml; run it with `mesh up`\n"
+    text = (tmp_path / "mesh.toml").read_text()
+    assert text.endswith('[services.web]\nroot = "shop"\nrun = "python app.py"\nhttp = { port = 8000 }\n')
+    assert mesh_command("check").out.endswith(f": 1 service, 1 listener, no mistake ({tmp_path / 'mesh.toml'})\n")
 
 
 def test_a_profile_adds_its_services(shell: Shell) -> None:

@@ -16,13 +16,14 @@ from mesh.errors import MeshError
 from mesh.hosting.process_state.output import LINE_LIMIT
 from mesh.observing.journal import Line
 from mesh.runtime.instances import process_group
-from mesh.runtime.instances.command_environment import command_environment
+from mesh.runtime.instances.command_environment import command_environment, starts_python
 from mesh.runtime.instances.port_owner import listening_ports
 from mesh.runtime.instances.readiness import Readiness, ReadyLine
 from mesh.runtime.messages import Done, Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
 from mesh.serving.server_sockets import bind
 from mesh.topology.model import Address, Kind, Service, Topology
+from mesh.topology.selection import moved_ports
 
 #: Seconds between two checks whether a child is ready.
 LOOK = 0.05
@@ -160,6 +161,8 @@ class CommandInstance:
         started = time.perf_counter()
         pattern = self.service.ready_line
         self._ready_line = None if pattern is None else ReadyLine(pattern)
+        if not why:
+            self._tell_of_moved_ports()
         try:
             process = self._process = self._begin()
         except (OSError, MeshError) as error:
@@ -178,6 +181,20 @@ class CommandInstance:
         if status == 0 and not self._addresses:
             return None  # What listens is not done when it ends.
         return f"{self._called()} {process_group.describe_exit(status)}{self._last_words()}"
+
+    def _tell_of_moved_ports(self) -> None:
+        """Tell that the declared ports, in the code of another language, are not those of this mesh."""
+        moved = sorted(moved_ports(self._declared))
+        if (
+            self.service.command is not None
+            and moved
+            and not starts_python(self.service.command, self._environment()["PATH"])
+        ):
+            text = (
+                f"ports are moved, and where its code names one itself, localhost:{moved[0]} for example, it does not "
+                "reach this mesh; the variables MESH_NAME_HTTP and MESH_NAME_GRPC have the addresses"
+            )
+            self.context.journal.append(Line(self.service.name, text, "mesh"))
 
     def _last_words(self) -> str:
         """Return what is known of why the process ended; what a command prints speaks for itself."""

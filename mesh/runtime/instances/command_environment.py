@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +40,24 @@ def command_environment(
     # Into a pipe, Python would buffer lines; show them as they are printed.
     variables = {"PYTHONUNBUFFERED": "1", **os.environ, **proxies, **found, **port, "PATH": path, **own_variables}
     return {**variables, **child_names.variables(names, variables)}
+
+
+def starts_python(command: str, path: str) -> bool:
+    """Return whether a command line, as typed in a shell, names Python or one of its scripts. path: where it looks."""
+    words = set(re.split(r"[\s;&|()'\"]+", command))
+    names = {os.path.basename(word) for word in words}
+    return any(name.startswith("python") or name.endswith(".py") for name in names) or any(
+        _is_script_of_python(found) for word in words if (found := shutil.which(word, path=path))
+    )
+
+
+def _is_script_of_python(file: str) -> bool:
+    try:
+        with open(file, "rb") as opened:
+            first = opened.read(300)  # of a long path, pip writes a script for the shell that names Python
+    except OSError:
+        return False
+    return first.startswith(b"#!") and b"python" in first
 
 
 def _programs(service: Service, declared: Topology) -> Iterator[Path]:

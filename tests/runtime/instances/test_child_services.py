@@ -42,6 +42,35 @@ def test_a_command_knows_its_port_and_the_other_services_by_variables(tmp_path: 
         project.line("child-of-ours", "MINE=yes")
 
 
+def test_a_command_in_another_language_is_told_of_moved_ports(tmp_path: Path) -> None:
+    """Code of Python is redirected; `supervised` moves every port."""
+    toml = """\
+        [services.web]
+        http = { port = 18080, app = "app:app" }
+
+        [services.other]
+        command = "sh -c 'exec sleep 1000'"
+        http = { port = 18081 }
+        ready = "log: never"
+
+        [services.script]
+        command = "mesh --version; exec sleep 1000"
+
+        [services.python]
+        command = "python3 -c 'import time; time.sleep(1000)'"
+        """
+    with supervised(tmp_path, {"mesh.toml": toml, "app.py": ECHO}, settled=False) as project:
+        told = project.line("other", "ports are moved")
+        assert told.text == (
+            "ports are moved, and where its code names one itself, localhost:18080 for example, it does not reach this "
+            "mesh; the variables MESH_NAME_HTTP and MESH_NAME_GRPC have the addresses"
+        )
+        for name in ("script", "python"):
+            project.change(name, "ready")
+        named = {each.service for each in project.entries if "ports are moved" in getattr(each, "text", "")}
+        assert named == {"other"}
+
+
 def test_a_command_that_listens_elsewhere_is_named_with_the_port_that_it_opened(tmp_path: Path) -> None:
     serve = """\
         import signal, socket

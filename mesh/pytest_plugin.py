@@ -204,6 +204,10 @@ def _session(base: str, certificate: Certificate | None) -> requests.Session:
             assert certificate is not None
             super().init_poolmanager(*args, ssl_context=certificate.context(), assert_hostname=False, **options)
 
+        def get_connection_with_tls_context(self, request: Any, *args: Any, **options: Any) -> Any:
+            # requests before 2.32.5 would replace the context by its own.
+            return self.poolmanager.connection_from_url(request.url)
+
         def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
             conn.cert_reqs = "CERT_REQUIRED"
 

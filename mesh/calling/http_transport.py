@@ -78,18 +78,15 @@ class HttpTransport:
         import aiohttp  # imported late, as in connections.py
         from yarl import URL
 
-        headers = metadata_headers(metadata) + list(headers_of(current_call.get()).items())
-        if timeout is not None:
-            headers.append(("grpc-timeout", timeout_text(timeout)))
-        if asked.body is not None:
-            headers.append(("content-type", asked.content_type))
+        origin = self._directory.origin(self._service)
+        headers = _headers(asked, metadata, timeout, origin)
         limits = aiohttp.ClientTimeout(
             total=timeout, sock_connect=timeout or CONNECT_TIMEOUT, ceil_threshold=(timeout or 0) + 1
         )
         try:
             async with session.request(
                 asked.http_method,
-                URL(f"{self._directory.origin(self._service)}{asked.target}", encoded=True),
+                URL(f"{origin}{asked.target}", encoded=True),
                 ssl=False,  # a listener of this mesh, or one that speaks plain HTTP
                 data=asked.body,
                 headers=headers,
@@ -110,6 +107,18 @@ class HttpTransport:
         content_type = response.headers.get("content-type", "no content")
         reason = f"{address} answered {response.status} with {content_type}: not this contract's REST API"
         return Unreached(Code.UNAVAILABLE, reason)
+
+
+def _headers(asked: HttpCall, metadata: Metadata, timeout: float | None, origin: str) -> list[tuple[str, str]]:
+    headers = metadata_headers(metadata) + list(headers_of(current_call.get()).items())
+    if timeout is not None:
+        headers.append(("grpc-timeout", timeout_text(timeout)))
+    if asked.body is not None:
+        headers.append(("content-type", asked.content_type))
+    if origin.startswith("https:"):
+        # The end of a kept connection over TLS outlasts that of the session, and then of the loop.
+        headers.append(("connection", "close"))
+    return headers
 
 
 def _metadata(response: ClientResponse) -> Metadata:

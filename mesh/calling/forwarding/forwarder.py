@@ -117,6 +117,8 @@ class Forwarder:
             for name, value in scope["headers"]
             if name not in left_out
         ]
+        if scope["type"] == "http" and self.origin().startswith("https:"):
+            headers.append(("connection", "close"))  # see HttpTransport
         return [*headers, *self.added(scope).items(), *headers_of(current_call.get()).items()]
 
     async def _ask(self, session: ClientSession, scope: Any, body: AsyncIterator[bytes] | None) -> ClientResponse:
@@ -160,11 +162,6 @@ class OwnServer(Forwarder):
 
     def origin(self) -> str:
         return self._origin
-
-    def added(self, scope: Any) -> dict[str, str]:
-        """Keep no connection over TLS: the program's server would wait for its end when it is stopped."""
-        is_kept = scope["type"] == "websocket" or self._origin.startswith("http:")
-        return {} if is_kept else {"connection": "close"}
 
     def recorded(self) -> AbstractContextManager[object]:
         """Leave the request out of the record: it is a part of the one that the listener got."""

@@ -64,7 +64,15 @@ class HttpServer:
         """Stop listening, let requests in flight end for `grace` seconds, and cancel the rest."""
         self._server.stop_listening()
         self._admission.close()
-        self._end_idle()
+        ending = self._end_idle()
+        await self._end(grace)
+        if ending:
+            # They may have left the server's connections, but not yet the loop.
+            await asyncio.sleep(TLS_ENDS_WITHIN)
+            for transport in ending:
+                transport.abort()
+
+    async def _end(self, grace: float) -> None:
         if self._server.tasks:
             await self._server.end_requests(self._sockets, grace)
             # Cancelled ones still tell their callers.
@@ -78,19 +86,21 @@ class HttpServer:
             connection.shutdown()
         for bound in self._sockets:
             bound.close()
-        await asyncio.sleep(TLS_ENDS_WITHIN if self._tls is not None and self._server.connections else 0)
-        if self._tls is not None:
-            self._abort_connections()
+        await asyncio.sleep(0)
 
-    def _end_idle(self) -> None:
-        """End the idle connections over TLS; otherwise requests in flight would seem to go on until they end."""
+    def _end_idle(self) -> list[asyncio.Transport]:
+        """End the idle connections over TLS, and return them: their clients may take long to answer.
+
+        Otherwise requests in flight would seem to go on until then.
+        """
         if self._tls is None:
-            return
+            return []
         loop = asyncio.get_running_loop()
-        for connection in self._connections():
-            if connection.is_idle():
-                connection.close_idle()
-                loop.call_later(TLS_ENDS_WITHIN, connection.transport.abort)
+        idle = [each for each in self._connections() if each.is_idle()]
+        for connection in idle:
+            connection.close_idle()
+            loop.call_later(TLS_ENDS_WITHIN, connection.transport.abort)
+        return [each.transport for each in idle]
 
     def _connections(self) -> list[GuardedProtocol]:
         """Return the connections that have not become WebSockets."""

@@ -123,6 +123,14 @@ class Connections:
             await self._session.close()
 
 
+def connection_headers(url: str) -> list[tuple[str, str]]:
+    """Return the headers of a request that is not to be kept open.
+
+    The end of a kept connection over TLS outlasts that of its session, and then of the loop.
+    """
+    return [("connection", "close")] if url.startswith("https:") else []
+
+
 def current_connections() -> Connections | None:
     """Return the connections of the current service, or None outside of one; its instance closes them."""
     service = current_service_var.get()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
-from mesh.calling.connections import Connections
+from mesh.calling.connections import Connections, connection_headers
 from mesh.calling.timings import timed
 from mesh.context import current_call, headers_of, timeout_text
 from mesh.contract import Method, Reply
@@ -79,7 +79,7 @@ class HttpTransport:
         from yarl import URL
 
         origin = self._directory.origin(self._service)
-        headers = _headers(asked, metadata, timeout, origin)
+        headers = [*_headers(asked, metadata, timeout), *connection_headers(origin)]
         limits = aiohttp.ClientTimeout(
             total=timeout, sock_connect=timeout or CONNECT_TIMEOUT, ceil_threshold=(timeout or 0) + 1
         )
@@ -109,15 +109,12 @@ class HttpTransport:
         return Unreached(Code.UNAVAILABLE, reason)
 
 
-def _headers(asked: HttpCall, metadata: Metadata, timeout: float | None, origin: str) -> list[tuple[str, str]]:
+def _headers(asked: HttpCall, metadata: Metadata, timeout: float | None) -> list[tuple[str, str]]:
     headers = metadata_headers(metadata) + list(headers_of(current_call.get()).items())
     if timeout is not None:
         headers.append(("grpc-timeout", timeout_text(timeout)))
     if asked.body is not None:
         headers.append(("content-type", asked.content_type))
-    if origin.startswith("https:"):
-        # The end of a kept connection over TLS outlasts that of the session, and then of the loop.
-        headers.append(("connection", "close"))
     return headers
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mesh.calling.connections import current_connections
+from mesh.calling.connections import connection_headers, current_connections
 from mesh.calling.forwarding.websockets import forward_websocket
 from mesh.calling.timings import timed
 from mesh.context import current_call, headers_of, timeout_text
@@ -117,8 +117,6 @@ class Forwarder:
             for name, value in scope["headers"]
             if name not in left_out
         ]
-        if scope["type"] == "http" and self.origin().startswith("https:"):
-            headers.append(("connection", "close"))  # see HttpTransport
         return [*headers, *self.added(scope).items(), *headers_of(current_call.get()).items()]
 
     async def _ask(self, session: ClientSession, scope: Any, body: AsyncIterator[bytes] | None) -> ClientResponse:
@@ -136,7 +134,7 @@ class Forwarder:
             return await session.request(
                 scope["method"],
                 url,
-                headers=[*self._headers(scope), *deadline],
+                headers=[*self._headers(scope), *connection_headers(str(url)), *deadline],
                 data=body,
                 ssl=False,  # a server in this process, or one that speaks plain HTTP
                 timeout=aiohttp.ClientTimeout(

@@ -112,8 +112,7 @@ class Footprint:
             if not self._glance.finds_all_as_before():
                 for subject, read, before in self._watched:
                     now = read(subject)
-                    is_same = len(now) == len(before) and all(map(is_, now, before))
-                    if not is_same and self._differs(subject, now, before):
+                    if not _is_same(now, before) and self._differs(subject, now, before):
                         return True
                 self._glance.look_again()
             return any(read(subject) != before for subject, read, before in self._values)
@@ -227,17 +226,13 @@ class _Glance:
 
     def look_again(self) -> None:
         """Note what there is now."""
-        self._found = gc.get_referents(*self._subjects)
-        self._names = [name for each in self._dicts for name in each]
+        self._before = self._now()
 
     def finds_all_as_before(self) -> bool:
-        found, names = gc.get_referents(*self._subjects), [name for each in self._dicts for name in each]
-        return (
-            len(found) == len(self._found)
-            and len(names) == len(self._names)
-            and all(map(is_, found, self._found))
-            and all(map(is_, names, self._names))
-        )
+        return all(map(_is_same, self._now(), self._before))
+
+    def _now(self) -> tuple[list[Any], list[Any]]:
+        return gc.get_referents(*self._subjects), [name for each in self._dicts for name in each]
 
     def _add(self, subject: Any) -> None:
         self._subjects.append(subject)
@@ -252,6 +247,10 @@ class _Glance:
             self._subjects.pop()
             # The dict itself, behind its proxy: the class also refers to what the interpreter caches of it.
             self._add(gc.get_referents(vars(subject))[0])
+
+
+def _is_same(now: list[Any], before: list[Any]) -> bool:
+    return len(now) == len(before) and all(map(is_, now, before))
 
 
 def _of_namespace(namespace: Mapping[str, Any]) -> list[Any]:

@@ -28,8 +28,8 @@ class _Asked:
 
 
 _asked: WeakKeyDictionary[socket.socket, _Asked] = WeakKeyDictionary()
-#: By the connections that were accepted, the program.
-_accepted: WeakKeyDictionary[socket.socket, Any] = WeakKeyDictionary()
+#: By the sockets on which programs listen, and the connections that these have accepted, the program's `main`.
+_mains: WeakKeyDictionary[socket.socket, Any] = WeakKeyDictionary()
 
 
 class ProgramSocket(socket.socket):
@@ -37,19 +37,15 @@ class ProgramSocket(socket.socket):
 
     __slots__ = ()
 
-    def main(self) -> Any:
-        """Return the `main` of the program."""
-        raise NotImplementedError
-
     def accept(self) -> tuple[socket.socket, Any]:
-        main = self.main()
+        main = _mains[self]
         try:
             accepted, address = super().accept()
         except OSError:
             if main.thread.is_alive():
                 raise
             raise ThreadEnd from None  # a server would try again for ever
-        _accepted[accepted] = main
+        _mains[accepted] = main
         return accepted, address
 
 
@@ -57,9 +53,6 @@ class PrivateSocket(ProgramSocket):
     """A socket that says it has the address that was asked for, which is the listener's."""
 
     __slots__ = ()
-
-    def main(self) -> Any:
-        return _asked[self].main
 
     def getsockname(self) -> Any:
         return _asked[self].address
@@ -82,6 +75,12 @@ def bind_privately(bound: socket.socket, main: Any, address: tuple[Any, ...]) ->
     anywhere = "::" if bound.family == socket.AF_INET6 else "0.0.0.0"
     _asked[bound] = _Asked(main, (address[0] or anywhere, *address[1:]))
     bound.__class__ = PrivateSocket
+    ends_with(main, bound)
+
+
+def ends_with(main: Any, listening: socket.socket) -> None:
+    """Let a socket on which a program listens, and what it accepts, end with the program."""
+    _mains[listening] = main
 
 
 def private_socket(main: Any, host: str | None, port: int) -> socket.socket:
@@ -108,16 +107,11 @@ def opened(listening: socket.socket | None) -> None:
 
 def close_sockets(main: Any) -> None:
     """Close what a program that has ended left open, as the end of a process does."""
-    listening = [each for each, asked in list(_asked.items()) if asked.main is main]
-    for each in [*listening, *(each for each, owner in list(_accepted.items()) if owner is main)]:
-        close(each)
-
-
-def close(left: socket.socket) -> None:
-    """Close a socket that other threads may be waiting at."""
-    with contextlib.suppress(OSError):
-        left.shutdown(socket.SHUT_RDWR)
-    left.close()
+    for each in [each for each, owner in list(_mains.items()) if owner is main]:
+        # Other threads may be waiting at it.
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
 
 
 # The original: a program's own call is replaced (servers.py).

@@ -6,19 +6,16 @@ import socket
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from mesh.hosting.mains.private_sockets import ProgramSocket, bind_unchanged, close
+from mesh.hosting.mains.private_sockets import ProgramSocket, bind_unchanged, ends_with
 
-#: By the sockets bound here, the program and the port.
-_bound: WeakKeyDictionary[socket.socket, tuple[Any, int]] = WeakKeyDictionary()
+#: By the sockets bound here, the name of the service and the port.
+_bound: WeakKeyDictionary[socket.socket, tuple[str, int]] = WeakKeyDictionary()
 
 
 class SharedSocket(ProgramSocket):
     """A socket on such a port."""
 
     __slots__ = ()
-
-    def main(self) -> Any:
-        return _bound[self][0]
 
 
 def bind_beside(bound: socket.socket, main: Any, address: tuple[Any, ...]) -> None:
@@ -27,20 +24,15 @@ def bind_beside(bound: socket.socket, main: Any, address: tuple[Any, ...]) -> No
     Raises OSError if anybody else has it.
     """
     port = address[1]
-    if not any(owner.name == main.name and port == had for owner, had in list(_bound.values())):
+    if (main.name, port) not in list(_bound.values()):
         # The system lets every socket have the port that asks to share it: another mesh's as well.
         _check_free(bound, address)
         main.binds_itself(port)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     bind_unchanged(bound, address)
-    _bound[bound] = main, port
+    _bound[bound] = main.name, port
     bound.__class__ = SharedSocket
-
-
-def close_bound(main: Any) -> None:
-    """Close what a program that has ended left open, as the end of a process does."""
-    for each in [each for each, (owner, _) in list(_bound.items()) if owner is main]:
-        close(each)
+    ends_with(main, bound)
 
 
 def _check_free(bound: socket.socket, address: tuple[Any, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from mesh.runtime.diagnostics.left_running import WITHIN
+from mesh.runtime.diagnostics.left_running import WITHIN, OldCode
 from mesh.runtime.generation.generation import Generation
 
 
@@ -18,7 +18,7 @@ class Draining:
 
     def add(self, generation: Generation, complain: Callable[[str], None]) -> None:
         async def retire(generation: Generation) -> None:
-            old = generation.old_code()
+            old = OldCode(generation.scope.builtins)
             try:
                 await generation.drained()
             finally:

@@ -20,7 +20,6 @@ from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError
 from mesh.python_command import PythonCommand
-from mesh.runtime.diagnostics.left_running import OldCode
 from mesh.runtime.generation.http_app import assemble
 from mesh.runtime.generation.interceptors import intercepted
 from mesh.runtime.generation.lifespan import Lifespan
@@ -225,10 +224,6 @@ class Generation:
     @property
     def scope(self) -> ImportScope:
         return self._code.scope
-
-    def old_code(self) -> OldCode:
-        """Return what tells, once it has ended, what of it still runs."""
-        return OldCode(self._code.scope.builtins)
 
     def files(self) -> frozenset[Path]:
         """Return the service's own source files that were loaded, or that failed to load."""

@@ -17,7 +17,6 @@ from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError, translate_errors
 from mesh.hosting.mains.main_thread import MainThread
 from mesh.hosting.mains.private_sockets import close_sockets
-from mesh.hosting.mains.shared_ports import close_bound
 from mesh.hosting.tracebacks import caller
 from mesh.observing.journal import Line
 from mesh.python_command import PROGRAMS, PythonCommand
@@ -242,7 +241,6 @@ class RunningProgram:
     def _ends(self) -> None:
         self._isolation.mains.pop(self.thread.ident or 0, None)
         close_sockets(self)
-        close_bound(self)
         self.thread.close_loops()
         if self.thread.was_interrupted and isinstance(self.thread.error, KeyboardInterrupt):
             self.thread.error = None

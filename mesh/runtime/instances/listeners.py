@@ -22,18 +22,20 @@ class Listeners:
         self._name = service.name
         self._host = host
         self.bound: dict[Kind, tuple[Address, ...]] = {}
+        #: Undeclared ones that are not open yet, of which nobody is told.
+        self._unopened: dict[Kind, Address] = {}
         self._http = HttpListener(context, service.http, held)
         self._grpc = GrpcListener(context, service.grpc)
 
     def bind(self, kind: Kind, address: Address) -> None:
         """Bind one port; raises OSError if the port is unavailable."""
-        listener = self._http if kind == "http" else self._grpc
-        self.bound[kind] = (*self.bound.get(kind, ()), listener.bind(address))
+        self.bound[kind] = (*self.bound.get(kind, ()), self._of(kind).bind(address))
 
     def bind_undeclared(self, kind: Kind, port: int) -> int:
         """Bind a port of the service's program, from any thread; raises PortError if it is not available."""
-        bind_undeclared(self, self._name, kind, Address(self._host, port))
-        return self.bound[kind][-1].port
+        found = bind_undeclared(self._of(kind).bind, self._name, kind, Address(self._host, port))
+        self._unopened[kind] = found
+        return found.port
 
     def release(self) -> None:
         """Release the ports of listeners that will not be opened."""
@@ -62,8 +64,15 @@ class Listeners:
 
     async def open(self) -> None:
         """Open the bound listeners that are not open yet."""
+        opening = dict(self._unopened)
         await self._grpc.open()
         await self._http.open()
+        for kind, address in opening.items():
+            self.bound[kind] = (address,)
+            del self._unopened[kind]
+
+    def _of(self, kind: Kind) -> HttpListener | GrpcListener:
+        return self._http if kind == "http" else self._grpc
 
     async def stop(self, grace: float) -> list[BaseException]:
         """Close both at once, and let calls end; return what went wrong."""

@@ -110,10 +110,10 @@ def bind_instance(
                     raise refused
 
 
-def bind_undeclared(instance: Bindable, service: str, kind: Kind, address: Address) -> None:
+def bind_undeclared(bind: Callable[[Address], Address], service: str, kind: Kind, address: Address) -> Address:
     """Bind a port that a program opens and nothing declares; raises PortError if it is not available."""
     try:
-        instance.bind(kind, address)
+        return bind(address)
     except OSError as error:
         way_out = f"declare it ({kind} = {address.port} in services.{service}), so that it can be moved"
         raise _refusal(f"{kind} port {address.port}", address, error, way_out) from error

@@ -13,6 +13,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from mesh.compat.grpcio import methods_of
 from mesh.contract.methods import Contract
+from mesh.contract.own_protobuf import known_here
 from mesh.errors import UsageError
 
 Handler = Any  # grpc.RpcMethodHandler: a class whose attributes grpc itself does not type.
@@ -37,10 +38,10 @@ class Handlers:
         pools = [_pool_of(handler) for path, handler in self.by_path.items() if path.startswith(f"/{service}/")]
         for pool in [*(pool for pool in pools if pool is not None), descriptor_pool.Default()]:
             try:
-                found: ServiceDescriptor = pool.FindServiceByName(service)
+                found = pool.FindServiceByName(service)
             except KeyError:
                 continue
-            return found
+            return known_here(found)
         return None
 
 

@@ -54,12 +54,3 @@ def are_met(files: RequirementFiles) -> bool:
     except InvalidRequirement:
         return False
     return is_plain and not files.has_options() and not any(misfits(files))
-
-
-def other_versions(virtualenv: Virtualenv) -> Iterator[str]:
-    """Yield `grpcio 1.60.0 (mesh's is 1.85.3)` for each package that is mesh's in every service."""
-    for name in ("grpcio", "protobuf"):
-        folders = list(map(str, virtualenv.packages))
-        own = next((each.version for each in importlib.metadata.distributions(name=name, path=folders)), None)
-        if own is not None and own != (used := importlib.metadata.version(name)):
-            yield f"{name} {own} (mesh's is {used})"

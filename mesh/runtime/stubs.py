@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +15,15 @@ from mesh.contract.protoc import ProtoError, compile_protos, describe_protos, pr
 from mesh.errors import UsageError
 
 DESCRIPTORS = "descriptors.pb"
+
+#: What binds generated code to the versions of grpcio and protobuf that mesh has: a service may have older ones.
+_BOUND = re.compile(
+    r"^from google\.protobuf import runtime_version as _runtime_version\n"
+    r"|^_runtime_version\.ValidateProtobufRuntimeVersion\(.*?^\)\n"
+    r"|^GRPC_GENERATED_VERSION = .*?^if _version_not_supported:\n.*?^    \)\n"
+    r"|,\s*_registered_method=True",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,7 @@ def _stubs(folder: Path, files: Sequence[Path], cache: Path) -> Stubs:
         aside = Path(tempfile.mkdtemp(dir=cache))
         try:
             compile_protos(folder, aside)
+            _unbind(aside)
             (aside / DESCRIPTORS).write_bytes(describe_protos(folder))
             os.rename(aside, root)
         except ProtoError as error:
@@ -52,11 +63,17 @@ def _stubs(folder: Path, files: Sequence[Path], cache: Path) -> Stubs:
     return Stubs(root, root / DESCRIPTORS)
 
 
+def _unbind(root: Path) -> None:
+    """Let the generated modules run with any grpcio and protobuf from 1.50 and 3.20 on."""
+    for module in (*root.rglob("*_pb2.py"), *root.rglob("*_pb2_grpc.py")):
+        module.write_text(_BOUND.sub("", module.read_text()))
+
+
 def _key(folder: Path, files: Sequence[Path]) -> str:
     """Return a name that changes with the path or content of any of its files, and with the compiler."""
     from importlib.metadata import version
 
-    digest = hashlib.sha256(version("grpcio-tools").encode())
+    digest = hashlib.sha256(f"{version('grpcio-tools')} {_BOUND.pattern}".encode())
     for source in files:
         digest.update(str(source.relative_to(folder)).encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:32]

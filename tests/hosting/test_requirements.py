@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from mesh.hosting.requirement_files import requirement_files
-from mesh.hosting.requirements import are_met, misfits, other_versions
-from mesh.virtualenv import Virtualenv
+from mesh.hosting.requirements import are_met, misfits
 
 CLICK = version("click")
 
@@ -69,11 +68,3 @@ def test_a_broken_pyproject_and_a_folder_without_either_say_nothing(tmp_path: Pa
     (tmp_path / "pyproject.toml").write_text("[project")
     assert requirement_files(tmp_path, tmp_path) is not None
     assert unmet(tmp_path) == []
-
-
-def test_versions_of_packages_that_are_always_those_of_mesh_are_compared(tmp_path: Path) -> None:
-    for name, shown in (("grpcio", "1.60.0"), ("protobuf", version("protobuf"))):
-        (tmp_path / f"{name}-{shown}.dist-info").mkdir()
-        (tmp_path / f"{name}-{shown}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {shown}\n")
-    found = list(other_versions(Virtualenv((tmp_path,))))
-    assert found == [f"grpcio 1.60.0 (mesh's is {version('grpcio')})"]

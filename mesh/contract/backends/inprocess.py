@@ -12,9 +12,10 @@ from typing import Any
 from google.protobuf.message import Message
 
 from mesh.contract.backends.backend import Metadata, Reply
-from mesh.contract.backends.servicer_context import EOF, AioContext, CallState, SyncContext
+from mesh.contract.backends.servicer_context import EOF, AioContext, SyncContext
 from mesh.contract.backends.threads import END, ThreadedHandler, contained, contained_error
 from mesh.contract.methods import Method
+from mesh.contract.own_protobuf import own_messages
 from mesh.contract.servicers import Handler, behavior, is_async
 from mesh.errors import Code, StatusError
 
@@ -28,6 +29,8 @@ class ServicerBackend:
 
     def __init__(self, handlers: Mapping[str, Handler], executor: Executor | None = None) -> None:
         self._handlers = {path: _callable(handler, executor) for path, handler in handlers.items()}
+        translators = {path: own_messages(handler) for path, handler in handlers.items()}
+        self._translators = {path: each for path, each in translators.items() if each is not None}
 
     async def unary(self, method: Method, request: Message, metadata: Metadata, timeout: float | None) -> Reply:
         context = self._context(method, metadata, timeout)
@@ -41,10 +44,14 @@ class ServicerBackend:
             raise failure from failure.__cause__
         finally:
             context.close()
-        return Reply(_finished(method, context, answer), tuple(context.initial), tuple(context.trailing))
+        if (status := context.error()) is not None:
+            raise status
+        return Reply(self._checked(method, answer), tuple(context.initial), tuple(context.trailing))
 
     async def _run(self, method: Method, request: Any, context: Any) -> Any:
         handler = self._handlers[method.path]
+        if (own := self._translators.get(method.path)) is not None:
+            request = own.request(request)
         if isinstance(handler, ThreadedHandler):
             return await handler.unary(request, context)
         return await contained(handler(request, context))
@@ -55,6 +62,8 @@ class ServicerBackend:
         context = self._context(method, metadata, timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         handler = self._handlers[method.path]
+        if (own := self._translators.get(method.path)) is not None:
+            requests = _each(own.request, requests)
         if isinstance(handler, ThreadedHandler):
             answers = handler.stream(requests, context)
         else:
@@ -64,7 +73,7 @@ class ServicerBackend:
                 answer = await (anext(answers, END) if deadline is None else _until(deadline, anext(answers, END)))
                 if answer is END:
                     break
-                yield _checked(method, answer)
+                yield self._checked(method, answer)
             if (error := context.error()) is not None:
                 raise error
         except Exception as error:
@@ -92,6 +101,14 @@ class ServicerBackend:
                 yield answer
         else:
             yield await contained(made)
+
+    def _checked(self, method: Method, answer: Any) -> Message:
+        """Return the answer as a message of the contract."""
+        if (own := self._translators.get(method.path)) is not None:
+            return own.answer(method, answer)
+        if not isinstance(answer, method.response_class):
+            raise TypeError(f"{method} returned {type(answer).__name__}, not {method.response_class.__name__}")
+        return answer
 
     def _context(self, method: Method, metadata: Metadata, timeout: float | None) -> Any:
         """Return a context of the handler's kind; raises StatusError UNIMPLEMENTED if the method has no handler."""
@@ -139,13 +156,6 @@ async def _until(deadline: float, work: Any) -> Any:
     return await _by(deadline - time.monotonic(), work)
 
 
-def _finished(method: Method, context: CallState, answer: Any) -> Message:
-    if (error := context.error()) is not None:
-        raise error
-    return _checked(method, answer)
-
-
-def _checked(method: Method, answer: Any) -> Message:
-    if not isinstance(answer, method.response_class):
-        raise TypeError(f"{method} returned {type(answer).__name__}, not {method.response_class.__name__}")
-    return answer
+async def _each(turn: Callable[[Any], Any], items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for item in items:
+        yield turn(item)

@@ -115,6 +115,10 @@ class ServiceCode:
         """Every source file loaded from the roots so far, one that failed included."""
         return frozenset(map(_path, list(self.scope.files.values())))
 
+    def own_module(self, name: str) -> ModuleType | None:
+        """Return that module of the service's virtual environment; None if it shares mesh's, or has not imported it."""
+        return None if self.scope.site is None else self.scope.site.loaded(name)
+
     def carry(self, earlier: ServiceCode, choose: Callable[[Choice], set[str]]) -> set[str]:
         """Take over what an earlier generation has executed and this one need not execute again; before the load.
 

@@ -10,6 +10,7 @@ its fields (Timestamp, Struct, Any) are copies in it: a field accepts only class
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -63,7 +64,7 @@ class DescriptorPool:
         """Return the FileDescriptor of a generated module; from a private pool if it clashes with the default one."""
         if self.pool is None:
             try:
-                found = default_pool().AddSerializedFile(serialized)
+                found = self.default().AddSerializedFile(serialized)
             except TypeError:
                 if self.may_restart_load and (self._is_used or self._holds_messages()):
                     raise RestartLoad from None
@@ -74,9 +75,20 @@ class DescriptorPool:
         self._add_dependencies(serialized)
         return self.pool.AddSerializedFile(serialized)
 
+    def default(self) -> Any:
+        """Return the pool that all services with the same protobuf share."""
+        with self._packages_of_service():
+            from google.protobuf import descriptor_pool
+
+        default = descriptor_pool.Default
+        # Several meshes of one process, as in a test run, have each replaced the function of the one before.
+        while hasattr(default, "shared"):
+            default = default.shared
+        return default()
+
     def use_private_pool(self) -> None:
         """Use a private pool of this generation for everything from now on."""
-        with shared_imports():
+        with self._packages_of_service():
             from google.protobuf import descriptor_pool
 
             self.pool = descriptor_pool.DescriptorPool()
@@ -105,6 +117,10 @@ class DescriptorPool:
         """Return True for a generated module that is executed for this service, into its pool."""
         return self._is_below_google(name) and name.endswith("_pb2")
 
+    def _packages_of_service(self) -> AbstractContextManager[None]:
+        """Import the protobuf that the service has, its own or mesh's."""
+        return shared_imports(None if self._scope is None else self._scope.site)
+
     def _is_below_google(self, name: str) -> bool:
         return name.startswith("google.") and not name.startswith(_SHARED)
 
@@ -119,13 +135,14 @@ class DescriptorPool:
         return False
 
     def _add_dependencies(self, serialized: bytes) -> None:
-        from google.protobuf import descriptor_pb2
+        with self._packages_of_service():
+            from google.protobuf import descriptor_pb2
 
         for name in descriptor_pb2.FileDescriptorProto.FromString(serialized).dependency:
             try:
                 self.pool.FindFileByName(name)
             except KeyError:
-                needed = default_pool().FindFileByName(name).serialized_pb
+                needed = self.default().FindFileByName(name).serialized_pb
                 self._add_dependencies(needed)
                 self.pool.AddSerializedFile(needed)
 
@@ -140,18 +157,7 @@ class _Adding:
         return self._pool.add(serialized)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool.pool or default_pool(), name)
-
-
-def default_pool() -> Any:
-    """Return the pool of the process."""
-    from google.protobuf import descriptor_pool
-
-    default = descriptor_pool.Default
-    # Several meshes of one process, as in a test run, have each replaced the function of the one before.
-    while hasattr(default, "shared"):
-        default = default.shared
-    return default()
+        return getattr(self._pool.pool or self._pool.default(), name)
 
 
 class DescriptorPools(Patch):

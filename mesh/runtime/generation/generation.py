@@ -111,7 +111,9 @@ class Generation:
         finally:
             self._isolation.service_loaded(self.context)
         count = len(servicers)
-        self.handlers = intercepted(self._service.name, self._collected(found[:count]), found[count:])
+        own_grpc = self._code.own_module("grpc")
+        handlers = intercepted(self._service.name, self._collected(found[:count]), found[count:], own_grpc)
+        self.handlers = self._translated(handlers)
         if http is None:
             return
         own = None
@@ -176,6 +178,14 @@ class Generation:
                 f"grpcio-health-checking {version} has; derive it from health_pb2_grpc.HealthServicer, or add List"
             ) from error
 
+    def _translated(self, handlers: Handlers) -> Handlers:
+        """Return the handlers as mesh calls them, whatever grpcio they were made with."""
+        if not (handlers.by_path or handlers.generic) or (grpc := self._code.own_module("grpc")) is None:
+            return handlers
+        from mesh.runtime.generation.own_grpc import OwnGrpc  # few services have one
+
+        return OwnGrpc(grpc).translated(handlers)
+
     async def start(self) -> None:
         """Run the application's start-up, or the program; raises StartError if it fails."""
         if self.program is not None:
@@ -207,7 +217,7 @@ class Generation:
     def take_servers(self, program: RunningProgram) -> None:
         """Take over what the servers of the program hold by now."""
         if (server := program.servers.get("grpc")) is not None:
-            self.handlers, self.grpc_tls = server.handlers(), server.tls
+            self.handlers, self.grpc_tls = self._translated(server.handlers()), server.tls
         found = program.servers.get("http")
         http = self._service.http or (Http(()) if found is not None else None)
         if http is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import grpc
@@ -14,18 +15,22 @@ from mesh.errors import UsageError
 from mesh.serving.mains.grpc_methods import aio_method, sync_method
 
 
-def intercepted(service: str, handlers: Handlers, declared: Sequence[Any]) -> Handlers:
+def intercepted(
+    service: str, handlers: Handlers, declared: Sequence[Any], own_grpc: ModuleType | None = None
+) -> Handlers:
     """Return the handlers within these interceptors, the first one outermost.
 
-    declared: objects, or classes and functions that make one. Plain methods get those that derive from
+    declared: objects, or classes and functions that make one; own_grpc: the `grpc` from which they derive, if it is not
+    mesh's. Plain methods get those that derive from
     grpc.ServerInterceptor, coroutines those of grpc.aio. Called in the service's event loop.
     Raises UsageError for one that is neither, and for a method that would be left without any.
     """
     if not declared:
         return handlers
     made = [each if hasattr(each, "intercept_service") and not isinstance(each, type) else each() for each in declared]
-    plain = [each for each in made if isinstance(each, grpc.ServerInterceptor)]
-    later = [each for each in made if isinstance(each, grpc.aio.ServerInterceptor)]
+    module = own_grpc or grpc
+    plain = [each for each in made if isinstance(each, module.ServerInterceptor)]
+    later = [each for each in made if isinstance(each, module.aio.ServerInterceptor)]
     for each in made:
         if each not in plain and each not in later:
             raise UsageError(

@@ -18,7 +18,6 @@ from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
 from mesh.hosting.process_state.working_folder import own_folder
-from mesh.hosting.requirement_files import RequirementFiles, requirement_files
 from mesh.hosting.threads import show_service
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of
@@ -229,10 +228,7 @@ class ThreadInstance:
             self._generation.program.serving()
         self._tell(await self._when_healthy(outcome))
         self._prepare_channels()
-        if (root := self.service.root) is not None and (files := requirement_files(root, root)) is not None:
-            self._pool.submit(self._compare_requirements, files)
-        if (virtualenv := self._virtualenv()) is not None:
-            self._pool.submit(self._tell_other_versions, virtualenv)
+        self._pool.submit(self._compare_packages)
         while (order := await self._next_request()) is not None:
             self._tell(await self._when_healthy(await self._load_generation(order)))
         await self._end()
@@ -396,25 +392,11 @@ class ThreadInstance:
         """Return how long the end may wait for hooks and threads once the calls have ended or have been cut."""
         return max(0.25, self._stop_by - time.monotonic())
 
-    def _compare_requirements(self, files: RequirementFiles) -> None:
-        """Report the service's requirements that are not met; it may work nonetheless."""
-        from mesh.hosting.requirements import misfits  # after the start
+    def _compare_packages(self) -> None:
+        from mesh.runtime.instances.unmet_packages import told_of_packages  # after the start
 
-        virtualenv = self._virtualenv()
-        if found := list(misfits(files, virtualenv)):
-            way_out = (
-                "install them into its environment" if virtualenv else "`mesh install` makes an environment for it"
-            )
-            self._say(f"it requires {', '.join(found)}; {way_out}")
-
-    def _tell_other_versions(self, virtualenv: Virtualenv) -> None:
-        from mesh.hosting.requirements import other_versions
-
-        if found := list(other_versions(virtualenv)):
-            self._say(
-                f"its environment has {', '.join(found)}; mesh's are used, which its servers share with every service: "
-                "with command, a service has its own"
-            )
+        for sentence in told_of_packages(self.service.root, self._virtualenv()):
+            self._say(sentence)
 
     def _say(self, text: str) -> None:
         self.context.journal.append(Line(self.service.name, text, "mesh"))

@@ -13,9 +13,11 @@ from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.imports.module_keys import ModuleKey, ParkedKey, SiteKey, shared_imports
 from mesh.hosting.imports.scope.directory_cache import DirectoryCache
 from mesh.hosting.imports.scope.search_path import SearchPath
+from mesh.hosting.imports.sites.common_packages import GOOGLE, common_packages
 from mesh.hosting.imports.sites.pth_files import added_folder, execute_line, is_code, new_finders, pth_lines
 
 if TYPE_CHECKING:
@@ -27,16 +29,12 @@ _lock = RLock()
 _sites: dict[tuple[str, ...], Site] = {}
 
 _STANDARD = sys.stdlib_module_names | {*sys.builtin_module_names}
-#: What every service has from mesh's environment: its servers and a service's handlers pass each other messages.
-_GRPC = ("grpc", "grpc_health", "grpc_reflection", "grpc_tools")
-_GOOGLE = ("protobuf", "_upb", "api", "rpc", "type", "longrunning", "logging", "gapic")
-_PROTOBUF = tuple(f"google.{name}" for name in _GOOGLE)
 
 
 class Site:
     """Finds the modules of a virtual environment, the standard library apart; what is missing there is missing.
 
-    Of mesh's own environment its services see mesh, grpc and protobuf.
+    Of mesh's own environment its services see mesh, and the packages in common (common_packages.py).
 
     service_name: the name by which its keys are told from those of services. sys_attributes: what its code finds on
         `sys`. module_locks: see module_locks.py. private: see ImportSystem.
@@ -53,6 +51,7 @@ class Site:
         if virtualenv.python is not None:
             self.sys_attributes["executable"] = str(virtualenv.python)
             self.sys_attributes["prefix"] = self.sys_attributes["exec_prefix"] = str(virtualenv.prefix)
+        self._common = tuple(f"{name}." for name in common_packages(virtualenv))
         self._directories = DirectoryCache()
         self._first_finders: list[Any] = []
         self._finders: list[Any] = []
@@ -89,6 +88,7 @@ class Site:
             self._system = system
             for name, module in self._kept.items():
                 sys.modules[self.key(name)] = module
+                ImportHooks.call_back(module)
             self._kept.clear()
             self._hide({*self._names(self._searched()), *self._names(_process_folders())})
             if not self._has_read_pth_files:
@@ -118,10 +118,15 @@ class Site:
 
     def modules(self) -> Iterator[tuple[str, ModuleType]]:
         """Yield its modules that are loaded, with their names."""
-        for name, key in list(self._keys.items()):
-            module = sys.modules.get(self.parked.get(name, key))
+        for name in list(self._keys):
+            module = self.loaded(name)
             if module is not None:
                 yield name, module
+
+    def loaded(self, name: str) -> ModuleType | None:
+        """Return its module of that name; None if it has none, or it is not loaded."""
+        key = self._keys.get(name)
+        return None if key is None else sys.modules.get(self.parked.get(name, key))
 
     def hides(self, name: str) -> bool:
         """Return whether services on it see none of the process's modules of that name: they have another, or none."""
@@ -195,10 +200,11 @@ class Site:
         self._system.hide(self._heads, self)
 
     def _leaves_to_process(self, name: str) -> bool:
-        """Return True for grpc and protobuf, and for `google` if it holds nothing else."""
+        """Return True for the packages in common, and for `google` if it holds nothing else."""
         if name == "google":
-            return all(part in _GOOGLE or part.startswith("__") for part in self._parts_of("google"))
-        return f"{name}.".startswith(_dotted((*_GRPC, *_PROTOBUF)))
+            in_common = self._leaves_to_process("google.protobuf")
+            return in_common and all(part in GOOGLE or part.startswith("__") for part in self._parts_of("google"))
+        return f"{name}.".startswith(self._common)
 
     def _parts_of(self, package: str) -> Iterator[str]:
         """Yield the names in a package's folders."""
@@ -234,10 +240,6 @@ class Site:
         for finder in (*self._first_finders, *self._finders):
             module = sys.modules.get(getattr(finder, "__module__", ""))
             yield from getattr(module, "MAPPING", ())
-
-
-def _dotted(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{name}." for name in names)
 
 
 def _process_folders() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
 import threading
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mesh.runtime.instances.unmet_packages import told_of_packages
+from mesh.virtualenv import Virtualenv
+from tests.hosting.conftest import Hosted
 from tests.support.compiled import KINDS, compile_extension, needs_compiler
 from tests.support.virtualenvs import distribution, make_virtualenv
 
 if TYPE_CHECKING:
-    from tests.hosting.conftest import Hosted, Write
+    from tests.hosting.conftest import Write
 
 #: `greeting` of two versions, with a module that is imported late, and another package that uses it.
 GREETING = {
@@ -150,8 +154,10 @@ def test_packages_of_mesh_are_missing_as_they_are_without_it(hosted: Hosted, wri
     assert hosted.load(service, "app:timestamp_pb2") is importlib.import_module("google.protobuf.timestamp_pb2")
 
 
-def test_grpc_and_protobuf_are_those_of_mesh_whatever_the_environment_has(hosted: Hosted, write: Write) -> None:
+@pytest.mark.parametrize("name", ["grpcio", "protobuf"])
+def test_grpc_and_protobuf_of_the_same_version_are_those_of_mesh(hosted: Hosted, write: Write, name: str) -> None:
     files = {
+        **distribution(name, importlib.metadata.version(name)),
         "grpc/__init__.py": "own = True",
         "grpc_health/v1/health_pb2.py": "own = True",
         "google/protobuf/__init__.py": "own = True",
@@ -171,6 +177,61 @@ def test_grpc_and_protobuf_are_those_of_mesh_whatever_the_environment_has(hosted
     names = ("grpc", "google.api.http_pb2", "google.protobuf.timestamp_pb2", "grpc_health.v1.health_pb2")
     assert hosted.load(service, "app:found") == list(map(importlib.import_module, names))
     assert hosted.load(service, "app:X") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "common"),
+    [
+        ("grpcio", ["grpc", "grpc_health.v1.health_pb2"], ["google.protobuf.any_pb2", "google.api.http_pb2"]),
+        ("protobuf", ["google.protobuf.any_pb2", "google.api.http_pb2", "grpc_health.v1.health_pb2"], ["grpc"]),
+    ],
+)
+def test_another_version_of_grpc_or_protobuf_is_the_services_own(
+    hosted: Hosted, write: Write, name: str, own: list[str], common: list[str]
+) -> None:
+    files = {
+        **distribution(name, "0.1"),
+        "grpc/__init__.py": "own = True",
+        "grpc_health/v1/health_pb2.py": "own = True",
+        "google/protobuf/any_pb2.py": "own = True",
+        "google/api/http_pb2.py": "own = True",
+    }
+    make_virtualenv(hosted.folder / ".venv", files)
+    app = f"import importlib\nfound = [importlib.import_module(each) for each in {own + common}]\n"
+    service = hosted.add("alice", root=write("alice", {"app.py": app}), virtualenv=hosted.folder / ".venv")
+    # With patches of the real ones there is nothing to replace in these.
+    hosted.isolation.uninstall()
+    found = hosted.load(service, "app:found")
+    hosted.isolation.install()
+    assert [getattr(each, "own", False) for each in found] == [True] * len(own) + [False] * len(common)
+    assert found[len(own) :] == list(map(importlib.import_module, common))
+
+
+def test_an_environment_for_another_python_has_mesh_s_grpc(hosted: Hosted, write: Write) -> None:
+    folder = hosted.folder / "lib" / "python3.1" / "site-packages"
+    for file, text in {**distribution("grpcio", "0.1"), "grpc/__init__.py": "own = True"}.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    service = hosted.add("alice", root=write("alice", {"app.py": "import grpc"}), virtualenv=folder)
+    assert hosted.load(service, "app:grpc") is importlib.import_module("grpc")
+    told = list(told_of_packages(None, Virtualenv.at(folder)))
+    assert told == [
+        "its environment, for Python 3.1, has grpcio 0.1, which another Python cannot load; mesh's are used: with "
+        "command, a service has its own"
+    ]
+
+
+def test_the_packages_of_an_environment_are_patched_for_each_mesh_that_uses_it(tmp_path: Path, write: Write) -> None:
+    make_virtualenv(tmp_path / ".venv", {"greeting.py": "VERSION = 1"})
+    root = write("alice", {"app.py": "import greeting"})
+    patched: list[int] = []
+    for count in (1, 2):
+        hosted = Hosted(tmp_path)
+        with hosted.isolation:
+            hosted.isolation.import_hooks.on_import("greeting", lambda found: patched.append(found.VERSION))
+            hosted.load(hosted.add("alice", root=root, virtualenv=tmp_path / ".venv"), "app:greeting")
+            hosted.close()
+        assert patched == [1] * count
 
 
 def test_mesh_and_what_it_uses_find_their_own_in_a_service_with_another(hosted: Hosted, write: Write) -> None:

@@ -79,15 +79,16 @@ PLAIN = """
                 yield calc_pb2.Sum(total=number)
 
         def Total(self, requests, context):
-            return calc_pb2.Sum(total=sum(each.value for each in requests))
-
-        def Each(self, requests, context):
+            context.send_initial_metadata((("begun", "yes"),))
             try:
-                for each in requests:
-                    yield calc_pb2.Sum(total=each.value * 2)
+                return calc_pb2.Sum(total=sum(each.value for each in requests))
             except grpc.RpcError as error:
                 notes.append(f"left: {type(error) is grpc.RpcError}")
                 raise
+
+        def Each(self, requests, context):
+            for each in requests:
+                yield calc_pb2.Sum(total=each.value * 2)
 """
 COROUTINES = """
     import calc_pb2, calc_pb2_grpc, google.protobuf, grpc
@@ -162,7 +163,7 @@ PROGRAM = """
         server.wait_for_termination()
 """
 CALLER = """
-    import calc_pb2, calc_pb2_grpc, fastapi, grpc
+    import calc_pb2, calc_pb2_grpc, fastapi, grpc, mesh
 
     app = fastapi.FastAPI()
 
@@ -178,6 +179,12 @@ CALLER = """
     async def aio(value: int) -> str:
         async with grpc.aio.insecure_channel("localhost:7051") as channel:
             return str((await calc_pb2_grpc.CalcStub(channel).Add(calc_pb2.Number(value=value))).total)
+
+    by_name, by_stub = mesh.Peer("plain"), mesh.Peer(calc_pb2_grpc.CalcStub, service="plain")
+
+    @app.get("/peers/{value}")
+    async def peers(value: int) -> list[int]:
+        return [(await peer.Add(calc_pb2.Number(value=value))).total for peer in (by_name, by_stub)]
 """
 TOPOLOGY = """
     [mesh]
@@ -315,12 +322,12 @@ def test_a_client_that_leaves_ends_the_requests_with_the_services_own_error(proj
         left.wait(PATIENCE)
 
     with grpc.insecure_channel(str(project.supervisor.directory.address(service, "grpc"))) as channel:
-        call = channel.stream_stream("/calc.Calc/Each")(numbers())
-        assert next(call) == b"\x08\x02"
+        call: Any = channel.stream_unary("/calc.Calc/Total").future(numbers())  # type: ignore[arg-type]
+        assert ("begun", "yes") in call.initial_metadata()
         call.cancel()
         left.set()
     span = project.wait_for(lambda each: isinstance(each, Span) and each.service == service, since)
-    assert (span.name, span.status) == ("Each", "CANCELLED")
+    assert (span.name, span.status) == ("Total", "CANCELLED")
     assert called(project, service, "Add", '{"value": 5}')[0]["by"] == "left: True"
 
 
@@ -332,7 +339,7 @@ def test_a_coroutine_leaves_with_the_services_own_error(project: Project) -> Non
 def test_interceptors_health_and_reflection_of_a_program_are_its_own(project: Project) -> None:
     assert refused(project, "program", '{"value": 41}', word="wrong") == (Code.UNAUTHENTICATED, "wrong word")
     with grpc.insecure_channel(str(project.supervisor.directory.address("program", "grpc"))) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest(service="calc.Calc")).status == 1
 
 
@@ -342,6 +349,10 @@ def test_its_own_channels_find_services_by_name_and_are_recorded(project: Projec
     assert project.get("caller", path).json() == "42"
     project.wait_for(lambda each: isinstance(each, Span) and each.service == "caller" and each.peer == callee, since)
     assert project.get("caller", "/sync/1").json() == "True no 1"
+
+
+def test_peers_take_its_own_messages_and_stubs(project: Project) -> None:
+    assert project.get("caller", "/peers/41").json() == [42, 42]
 
 
 def test_a_service_without_its_own_shares_those_of_mesh(project: Project) -> None:
@@ -364,3 +375,31 @@ def test_an_edit_is_live_and_keeps_its_own(project: Project, folder: Path) -> No
         file.write_text(before)
         project.supervisor.post(Changed(frozenset({file})))
         project.line("plain", "live in", since)
+
+
+def test_protos_that_clash_get_pools_of_the_services_own(tmp_path: Path, python: Path) -> None:
+    files = {}
+    table = ""
+    for number, field in ((1, "first"), (2, "second")):
+        name = f"service{number}"
+        table += (
+            f'[services.{name}]\nroot = "{name}"\npython = "{python}"\nprotos = ["{name}"]\n'
+            'grpc = { port = 0, servicers = ["app:Say"] }\n'
+        )
+        files[f"{name}/say.proto"] = (
+            'syntax = "proto3"; package say; import "google/protobuf/timestamp.proto"; '
+            f"message Word {{ string {field} = 1; google.protobuf.Timestamp at = 2; }} "
+            "service Say { rpc Say(Word) returns (Word); }"
+        )
+        files[f"{name}/app.py"] = f"""
+            import google.protobuf, say_pb2, say_pb2_grpc
+            from google.protobuf import timestamp_pb2
+
+            class Say(say_pb2_grpc.SayServicer):
+                def Say(self, request, context):
+                    at = timestamp_pb2.Timestamp(seconds={number})
+                    return say_pb2.Word({field}=google.protobuf.__version__, at=at)
+        """
+    with supervised(tmp_path, {"mesh.toml": table, **files}) as both:
+        assert called(both, "service1", "Say", "{}") == [{"first": "5.28.3", "at": "1970-01-01T00:00:01Z"}]
+        assert called(both, "service2", "Say", "{}") == [{"second": "5.28.3", "at": "1970-01-01T00:00:02Z"}]

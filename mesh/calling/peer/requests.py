@@ -44,10 +44,14 @@ def split(method: Method, request: object, given: dict[str, Any]) -> tuple[Any, 
 
 
 def message_of(method: Method, given: object) -> Message:
-    """Return the request as a message of the contract's class; a caller's generated class may be from another pool."""
+    """Return the request as a message of the contract's class.
+
+    A caller's generated class may be from another pool, or from another protobuf than mesh's.
+    """
     if isinstance(given, Mapping):
         return _from_fields(method, given)
-    if not isinstance(given, Message) or given.DESCRIPTOR.full_name != method.descriptor.input_type.full_name:
+    descriptor = getattr(given, "DESCRIPTOR", None)
+    if getattr(descriptor, "full_name", "") != _type(method) or not hasattr(given, "SerializeToString"):
         raise UsageError(f"{method} takes {_type(method)} or a dict of its fields, not {type(given).__name__}")
     if isinstance(given, method.request_class):
         return given

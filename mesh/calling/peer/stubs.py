@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.contract import Contract
+from mesh.contract.own_protobuf import known_here
 from mesh.errors import UsageError
 from mesh.topology.directory import Directory
 
@@ -23,13 +24,16 @@ class _Recorder:
 
 
 def contract_of_stub(stub: Callable[[Any], object]) -> Contract:
-    """Return the contract that the stub was generated from, in the stub's classes; UsageError if it is not a stub."""
+    """Return the contract that the stub was generated from; UsageError if it is not a stub.
+
+    Its messages are the stub's classes, but for a service with another protobuf than mesh's.
+    """
     recorder = _Recorder()
     try:
         stub(recorder)
         (name,) = {path.split("/")[1] for path, _ in recorder.methods}
         pool: Any = recorder.methods[0][1].DESCRIPTOR.file.pool
-        return Contract.of([pool.FindServiceByName(name)])
+        return Contract.of([known_here(pool.FindServiceByName(name))])
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise UsageError(
             f"Peer takes the name of a service or a generated stub class, such as user_pb2_grpc.UserServiceStub, not "

@@ -162,7 +162,10 @@ class Site:
         """Return the same for a module whose parent is there. path: its parent's."""
         if path is None:
             return self._find_top(name)
-        spec = PathFinder.find_spec(name, path)
+        try:
+            spec = PathFinder.find_spec(name, path)
+        except KeyError:
+            spec = _namespace(name, path)
         return spec or self._ask((*self._first_finders, *self._finders), name, path)
 
     def _find_top(self, name: str) -> ModuleSpec | None:
@@ -240,6 +243,16 @@ class Site:
         for finder in (*self._first_finders, *self._finders):
             module = sys.modules.get(getattr(finder, "__module__", ""))
             yield from getattr(module, "MAPPING", ())
+
+
+def _namespace(name: str, path: Sequence[str]) -> ModuleSpec | None:
+    """Return the spec of a folder without `__init__.py` whose parent is not loaded: Python's own asks that for more."""
+    found = PathFinder.find_spec(name.rpartition(".")[2], path)
+    if found is None:
+        return None
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = list(found.submodule_search_locations or ())
+    return spec
 
 
 def _process_folders() -> list[str]:

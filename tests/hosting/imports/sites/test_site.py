@@ -310,6 +310,14 @@ def test_parts_of_a_namespace_package_and_a_folder_of_the_service_are_one(hosted
     assert hosted.load(service, "app:found") == (1, 3, 2)
 
 
+def test_folders_without_init_within_each_other_are_one_before_any_is_loaded(hosted: Hosted, write: Write) -> None:
+    make_virtualenv(hosted.folder / ".venv", {"space/inner/one.py": "X = 1"})
+    app = "import space.inner.own, space.inner.one\nfound = space.inner.one.X, space.inner.own.X\n"
+    root = write("alice", {"app.py": app, "space/inner/own.py": "X = 2"})
+    service = hosted.add("alice", root=root, virtualenv=hosted.folder / ".venv")
+    assert hosted.load(service, "app:found") == (1, 2)
+
+
 def test_code_that_runs_in_its_environment_sees_its_path_and_python(hosted: Hosted, write: Write) -> None:
     packages = make_virtualenv(hosted.folder / ".venv", {"asking.py": "import sys\npath = list(sys.path)\n"})
     app = "import asking, sys\npath, executable, prefix = list(sys.path), sys.executable, sys.prefix\n"

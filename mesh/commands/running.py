@@ -41,15 +41,14 @@ def run(supervisor: Supervisor, declared: Topology, signals: StopSignals, starte
     """Bind the ports, record the mesh for other commands, run it until it stops, and end the process."""
     from mesh.commands.signals import leave
     from mesh.control import state
-    from mesh.control.crash_note import CrashNote, last_ends
+    from mesh.control.crash_note import CrashNote
+    from mesh.hosting.imports.sites import extensions
 
     supervisor.times.end_phase("mesh", started)
     with ExitStack() as stack:
         with state.starting(declared.folder):
             if not wanted.apart:
                 refuse_a_second(declared, supervisor)
-            for text in last_ends(declared.folder):
-                write_lines(f"mesh: {text}", err=True)
             bind(supervisor)
             signals.of(supervisor)
             warn(supervisor, declared)
@@ -60,6 +59,7 @@ def run(supervisor: Supervisor, declared: Topology, signals: StopSignals, starte
             stack.callback(crash_note.remove)
             signals.before_exit = crash_note.remove
         supervisor.journal.last_subscribers = (crash_note.write,)
+        extensions.on_second_copy = crash_note.write_second_copy
         if wanted.otlp is not None:
             stack.enter_context(exporting(supervisor, wanted.otlp))
         if wanted.otlp_port is not None:
@@ -71,6 +71,17 @@ def run(supervisor: Supervisor, declared: Topology, signals: StopSignals, starte
         control.start()
         status = supervisor.run()
     leave(supervisor, status)
+
+
+def told_of_crashes(declared: Topology) -> dict[str, str]:
+    """Say how meshes of the project ended that did not end well; return the services that crashed them, and why."""
+    from mesh.control.crash_note import last_ends
+    from mesh.control.crashed_services import crashed_services
+
+    ends = last_ends(declared.folder)
+    for end in ends:
+        write_lines(f"mesh: {end.sentence}", err=True)
+    return crashed_services(declared, ends)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def up(
     """Run TARGET (a file, module:attribute, or store), mesh.toml, [tool.mesh], or what Compose files and code say."""
     started = time.perf_counter()
     gc.set_threshold(GROWTH, *gc.get_threshold()[1:])
-    from mesh.commands.running import Wanted, run
+    from mesh.commands.running import Wanted, run, told_of_crashes
     from mesh.commands.signals import StopSignals
     from mesh.descriptors import raise_limit
 
@@ -79,7 +79,16 @@ def up(
     grace, record = declared.grace, not no_record
     kept = affinity(pin, () if processes else selection.running)
     options = Options(
-        host, folder, grace, processes=processes, watch=watch, replay=replay, record=record, holds=True, affinity=kept
+        host,
+        folder,
+        grace,
+        processes=processes,
+        watch=watch,
+        replay=replay,
+        record=record,
+        holds=True,
+        affinity=kept,
+        crashed=told_of_crashes(declared),
     )
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
     run(supervisor, declared, signals, started, wanted)

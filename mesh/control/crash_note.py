@@ -1,4 +1,8 @@
-"""The note of a mesh that did not end as it should: `.mesh/run/PID.crash`, which the next start reads."""
+"""The note of a mesh that did not end as it should: `.mesh/run/PID.crash`, which the next start reads.
+
+A service whose native code has crashed the process is kept in `.mesh/crashed.json`: it gets a process of its own until
+its table says where it runs.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,16 @@ import faulthandler
 import os
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from mesh.control.client import alive, exists
 from mesh.errors import MeshError
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.crash import CRASH_PREFIX, describe_crash
 from mesh.state_folder import state_folder
+
+#: Begins a line about an extension.
+_SECOND_COPY = "loaded from a second environment: "
 
 
 class CrashNote:
@@ -33,6 +41,10 @@ class CrashNote:
     def write(self, line: Line) -> None:
         """Note the last line of a journal."""
         os.write(self._descriptor, f"{line.service}: {line.text}\n".encode())
+
+    def write_second_copy(self, extension: str) -> None:
+        """Note an extension that has been loaded from a second environment."""
+        os.write(self._descriptor, f"{_SECOND_COPY}{extension}\n".encode())
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -61,28 +73,40 @@ class CrashNote:
             os.close(reading)
 
 
-def last_ends(project: Path) -> list[str]:
-    """Return a sentence about each mesh of the project that did not end as it should, and remove its note."""
+class LastEnd(NamedTuple):
+    """How a mesh of the project ended: a sentence, and the service whose native code crashed, if that is known."""
+
+    sentence: str
+    crashed: str | None
+
+
+def last_ends(project: Path) -> list[LastEnd]:
+    """Return the end of each mesh of the project that did not end as it should, and remove its note."""
     told = []
     for path in sorted((project / ".mesh" / "run").glob("*.crash")):
         if path.stem.isdecimal() and not _runs(project, int(path.stem)):
             try:
-                dump = path.read_text(errors="replace")
+                note = path.read_text(errors="replace")
                 path.unlink()
             except OSError:
                 continue
-            told.append(f"the last mesh of this project (pid {path.stem}) {_how_it_ended(dump)}")
+            sentence, crashed = _how_it_ended(note)
+            told.append(LastEnd(f"the last mesh of this project (pid {path.stem}) {sentence}", crashed))
     return told
 
 
-def _how_it_ended(note: str) -> str:
+def _how_it_ended(note: str) -> tuple[str, str | None]:
+    lines = note.splitlines(keepends=True)
+    copies = [each.removeprefix(_SECOND_COPY).strip() for each in lines if each.startswith(_SECOND_COPY)]
+    note = "".join(each for each in lines if not each.startswith(_SECOND_COPY))
     said = note.partition("\n")[0]
     if said and not said.startswith(CRASH_PREFIX):
-        return f"was ended by {said}"
+        return f"was ended by {said}", None
     crash = describe_crash(note)
     if crash is None:
-        return "was killed (kill -9, out of memory, or the machine went down)"
-    return f"crashed: {crash}"
+        return "was killed (kill -9, out of memory, or the machine went down)", None
+    twice = f"; loaded from two environments: {', '.join(dict.fromkeys(copies))}" if copies else ""
+    return f"crashed: {crash.sentence}{twice}", crash.service
 
 
 def _runs(project: Path, pid: int) -> bool:

@@ -21,7 +21,8 @@ class Options:
     HTTP sockets that the parent process has bound and still holds. redirect_process: whether connections to
     declared addresses lead to this copy from the whole process, tests included, and not from services only. record:
     whether calls are recorded. holds: whether code that holds up others for a tenth of a second is told and recorded.
-    affinity: the processor to keep to; None for all.
+    affinity: the processor to keep to; None for all. crashed: services that get a process of their own since their
+    native code has crashed, with a sentence that says so.
     """
 
     host: str = "127.0.0.1"
@@ -36,3 +37,4 @@ class Options:
     record: bool = True
     holds: bool = False
     affinity: Affinity | None = None
+    crashed: Mapping[str, str] = field(default_factory=dict)

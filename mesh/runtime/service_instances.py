@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from mesh.runtime.addresses import Addresses, ServiceAddresses
 from mesh.runtime.contracts import Contracts
 from mesh.runtime.instances.ports import Patience, bind_all, bind_instance
 from mesh.runtime.instances.thread import ThreadInstance
-from mesh.runtime.instances.virtualenvs import virtualenv_of
+from mesh.runtime.instances.virtualenvs import second_copies, virtualenv_of
 from mesh.runtime.messages import Message, ServiceCommand
 from mesh.runtime.options import Options
 from mesh.runtime.reload.change_set import ChangeSet, python_path
@@ -54,9 +54,8 @@ class ServiceInstances:
             options.affinity,
         )
         self._needs_processes = not alone and not is_supported()
-        if self._needs_processes:
-            text = "this Python finds modules in a way unknown to mesh: each service gets its own process"
-            journal.append(Line("mesh", text, "mesh"))
+        #: Services that get a process of their own although nothing declares it, and why.
+        self._apart = self._services_apart(options)
         self.addresses = Addresses(options.host, self.isolation.names)
         self.contracts = Contracts(selection.running.folder / ".mesh" / "protos")
         self.exchanges = Exchanges() if options.replay else None
@@ -66,6 +65,21 @@ class ServiceInstances:
         self._states: dict[str, dict[str, Any]] = {}
         self.living: set[str] = set()
         self.by_name = {service.name: self._make_instance(service.name) for service in selection.running}
+
+    def _services_apart(self, options: Options) -> dict[str, str]:
+        declared = self.selection.declared
+        if not all(each.is_named for each in declared):
+            return {}
+        found = {**second_copies(self.topology, declared), **options.crashed}
+        return {each.name: found[each.name] for each in self.topology if each.name in found and each.isolation is None}
+
+    def remarks(self) -> Iterator[Line]:
+        """Yield what is to be said about the processes that services get."""
+        if self._needs_processes:
+            text = "this Python finds modules in a way unknown to mesh: each service gets its own process"
+            yield Line("mesh", text, "mesh")
+        for name, why in self._apart.items():
+            yield Line(name, why, "mesh")
 
     @property
     def topology(self) -> Topology:
@@ -124,6 +138,7 @@ class ServiceInstances:
                 self.addresses.forget(name)
         self.selection = selection
         self.order = _flat(start_order(selection.running))
+        self._apart = self._services_apart(self._options)
         self.contracts.compile(selection)
         return found
 
@@ -225,7 +240,7 @@ class ServiceInstances:
             exchanges=self.exchanges,
             state=self._states.setdefault(name, {}),
         )
-        if service.is_process or service.isolation == "process" or self._options.processes or self._needs_processes:
+        if service.is_process or service.isolation == "process" or self._is_kept_apart(name):
             # Imported late: a start without such a service does not need them.
             from mesh.runtime.instances.command import CommandInstance
             from mesh.runtime.instances.process import ProcessInstance
@@ -248,6 +263,9 @@ class ServiceInstances:
             self._options.held,
             self._options.host,
         )
+
+    def _is_kept_apart(self, name: str) -> bool:
+        return self._options.processes or self._needs_processes or name in self._apart
 
 
 def _flat(waves: list[list[str]]) -> list[str]:

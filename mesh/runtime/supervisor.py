@@ -116,6 +116,8 @@ class Supervisor:
         """Start, loop and stop in the calling thread; return the exit status."""
         with self._instances.isolation, self._watching():
             self.times.end_phase("set-up")
+            for line in self._instances.remarks():
+                self.journal.append(line)
             self._loop.begin()
             while self.snapshot.phase != "stopped":
                 try:

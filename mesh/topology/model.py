@@ -168,6 +168,7 @@ class Service:
     ready: when a command counts as ready: `"port"`, an HTTP path such as `"/health"`, `"log: listening on"`: when it
         has printed a line in which this regular expression is found, or `"done"`: when it has ended with status 0, as
         a migration does.
+    isolation: where its Python code runs; None lets mesh choose: in a thread, unless native code needs a process.
     watch: patterns of further files below `root` whose change reloads the service.
     python: the virtual environment whose packages it uses, its python, or a site-packages folder. Without it, the
         nearest `.venv` or `venv` from its root up to the project's folder, else the environment of mesh.
@@ -192,7 +193,7 @@ class Service:
     image: str | None = None
     volumes: tuple[str, ...] = ()
     ready: str = "port"
-    isolation: Isolation = "thread"
+    isolation: Isolation | None = None
     watch: tuple[str, ...] = ()
     python: Path | None = None
     private: tuple[str, ...] = ()
@@ -210,6 +211,13 @@ class Service:
     @property
     def listeners(self) -> tuple[Http | Grpc | Tcp, ...]:
         return tuple(listener for listener in (self.http, self.grpc, self.tcp) if listener is not None)
+
+    @property
+    def is_named(self) -> bool:
+        """Return True if its code is named, as another process can load it, rather than given as objects."""
+        grpc = self.grpc
+        given = (self.http and self.http.app, *((*grpc.servicers, *grpc.interceptors) if grpc else ()))
+        return all(each is None or isinstance(each, str) for each in given)
 
     @property
     def is_process(self) -> bool:

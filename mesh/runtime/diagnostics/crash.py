@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mesh.hosting.tracebacks import is_own
 from mesh.runtime.diagnostics.dumps import Stack, only_working, service_in, stacks_in
 
@@ -9,8 +11,15 @@ from mesh.runtime.diagnostics.dumps import Stack, only_working, service_in, stac
 CRASH_PREFIX = "Fatal Python error: "
 
 
-def describe_crash(dump: str) -> str | None:
-    """Return `Segmentation fault in web at /app/api.py:12 (lookup)`, as far as it is known; None if nothing crashed."""
+class Crash(NamedTuple):
+    """sentence: `Segmentation fault in web at /app/api.py:12 (lookup)`, as far as it is known; service: `web`."""
+
+    sentence: str
+    service: str | None
+
+
+def describe_crash(dump: str) -> Crash | None:
+    """Return what is known of the crash; None if nothing crashed."""
     _, found, rest = dump.partition(CRASH_PREFIX)
     if not found:
         return None
@@ -19,7 +28,8 @@ def describe_crash(dump: str) -> str | None:
     service = service_in(stack)
     in_service = f" in {service}" if service else ""
     kind = rest.partition("\n")[0]
-    return f"{kind}{in_service}" + (f" at {where.filename}:{where.lineno} ({where.name})" if where else "")
+    at = f" at {where.filename}:{where.lineno} ({where.name})" if where else ""
+    return Crash(f"{kind}{in_service}{at}", service)
 
 
 def _crashed(dump: str) -> Stack:

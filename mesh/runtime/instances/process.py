@@ -173,7 +173,8 @@ class ProcessInstance(CommandInstance):
             super()._take(line, stream)
 
     def _last_words(self) -> str:
-        words = self._said_last or describe_crash("\n".join(self._dump))
+        crash = describe_crash("\n".join(self._dump))
+        words = self._said_last or (crash.sentence if crash is not None else "")
         return f": {words}" if words else ""
 
     def _learn(self, change: Change) -> None:

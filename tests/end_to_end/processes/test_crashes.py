@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import stat
+from datetime import date
 from signal import SIGABRT, SIGINT, SIGKILL, SIGSEGV, SIGTERM
 
 import pytest
@@ -70,8 +71,8 @@ ENDS = {
 CRASHES = ("/segfault", "/segfault-in-loop")
 
 
-def web(shell: Shell, isolation: str = "thread") -> Up:
-    shell.write({"mesh.toml": TOML.format(isolation), "web.py": WEB})
+def web(shell: Shell, isolation: str = "thread", toml: str = TOML) -> Up:
+    shell.write({"mesh.toml": toml.format(isolation), "web.py": WEB})
     mesh = shell.up()
     mesh.ready()
     return mesh
@@ -84,7 +85,7 @@ def end_by(mesh: Up, path: str) -> int:
 
 
 def next_start(shell: Shell) -> list[str]:
-    """Return what the next start says of the last one, and nothing more does after that."""
+    """Return what the next start says of the last one, and no later one does."""
     meshes = []
     for _ in range(2):
         meshes.append(shell.up())
@@ -122,6 +123,36 @@ def test_a_crash_in_c_code_is_shown_and_told_by_the_next_start_with_the_service(
     assert "Fatal Python error: Segmentation fault\n" in mesh.err
     what = f"Segmentation fault in web at {shell.folder}/web.py:14 (segfault)"
     assert next_start(shell) == [f"mesh: the last mesh of this project (pid {mesh.pid}) crashed: {what}\n"]
+
+
+def test_a_service_that_has_crashed_runs_in_a_process_until_its_table_says_where(shell: Shell) -> None:
+    undecided = TOML.replace('isolation = "{}"', "")
+    mesh = web(shell, toml=undecided)
+    assert end_by(mesh, "/segfault") == -SIGSEGV
+    for _ in range(2):
+        mesh = shell.up()
+        mesh.ready()
+        mesh.event("line", service="web", stream="mesh", text=said_of_a_crash())
+        assert get(mesh.http("web")).text == "here"
+        with pytest.raises(requests.ConnectionError):
+            get(mesh.http("web") + "/segfault")
+        assert get(mesh.http("other")).text == "here"
+        mesh.end(SIGTERM)
+    kept = shell.folder / ".mesh" / "crashed.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    mesh = web(shell, "thread")
+    assert not kept.exists()
+    assert end_by(mesh, "/segfault") == -SIGSEGV
+    mesh = web(shell, toml=undecided)
+    mesh.event("line", service="web", stream="mesh", text=said_of_a_crash())
+    mesh.end(SIGTERM)
+
+
+def said_of_a_crash() -> str:
+    return (
+        f"its native code crashed the process on {date.today().isoformat()}, so it runs in one of its own; "
+        'isolation = "thread" in its table overrules that'
+    )
 
 
 def test_a_mesh_that_was_killed_is_told_as_such(shell: Shell) -> None:

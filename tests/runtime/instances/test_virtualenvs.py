@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from mesh.observing.journal import Line
 from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.declaration.reading import read
 from tests.support.supervised import supervised
@@ -64,3 +66,35 @@ def test_an_extension_for_another_python_is_named_with_both_versions(tmp_path: P
         f"fast.cpython-399-x86_64-linux-gnu.so is for Python 3.99, and this mesh runs on {here}: make the environment "
         f"with Python {here}, or install mesh with 3.99"
     )
+
+
+@pytest.mark.parametrize("declared", ["", 'isolation = "thread"'])
+def test_the_second_copy_of_a_library_that_is_global_to_a_process_gets_a_process(tmp_path: Path, declared: str) -> None:
+    """The third service has the environment of the first."""
+    app = """
+        import os, torch
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": f"{torch.VERSION} {os.getpid()}".encode()})
+    """
+    tables = ""
+    for name, environment in (("users", "one"), ("orders", "two"), ("stock", "one")):
+        make_virtualenv(tmp_path / environment, {"torch/__init__.py": f"VERSION = '{environment}'\n"})
+        tables += f'[services.{name}]\nroot = "."\npython = "{environment}"\nhttp = {{ port = 0, app = "app:app" }}\n'
+        tables += f"{declared}\n" if name == "orders" else ""
+    said = (
+        "torch can be loaded once in a process, and users has another copy of it: orders runs in a process of its own; "
+        'isolation = "thread" overrules that'
+    )
+    with supervised(tmp_path, {"mesh.toml": tables, "app.py": app}) as project:
+        found = {name: project.get(name, "/").text.split() for name in ("users", "orders", "stock")}
+        assert {name: version for name, (version, _) in found.items()} == {
+            "users": "one",
+            "orders": "two",
+            "stock": "one",
+        }
+        apart = {name for name, (_, pid) in found.items() if int(pid) != os.getpid()}
+        assert apart == (set() if declared else {"orders"})
+        assert [each.text for each in project.entries if isinstance(each, Line) and each.text == said] == (
+            [] if declared else [said]
+        )

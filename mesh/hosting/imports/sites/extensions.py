@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from threading import RLock
 from types import ModuleType
@@ -18,6 +19,8 @@ from typing import Any
 _lock = RLock()
 #: The path by which each file was loaded, by device and number.
 _loaded: dict[tuple[int, int], str] = {}
+#: Called with the name of an extension of which the process has one from another file; set by `mesh up`.
+on_second_copy: Callable[[str], object] = str
 
 
 def site_loader(loader: Any) -> Any:
@@ -30,7 +33,9 @@ class SiteExtensionLoader(ExtensionFileLoader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         with _lock:
-            if not self._is_loaded_by_others():
+            if self._is_second_copy():
+                on_second_copy(self.name)
+            if _loaded.setdefault(_number(self.path), self.path) == self.path:
                 return super().create_module(spec)
             with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
                 copy = os.path.join(folder, os.path.basename(self.path))
@@ -39,13 +44,15 @@ class SiteExtensionLoader(ExtensionFileLoader):
             module.__file__ = self.path
             return module
 
-    def _is_loaded_by_others(self) -> bool:
-        number = _number(self.path)
-        for module in list(sys.modules.values()):
+    def _is_second_copy(self) -> bool:
+        """Return whether the process has a module of this name; remembers the files of others as loaded."""
+        found = False
+        for name, module in list(sys.modules.items()):
             file = getattr(module, "__dict__", {}).get("__file__")
             if isinstance(file, str) and os.path.basename(file) == os.path.basename(self.path) and file != self.path:
                 _loaded.setdefault(_number(file), file)
-        return _loaded.setdefault(number, self.path) != self.path
+                found = found or "".join(name) == self.name
+        return found
 
 
 def _number(path: str) -> tuple[int, int]:

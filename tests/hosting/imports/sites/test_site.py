@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mesh.hosting.imports.sites import extensions
 from mesh.runtime.instances.unmet_packages import told_of_packages
 from mesh.virtualenv import Virtualenv
 from tests.hosting.conftest import Hosted
@@ -333,8 +334,12 @@ def test_code_that_runs_in_its_environment_sees_its_path_and_python(hosted: Host
 
 @needs_compiler
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_extension_is_loaded_once_for_each_environment(hosted: Hosted, write: Write, kind: str) -> None:
+def test_an_extension_is_loaded_once_for_each_environment(
+    hosted: Hosted, write: Write, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The third has the first one's very file, as uv installs it, by a hard link."""
+    told: list[str] = []
+    monkeypatch.setattr(extensions, "on_second_copy", told.append)
     found: list[tuple[str, Any]] = []
     for who, word in (("alice", "first"), ("bob", "second"), ("bob", "second"), ("carol", "first")):
         packages = make_virtualenv(hosted.folder / who / ".venv")
@@ -351,3 +356,4 @@ def test_an_extension_is_loaded_once_for_each_environment(hosted: Hosted, write:
         assert found[-1][1].__file__.startswith(str(packages))
     assert found[1][1] is found[2][1]
     assert len({id(module) for _, module in found}) == 3
+    assert told == ["fast", "fast"]

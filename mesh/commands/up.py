@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 #: hold, so that each look goes through the modules of all services in vain: a tenth of the time of a call under load,
 #: and of the start.
 GROWTH = 50_000
+
+#: Options of the output.
+PRINTED = ("as_json", "quiet", "timings", "otlp", "otlp_port")
 
 
 @click.command()
@@ -67,8 +71,8 @@ def up(
 
     raise_limit()
     signals = StopSignals(guarded=True)
-    printed = {name: chosen.pop(name) for name in ("as_json", "quiet", "timings", "otlp", "otlp_port")}
-    wanted = Wanted(**printed, apart=bool(chosen["free_ports"] or chosen["port_base"]))
+    apart = bool(chosen["free_ports"] or chosen["port_base"])
+    wanted = Wanted(apart=apart, **{name: chosen.pop(name) for name in PRINTED})
     selection = selection_of(target, **chosen)
     declared = selection.declared
     from mesh.runtime.options import Options
@@ -79,17 +83,9 @@ def up(
     grace, record = declared.grace, not no_record
     kept = affinity(pin, () if processes else selection.running)
     options = Options(
-        host,
-        folder,
-        grace,
-        processes=processes,
-        watch=watch,
-        replay=replay,
-        record=record,
-        holds=True,
-        affinity=kept,
-        crashed=told_of_crashes(declared),
+        host, folder, grace, processes=processes, watch=watch, replay=replay, record=record, holds=True, affinity=kept
     )
+    options = replace(options, crashed=told_of_crashes(declared))
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
     run(supervisor, declared, signals, started, wanted)
 

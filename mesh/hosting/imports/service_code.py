@@ -18,7 +18,7 @@ from mesh.hosting.imports.carried_modules import Choice
 from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.imports.scope.private_packages import PRIVATE, NeedsPrivate
 from mesh.hosting.imports.scope.project_sources import ProjectSources
-from mesh.hosting.imports.sites.site import Site
+from mesh.hosting.imports.sites.site import Site, python_attributes
 from mesh.hosting.imports.source_loader import ServiceLoader
 from mesh.hosting.load_errors import ServiceImportError, translate_errors
 from mesh.hosting.mains.program import execute
@@ -57,6 +57,9 @@ class ServiceCode:
         self.service_name = service.name
         site = None if virtualenv is None else Site.of(virtualenv)
         self.scope = service.import_scope = ImportScope(service.name, roots, private, sources, site)
+        if virtualenv is not None:
+            # The site may be that of another environment with the same packages.
+            self.scope.sys_attributes |= python_attributes(virtualenv)
         self.roots = self.scope.roots
         self._pool = pool or DescriptorPool(service.name, set())
         self._is_loaded = False

@@ -18,6 +18,7 @@ from mesh.hosting.imports.module_keys import ModuleKey, ParkedKey, SiteKey, shar
 from mesh.hosting.imports.scope.directory_cache import DirectoryCache
 from mesh.hosting.imports.scope.search_path import SearchPath
 from mesh.hosting.imports.sites.common_packages import GOOGLE, common_packages
+from mesh.hosting.imports.sites.contents import Contents, contents_of
 from mesh.hosting.imports.sites.pth_files import added_folder, execute_line, is_code, new_finders, pth_lines
 
 if TYPE_CHECKING:
@@ -40,17 +41,18 @@ class Site:
         `sys`. module_locks: see module_locks.py. private: see ImportSystem.
     """
 
-    def __init__(self, virtualenv: Virtualenv) -> None:
+    def __init__(self, virtualenv: Virtualenv, contents: Contents | None = None) -> None:
         self.virtualenv = virtualenv
+        self._contents = contents
         self.folders = list(map(str, virtualenv.packages))
         self.service_name = self.folders[0] if self.folders else str(virtualenv.prefix)
         self.parked: dict[str, ParkedKey] = {}
         self.module_locks: dict[str, Any] = {}
         self.private: set[str] = set()
-        self.sys_attributes: dict[str, Any] = {"path": [*_standard_library(), *self.folders]}
-        if virtualenv.python is not None:
-            self.sys_attributes["executable"] = str(virtualenv.python)
-            self.sys_attributes["prefix"] = self.sys_attributes["exec_prefix"] = str(virtualenv.prefix)
+        self.sys_attributes: dict[str, Any] = {
+            "path": [*_standard_library(), *self.folders],
+            **python_attributes(virtualenv),
+        }
         self._common = tuple(f"{name}." for name in common_packages(virtualenv))
         self._directories = DirectoryCache()
         self._first_finders: list[Any] = []
@@ -67,12 +69,18 @@ class Site:
 
     @staticmethod
     def of(virtualenv: Virtualenv) -> Site:
-        """Return the site of the environment, the same one for all that use it."""
+        """Return the site of the environment, the same one for all that use it, or one with the same packages."""
         key = tuple(os.path.realpath(folder) for folder in virtualenv.packages)
         with _lock:
             if key not in _sites:
-                _sites[key] = Site(virtualenv)
+                contents = contents_of(virtualenv)
+                equal = (each for each in _sites.values() if contents is not None and each.has(contents, virtualenv))
+                _sites[key] = next(equal, None) or Site(virtualenv, contents)
             return _sites[key]
+
+    def has(self, contents: Contents, virtualenv: Virtualenv) -> bool:
+        """Return whether it has these packages, for the Python of that environment."""
+        return self._contents == contents and self.virtualenv.version == virtualenv.version
 
     @property
     def path(self) -> list[str]:
@@ -243,6 +251,14 @@ class Site:
         for finder in (*self._first_finders, *self._finders):
             module = sys.modules.get(getattr(finder, "__module__", ""))
             yield from getattr(module, "MAPPING", ())
+
+
+def python_attributes(virtualenv: Virtualenv) -> dict[str, str]:
+    """Return what `sys` says of the environment's Python."""
+    if virtualenv.python is None:
+        return {}
+    prefix = str(virtualenv.prefix)
+    return {"executable": str(virtualenv.python), "prefix": prefix, "exec_prefix": prefix}
 
 
 def _namespace(name: str, path: Sequence[str]) -> ModuleSpec | None:

@@ -332,6 +332,31 @@ def test_code_that_runs_in_its_environment_sees_its_path_and_python(hosted: Host
     assert (sys.executable, sys.prefix) == before
 
 
+@pytest.mark.parametrize(
+    ("further", "shares"),
+    [
+        ({}, True),
+        ({"pip/__init__.py": "", **distribution("pip", "20.0"), "__pycache__/x.pyc": ""}, True),
+        (distribution("other", "1.0"), False),
+        ({"beside.py": "X = 1"}, False),
+        ({"editable.pth": "/src/greeting"}, False),
+        ({"greeting-1.0.dist-info/direct_url.json": "{}"}, False),
+    ],
+    ids=["equal", "made by another tool", "one more", "a file beside", "a .pth file", "a link to its source"],
+)
+def test_environments_with_the_same_packages_share_them(
+    hosted: Hosted, write: Write, further: dict[str, str], shares: bool
+) -> None:
+    found = []
+    for who, more in (("alice", {}), ("bob", further)):
+        make_virtualenv(hosted.folder / who / ".venv", {**greeting("1.0"), **more})
+        root = write(who, {"app.py": "import greeting, sys\nprefix = sys.prefix"})
+        service = hosted.add(who, root=root, virtualenv=hosted.folder / who / ".venv")
+        found.append(hosted.load(service, "app:greeting"))
+        assert hosted.load(service, "app:prefix") == str(hosted.folder / who / ".venv")
+    assert (found[0] is found[1]) == shares
+
+
 @needs_compiler
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_extension_is_loaded_once_for_each_environment(

@@ -11,7 +11,8 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
-from benchmarks import editing, falling_back, importing, live, many, memory, recording, starting, traffic, transcoding
+from benchmarks import editing, falling_back, importing, live, many, memory, packages, recording, starting, traffic
+from benchmarks import transcoding as transcoder
 from benchmarks.programs import milliseconds_to_end
 from benchmarks.rounds import FULL, QUICK, Effort
 from benchmarks.table import heading, line
@@ -23,10 +24,11 @@ FAMILIES = {
     "memory": memory.rows,
     "record": recording.rows,
     "many": many.rows,
+    "packages": packages.rows,
     "live": live.rows,
     "edit": editing.rows,
     "import": importing.rows,
-    "transcoder": transcoding.rows,
+    "transcoder": transcoder.rows,
 }
 
 _IMPORTS = "import asyncio, google.protobuf.message, grpc, click, uvicorn, starlette.applications"

@@ -11,6 +11,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from mesh.hosting.imports.module_keys import current_site
+
 Callback = Callable[[ModuleType], None]
 
 
@@ -66,6 +68,9 @@ class ImportHooks:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        site = current_site() if fullname in self._waiting else None
+        if site is not None and site.owns(fullname):
+            return None  # Its own loader calls back.
         # Taken out first: the search below passes here again.
         callbacks = self._waiting.pop(fullname, None)
         if callbacks is None:

@@ -27,6 +27,8 @@ class ExecutedModule:
 
     identity: of its file before it was read. sets_up: it has changed what a generation has once, such as environment
     variables or the configuration of logging, or started a thread. was_written: by another module, after it had run.
+    is_installed: it belongs to a package that is executed for the service. Such modules may write to each other while
+    they are imported; they are judged as they are after that, by what the service's own code does to them.
     """
 
     module: ModuleType
@@ -36,13 +38,15 @@ class ExecutedModule:
     footprint: Footprint | None = None
     sets_up: bool = False
     was_written: bool = False
+    is_installed: bool = False
 
     def has_new_file(self) -> bool:
         return _is_new(self.path, self.identity)
 
     def is_doubtful(self) -> bool:
         """Return True if it is not known whether a load of the service would leave it as it is."""
-        return self.footprint is None or not self.footprint.is_known or self.was_written or self.imports.is_dynamic
+        is_dynamic = self.imports.is_dynamic and not self.is_installed
+        return self.footprint is None or not self.footprint.is_known or self.was_written or is_dynamic
 
     def depends_on(self) -> Iterable[str]:
         return self.imports.names if self.footprint is None else self.imports.names | self.footprint.refers_to
@@ -99,18 +103,35 @@ class ModuleRecords:
     _asked_subclasses: bool = False
 
     @contextmanager
-    def executing(self, module: ModuleType, path: str) -> Iterator[ExecutedModule]:
-        """Run the module in the block, which sets what it imports; its state is noted once it has run."""
+    def executing(self, module: ModuleType, path: str, is_installed: bool = False) -> Iterator[ExecutedModule]:
+        """Run the module in the block, which sets what it imports; its state is noted once it has run.
+
+        That of an installed one is noted once the service's own code has got what it imports of installed ones.
+        """
         name = module.__name__
-        record = ExecutedModule(module, path, identity(path), StaticImports(frozenset(), is_dynamic=True))
+        unknown = StaticImports(frozenset(), is_dynamic=True)
+        record = ExecutedModule(module, path, identity(path), unknown, is_installed=is_installed)
+        importer = self.modules.get(_executing.get())
+        is_outermost = is_installed and not (importer is not None and importer.is_installed)
+        if is_outermost and not self._is_settled:
+            self._note_written([name for name, each in list(self.modules.items()) if each.is_installed])
         self.modules.pop(name, None)
         self.modules[name], self._owned[name] = record, module
         token = _executing.set(name)
         try:
             yield record
-            record.footprint = self._footprint(record)
+            if not is_installed:
+                record.footprint = self._footprint(record)
         finally:
             _executing.reset(token)
+            if is_outermost:
+                self._look_at_installed()
+
+    def _look_at_installed(self) -> None:
+        """Note the state of installed modules that are new, or that have been written to by new ones."""
+        for each in [each for each in list(self.modules.values()) if each.is_installed and not each.was_written]:
+            if each.footprint is None or each.footprint.has_changed():
+                each.footprint = self._footprint(each)
 
     def acting_module(self, calling: Callable[[], str]) -> str:
         """Return the module on whose behalf code runs; empty for the whole generation, such as in its start-up.
@@ -127,14 +148,18 @@ class ModuleRecords:
     def compare(self) -> bool:
         """Note which modules were written to since they had run; False if one that was carried is among them."""
         asks = self._asks_subclasses()
-        written = {
-            name
-            for name, each in list(self.modules.items())
-            if not each.was_written and each.footprint is not None and each.footprint.has_changed(asks)
-        }
-        for name in written:
-            self.modules[name].was_written = True
+        written = self._note_written(list(self.modules), asks)
         return written.isdisjoint(self.carried) and (asks == self._asked_subclasses or not self.carried)
+
+    def _note_written(self, names: Iterable[str], with_subclasses: bool = False) -> set[str]:
+        """Note which of the modules were written to; return those of which that was not known."""
+        written = set()
+        for name in names:
+            each = self.modules[name]
+            if not each.was_written and each.footprint is not None and each.footprint.has_changed(with_subclasses):
+                each.was_written = True
+                written.add(name)
+        return written
 
     def settle(self) -> None:
         """Note that the generation serves: what its modules write from now on is state."""
@@ -198,7 +223,7 @@ class ModuleRecords:
         if type(each.module) is not ModuleType:
             return None
         try:
-            return Footprint(each.module, self._owned, self._objects)
+            return Footprint(each.module, self._owned, self._objects, each.is_installed)
         except RuntimeError:  # Another thread writes to it.
             return None
 

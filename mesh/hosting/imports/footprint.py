@@ -24,6 +24,8 @@ from mesh.service import ServiceContext
 
 #: Objects that are looked at for one module; where there are more, it is not known whether it was written to.
 MAX_OBJECTS = 4000
+#: The same for a module of an installed package, which is looked at once, and not at each edit.
+MAX_INSTALLED = 20_000
 #: Bytes that are compared, of a bytearray say.
 MAX_BYTES = 64 * 1024
 
@@ -77,9 +79,18 @@ class Footprint:
     refers_to: the service's other modules of which it holds an object.
     holds_closable: it holds an object that can be closed, such as a connection.
     holds_cache: it has an `lru_cache`. To fill one is not to write to the module; what it holds is looked at again.
+    is_installed: it belongs to an installed package. What its caches hold is for arguments that no later code has.
     """
 
-    def __init__(self, module: ModuleType, owned: Mapping[str, ModuleType], objects: dict[int, str]) -> None:
+    def __init__(
+        self,
+        module: ModuleType,
+        owned: Mapping[str, ModuleType],
+        objects: dict[int, str],
+        is_installed: bool = False,
+    ) -> None:
+        self._is_installed = is_installed
+        self._budget = MAX_INSTALLED if is_installed else MAX_OBJECTS
         self.is_known = True
         self.holds_closable = False
         self.holds_cache = False
@@ -143,7 +154,7 @@ class Footprint:
             if type(subject) in _ATOMS or id(subject) in seen:
                 continue
             seen.add(id(subject))
-            if len(seen) > MAX_OBJECTS or issubclass(type(subject), ServiceContext):
+            if len(seen) > self._budget or issubclass(type(subject), ServiceContext):
                 self.is_known = False
                 return
             owner = objects.get(id(subject))
@@ -171,8 +182,8 @@ class Footprint:
             self.is_known = self.is_known and len(subject) <= MAX_BYTES
             return self._note_value(subject, _of_bytes)
         if issubclass(kind, _CACHE):
-            self.holds_cache = True
-            return gc.get_referents(subject)
+            self.holds_cache = not self._is_installed
+            return () if self._is_installed else _held_by_cache(subject)
         self.holds_closable = self.holds_closable or _is_closable(kind)
         if _is_leaf(kind):
             # Its class may be the service's all the same.
@@ -208,6 +219,16 @@ class Footprint:
         owned = self._owned.get(name)
         if owned is not None and name != self._name and vars(owned) is namespace:
             self.refers_to.add(name)
+
+
+def _held_by_cache(cache: Any) -> list[Any]:
+    """Return the function, the arguments and the answers; not the dict, which changes as the cache is filled."""
+    found = gc.get_referents(cache)
+    dicts = [each for each in found if type(each) is dict]
+    return [
+        *(each for each in found if type(each) is not dict),
+        *(value for each in dicts for pair in list(each.items()) for value in pair),
+    ]
 
 
 class _Glance:

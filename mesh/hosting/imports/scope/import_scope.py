@@ -247,10 +247,13 @@ class ImportScope:
         head = name.partition(".")[0]
         return head in self._private or (self._system is not None and head in self.shared_with.private)
 
+    def is_installed(self, name: str) -> bool:
+        """Return True for a module of an installed package that is executed for the service."""
+        return self._is_copy(name) or name.partition(".")[0] in self._installed
+
     def note_file(self, name: str, path: str) -> None:
         """Remember a module's file before it is loaded; called by its loader."""
-        is_installed = self._is_copy(name) or name.partition(".")[0] in self._installed
-        if not is_installed or (self._sources is not None and self._sources.has_file(path)):
+        if not self.is_installed(name) or (self._sources is not None and self._sources.has_file(path)):
             self.files[name] = path
 
     def is_in_project(self, spec: ModuleSpec) -> bool:

@@ -12,6 +12,9 @@ from pathlib import Path
 #: Usual names of a virtual environment's folder.
 VENVS = (".venv", "venv")
 
+#: Of this process: in the context of a service, `sys` has that of its environment.
+_PREFIX = sys.prefix
+
 _VERSION = re.compile(r"python(\d+)\.(\d+)$")
 
 
@@ -65,7 +68,7 @@ class Virtualenv:
 
     def is_mesh_own(self) -> bool:
         """Return True for the environment that this process runs in."""
-        return self.prefix is not None and os.path.realpath(self.prefix) == os.path.realpath(sys.prefix)
+        return self.prefix is not None and os.path.realpath(self.prefix) == os.path.realpath(_PREFIX)
 
 
 def nearest_virtualenv(root: Path, project: Path) -> Virtualenv | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ import pytest
 from mesh.observing.journal import Line
 from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.declaration.reading import read
-from tests.support.supervised import supervised
+from tests.support.editing import Edited
+from tests.support.supervised import supervised, write
 from tests.support.virtualenvs import distribution, make_virtualenv
 
 APP = """
@@ -41,6 +44,19 @@ def test_each_service_has_the_packages_of_the_nearest_environment(tmp_path: Path
     with supervised(tmp_path, files) as project:
         for number, name in enumerate(folders):
             assert project.get(name, "/").json() == [f"{number}.0"] * 3
+
+
+def test_later_generations_have_the_same_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generation is made in the context of the one before, in which `sys` has the environment's prefix."""
+    write(tmp_path / "process", {"greeting.py": "VERSION = 'of mesh'\n"})
+    monkeypatch.syspath_prepend(tmp_path / "process")
+    make_virtualenv(tmp_path / ".venv", greeting("1.0"))
+    table = '[services.web]\npython = ".venv"\nhttp = { port = 0, app = "app:app" }\n'
+    app = textwrap.dedent(APP)
+    with Edited(tmp_path, {"mesh.toml": table, "app.py": app, "kept.py": ""}) as edited:
+        for number in range(4):
+            assert json.loads(edited.get("web")) == ["1.0"] * 3
+            edited.reload("web", {"app.py": f"import kept\n{app}# {number}\n"})
 
 
 def test_a_python_that_is_no_environment_is_a_mistake_of_the_file(tmp_path: Path) -> None:

@@ -75,3 +75,17 @@ def test_what_a_carried_package_was_given_while_it_served_stays(tmp_path: Path) 
         assert edited.get("one") == "asked"
         assert "1 of 3 modules" in edited.reload("one", {"app.py": plain(f"{asks} + '!'", "import settled.state")})
         assert edited.get("one") == "asked asked!"
+
+
+def test_code_that_begins_to_write_to_them_gets_them_anew(tmp_path: Path) -> None:
+    make_virtualenv(tmp_path / ".venv", PACKAGES)
+    imports, sets_up = USES["imports them"][0], USES["sets them up"][0]
+    with Edited(tmp_path, {"mesh.toml": TOML, "kept.py": "served = [1]\n", "app.py": app(imports)}) as edited:
+        assert "1 of 5 modules" in edited.reload("one", {"app.py": app(imports, "a")})
+        edited.reload("one", {"app.py": app(sets_up, "b")})
+        assert edited.get("one") == "plugin set up 1 b"
+        edited.reload("one", {"app.py": app(sets_up, "c")})
+        assert edited.get("one") == "plugin set up 1 c"
+        edited.reload("one", {"app.py": app(imports, "d")})
+        assert edited.get("one") == "plugin 1 d"
+        assert "1 of 5 modules" in edited.reload("one", {"app.py": app(imports, "e")})

@@ -29,6 +29,8 @@ _lock = RLock()
 #: As old as the process: many an extension module crashes it if it is loaded a second time.
 _sites: dict[tuple[str, ...], Site] = {}
 
+#: Of mesh's own packages; in the context of a service, some Pythons give those of its environment.
+_PROCESS_FOLDERS = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
 _STANDARD = sys.stdlib_module_names | {*sys.builtin_module_names}
 
 
@@ -98,7 +100,7 @@ class Site:
                 sys.modules[self.key(name)] = module
                 ImportHooks.call_back(module)
             self._kept.clear()
-            self._hide({*self._names(self._searched()), *self._names(_process_folders())})
+            self._hide({*self._names(self._searched()), *self._names(_PROCESS_FOLDERS)})
             if not self._has_read_pth_files:
                 self._has_read_pth_files = True
                 self._read_pth_files()
@@ -269,11 +271,6 @@ def _namespace(name: str, path: Sequence[str]) -> ModuleSpec | None:
     spec = ModuleSpec(name, None, is_package=True)
     spec.submodule_search_locations = list(found.submodule_search_locations or ())
     return spec
-
-
-def _process_folders() -> list[str]:
-    """Return the folders of mesh's own packages."""
-    return sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
 
 
 def _standard_library() -> list[str]:

@@ -20,10 +20,9 @@ from benchmarks.table import Goal, Row
 
 ROOT = Path(__file__).parents[1]
 
-
-_LEFT_OUT = ("_", "mesh")
-
 FLASK = "import flask\napp = flask.Flask(__name__)\n"
+#: It imports opentelemetry, and is executed for each service where that can be set up.
+FASTAPI = "import fastapi\napp = fastapi.FastAPI()\n"
 DJANGO = """\
 import os
 import django
@@ -41,17 +40,21 @@ INSTALLED_APPS = ["django.contrib." + name for name in ("admin", "auth", "conten
 GRPC = "import grpc.aio\nfrom google.protobuf import timestamp_pb2\napp = timestamp_pb2.Timestamp()\n"
 
 
+#: By kind, what its rows are called, what they are compared with, and how many milliseconds are the goal.
+ROWS = {
+    "flask": ("a second service on a site", "the first, with Flask", 5),
+    "fastapi": ("a second service, FastAPI with OpenTelemetry", "the first", None),
+    "django": ("a second Django project", "the first", None),
+    "grpc": ("grpcio and protobuf of its own", "those of mesh", None),
+}
+
+
 def rows(effort: Effort) -> Iterator[Row]:
-    first, second = _medians("flask", effort)
-    against = "the first, with Flask"
-    yield Row("a second service on a site", second[0], against, first[0], "ms", Goal("at most", 5, "figure"))
-    yield Row("a second service on a site: memory", second[1], against, first[1], "MiB")
-    first, second = _medians("django", effort)
-    yield Row("a second Django project", second[0], "the first", first[0], "ms")
-    yield Row("a second Django project: memory", second[1], "the first", first[1], "MiB")
-    first, second = _medians("grpc", effort)
-    yield Row("grpcio and protobuf of its own", second[0], "those of mesh", first[0], "ms")
-    yield Row("grpcio and protobuf of its own: memory", second[1], "those of mesh", first[1], "MiB")
+    for kind, (what, against, goal) in ROWS.items():
+        first, second = _medians(kind, effort)
+        limit = None if goal is None else Goal("at most", goal, "figure")
+        yield Row(what, second[0], against, first[0], "ms", limit)
+        yield Row(f"{what}: memory", second[1], against, first[1], "MiB")
 
 
 def _medians(kind: str, effort: Effort) -> list[tuple[float, float]]:
@@ -89,7 +92,7 @@ def report(kind: str) -> None:
 
 def _project(root: Path, kind: str) -> Path:
     root.mkdir()
-    (root / "app.py").write_text({"flask": FLASK, "django": DJANGO, "grpc": GRPC}[kind])
+    (root / "app.py").write_text({"flask": FLASK, "fastapi": FASTAPI, "django": DJANGO, "grpc": GRPC}[kind])
     (root / "settings.py").write_text(SETTINGS)
     (root / "urls.py").write_text("urlpatterns = []\n")
     return root
@@ -100,7 +103,7 @@ def _site(folder: Path, other_grpc: bool) -> Path:
     site = folder / "site-packages"
     site.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if entry.suffix != ".pth" and not entry.name.startswith(_LEFT_OUT):
+        if entry.suffix != ".pth" and not entry.name.startswith(("_", "mesh")):
             (site / entry.name).symlink_to(entry)
     for name in ("grpcio", "protobuf") if other_grpc else ():
         (site / f"{name}-{version(name)}.dist-info").rename(site / f"{name}-0.dist-info")

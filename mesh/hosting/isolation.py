@@ -12,8 +12,9 @@ from mesh.hosting.clients.clients import Clients
 from mesh.hosting.clients.host_names import HostNames
 from mesh.hosting.clients.proxies import past_proxies
 from mesh.hosting.import_hooks import ImportHooks
-from mesh.hosting.imports.scope.private_packages import PRIVATE
+from mesh.hosting.imports.scope.private_packages import private_packages
 from mesh.hosting.imports.scope.project_sources import ProjectSources
+from mesh.hosting.imports.scope.search_path import SearchPath
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.hosting.loops import new_event_loop
 from mesh.hosting.mains.servers import Servers
@@ -129,7 +130,9 @@ class Isolation:
             service,
             [*roots, *_python_path(env)],
             self._pools.of(service),
-            {*PRIVATE, *private} - {*shared},
+            private_packages(
+                private, shared, SearchPath.shared() if virtualenv is None else map(str, virtualenv.packages)
+            ),
             self._sources,
             virtualenv,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.hosting.load_errors import ServiceImportError
+from tests.support.virtualenvs import make_virtualenv
 
 if TYPE_CHECKING:
     from tests.hosting.conftest import Hosted, Write
@@ -59,6 +60,26 @@ def test_a_package_that_is_declared_shared_is_set_up_for_all(hosted: Hosted, wri
     assert found == ["alice", "bob"]
     for name in [name for name in sys.modules if name.partition(".")[0] in ("settled", "plugin", "helper", "plain")]:
         del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("sdk", "declared", "is_own"), [(False, [], False), (True, [], True), (False, ["opentelemetry"], True)]
+)
+def test_opentelemetry_is_executed_for_each_service_where_it_can_be_set_up(
+    hosted: Hosted, write: Write, sdk: bool, declared: list[str], is_own: bool
+) -> None:
+    """Its API alone, which FastAPI needs, is shared, and FastAPI with it."""
+    files = {"opentelemetry/trace.py": "", "fastapi.py": "from opentelemetry import trace\n"}
+    if sdk:
+        files["opentelemetry/sdk/__init__.py"] = ""
+    make_virtualenv(hosted.folder / ".venv", files)
+    found = []
+    for who in ("alice", "bob"):
+        root = write(who, {"app.py": "import fastapi"})
+        service = hosted.add(who, root=root, private=declared, virtualenv=hosted.folder / ".venv")
+        found.append(hosted.load(service, "app:fastapi"))
+    assert (found[0] is not found[1]) == is_own
+    assert (found[0].trace is not found[1].trace) == is_own
 
 
 def test_a_late_import_of_what_uses_it_says_what_to_declare(hosted: Hosted, write: Write, installed: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+
 #: Settings, registries and clients that a program sets up once, each with its one call for it.
 PRIVATE = frozenset(
     {
@@ -19,6 +22,24 @@ PRIVATE = frozenset(
         "tortoise",  # Tortoise.init()
     }
 )
+
+
+#: What is set up by another distribution, by its folder: libraries that import the one need not have the other.
+_SET_UP_BY = {"opentelemetry": os.path.join("opentelemetry", "sdk")}
+
+
+def private_packages(private: Iterable[str], shared: Iterable[str], folders: Iterable[str]) -> set[str]:
+    """Return the packages that are executed for a service: those known here, but for what cannot be set up.
+
+    private, shared: declared beside these, and as exceptions. folders: where the service's packages are installed.
+    """
+    places = list(folders)
+    idle = {
+        name
+        for name, part in _SET_UP_BY.items()
+        if not any(os.path.isdir(os.path.join(folder, part)) for folder in places)
+    }
+    return ({*PRIVATE} - idle | {*private}) - {*shared}
 
 
 class NeedsPrivate(BaseException):

@@ -83,3 +83,11 @@ def _run() -> int | None:
         return 1
     except (KeyboardInterrupt, click.Abort):
         return 130
+    except Exception:
+        from mesh.hosting.requirements import own_misfits
+
+        # Libraries of other versions than mesh requires fail in ways of their own.
+        if (told := own_misfits()) is None:
+            raise
+        streams.write_lines(f"mesh: {told}", err=True)
+        return 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -69,6 +70,7 @@ def run(supervisor: Supervisor, declared: Topology, signals: StopSignals, starte
             stack.enter_context(supervisor.times.observing())
         stack.enter_context(printing(supervisor, control, started, wanted))
         control.start()
+        warn_own_misfits(supervisor)
         status = supervisor.run()
     leave(supervisor, status)
 
@@ -225,6 +227,20 @@ def warn_own_main(declared: Topology) -> None:
         write_lines(f"mesh: services are those of {declared.origin}; `mesh init` writes them to mesh.toml", err=True)
     for sentence in (*declared.remarks, *remarks(declared)):
         write_lines(f"mesh: {sentence}", err=True)
+
+
+def warn_own_misfits(supervisor: Supervisor) -> None:
+    """Once the services have started, say what mesh itself requires and does not find: it may work nonetheless."""
+
+    def compare() -> None:
+        supervisor.settled.wait()
+        from mesh.hosting.requirements import own_misfits
+
+        if (told := own_misfits()) is not None:
+            supervisor.warn(told)
+
+    with suppress(RuntimeError):  # no thread is left for it
+        threading.Thread(target=compare, name="requirements", daemon=True).start()
 
 
 def style_of(supervisor: Supervisor) -> Style:

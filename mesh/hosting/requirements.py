@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mesh.hosting.requirement_files import RequirementFiles
 from mesh.virtualenv import Virtualenv
 
+#: The distribution that mesh is.
+_MESH = "mesh-runner"
+
 
 def misfits(files: RequirementFiles, virtualenv: Virtualenv | None = None) -> Iterator[str]:
+    """Yield what `unmet` does for the requirements of a service's files."""
+    return unmet(files.requirements(), virtualenv)
+
+
+def own_misfits() -> str | None:
+    """Return a sentence if what mesh itself requires is not installed beside it; None if it is."""
+    try:
+        found = list(unmet(importlib.metadata.requires(_MESH) or ()))
+    except ImportError as error:  # packaging itself, or mesh's own metadata
+        found = [str(error)]
+    if not found:
+        return None
+    return (
+        f"this environment does not have what mesh requires: {', '.join(found)}; install mesh beside the project, such "
+        f"as by `uv tool install {_MESH}`, or install these"
+    )
+
+
+def unmet(requirements: Iterable[str], virtualenv: Virtualenv | None = None) -> Iterator[str]:
     """Yield `requests<2 (2.34.2 is installed)`, or `flask (not installed)`, for each requirement that is not met.
 
     A line that is not a plain requirement, or not for this platform, is ignored. virtualenv: where it is to be
@@ -18,7 +40,7 @@ def misfits(files: RequirementFiles, virtualenv: Virtualenv | None = None) -> It
     # Imported late: a service without such a file does not need them.
     from packaging.requirements import InvalidRequirement, Requirement
 
-    for text in files.requirements():
+    for text in requirements:
         try:
             wanted = Requirement(text)
             if wanted.marker is not None and not wanted.marker.evaluate():

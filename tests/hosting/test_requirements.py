@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import mesh.commands
 from mesh.hosting.requirement_files import requirement_files
-from mesh.hosting.requirements import are_met, misfits
+from mesh.hosting.requirements import are_met, misfits, own_misfits
 
 CLICK = version("click")
 
@@ -68,3 +71,33 @@ def test_a_broken_pyproject_and_a_folder_without_either_say_nothing(tmp_path: Pa
     (tmp_path / "pyproject.toml").write_text("[project")
     assert requirement_files(tmp_path, tmp_path) is not None
     assert unmet(tmp_path) == []
+
+
+def test_what_mesh_itself_requires_is_compared_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_misfits() is None
+    required = ["click<2", "nowhere>=1", "not-here; extra == 'otlp'", "elsewhere; python_version < '3'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: required)
+    assert own_misfits() == (
+        f"this environment does not have what mesh requires: click<2 ({CLICK} is installed), nowhere>=1 (not "
+        "installed); install mesh beside the project, such as by `uv tool install mesh-runner`, or install these"
+    )
+
+
+@pytest.mark.parametrize("is_met", [True, False])
+def test_a_failure_where_it_is_not_met_is_that_sentence_instead_of_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_met: bool
+) -> None:
+    def fail(**options: object) -> None:
+        raise TypeError("Descriptors cannot be created directly")
+
+    monkeypatch.setattr(mesh.commands.cli, "main", fail)
+    monkeypatch.setattr(sys, "argv", ["mesh"])
+    if is_met:
+        with pytest.raises(TypeError):
+            mesh.commands.main()
+        return
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["nowhere>=1"])
+    with pytest.raises(SystemExit) as ended:
+        mesh.commands.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("mesh: this environment does not have what mesh requires: nowhere>=1")

@@ -99,22 +99,23 @@ class ModuleRecords:
     _owned: dict[str, ModuleType] = field(default_factory=dict)
     _objects: dict[int, str] = field(default_factory=dict)
     _is_settled: bool = False
+    #: What was found to be written to in this generation.
+    _written: set[str] = field(default_factory=set)
+    #: The installed packages that the service's code has set up.
+    _set_up: set[str] = field(default_factory=set)
     #: Whether code asked classes for their subclasses in the generation before.
     _asked_subclasses: bool = False
 
     @contextmanager
-    def executing(self, module: ModuleType, path: str, is_installed: bool = False) -> Iterator[ExecutedModule]:
+    def executing(self, module: ModuleType, path: str, installed_for: str | None = None) -> Iterator[ExecutedModule]:
         """Run the module in the block, which sets what it imports; its state is noted once it has run.
 
-        That of an installed one is noted once the service's own code has got what it imports of installed ones.
+        installed_for: of an installed module, the module of the service whose code imports it.
         """
-        name = module.__name__
+        name, is_installed = module.__name__, installed_for is not None
         unknown = StaticImports(frozenset(), is_dynamic=True)
         record = ExecutedModule(module, path, identity(path), unknown, is_installed=is_installed)
-        importer = self.modules.get(_executing.get())
-        is_outermost = is_installed and not (importer is not None and importer.is_installed)
-        if is_outermost and not self._is_settled:
-            self._note_written([name for name, each in list(self.modules.items()) if each.is_installed])
+        watches = installed_for is not None and self._begin_installed(name, installed_for)
         self.modules.pop(name, None)
         self.modules[name], self._owned[name] = record, module
         token = _executing.set(name)
@@ -124,12 +125,36 @@ class ModuleRecords:
                 record.footprint = self._footprint(record)
         finally:
             _executing.reset(token)
-            if is_outermost:
+            if watches:
                 self._look_at_installed()
 
+    def _begin_installed(self, name: str, importer: str) -> bool:
+        """Return whether the state of installed modules is to be noted after this one.
+
+        While one imports others they write to each other, which is no set-up. What the service's own code wrote to them
+        before is. One that an installed function imports, called by that code, belongs to what that function sets up.
+        """
+        if self._is_settled:
+            return True
+        if not self._is_installed(importer):
+            self._note_written([name for name, each in list(self.modules.items()) if each.is_installed])
+            return True
+        if not self._is_installed(_executing.get()):
+            self._set_up.add(_head(name))
+        return False
+
+    def _is_installed(self, name: str) -> bool:
+        record = self.modules.get(name)
+        return record is not None and record.is_installed
+
     def _look_at_installed(self) -> None:
-        """Note the state of installed modules that are new, or that have been written to by new ones."""
-        for each in [each for each in list(self.modules.values()) if each.is_installed and not each.was_written]:
+        """Note the state of installed modules that are new, or that have been written to by new ones.
+
+        Of a package that has been set up no state is needed: all of it will be executed again.
+        """
+        for name, each in list(self.modules.items()):
+            if not each.is_installed or each.was_written or _head(name) in self._set_up:
+                continue
             if each.footprint is None or each.footprint.has_changed():
                 each.footprint = self._footprint(each)
 
@@ -148,18 +173,19 @@ class ModuleRecords:
     def compare(self) -> bool:
         """Note which modules were written to since they had run; False if one that was carried is among them."""
         asks = self._asks_subclasses()
-        written = self._note_written(list(self.modules), asks)
-        return written.isdisjoint(self.carried) and (asks == self._asked_subclasses or not self.carried)
+        self._note_written(list(self.modules), asks)
+        return self._written.isdisjoint(self.carried) and (asks == self._asked_subclasses or not self.carried)
 
-    def _note_written(self, names: Iterable[str], with_subclasses: bool = False) -> set[str]:
-        """Note which of the modules were written to; return those of which that was not known."""
-        written = set()
+    def _note_written(self, names: Iterable[str], with_subclasses: bool = False) -> None:
         for name in names:
             each = self.modules[name]
-            if not each.was_written and each.footprint is not None and each.footprint.has_changed(with_subclasses):
+            if each.was_written or each.footprint is None or (each.is_installed and _head(name) in self._set_up):
+                continue
+            if each.footprint.has_changed(with_subclasses):
                 each.was_written = True
-                written.add(name)
-        return written
+                self._written.add(name)
+                if each.is_installed:
+                    self._set_up.add(_head(name))
 
     def settle(self) -> None:
         """Note that the generation serves: what its modules write from now on is state."""

@@ -36,8 +36,8 @@ class ServiceLoader(SourceFileLoader):
         self.scope.note_file(name, self.path)
         module.__dict__["__builtins__"] = self.scope.builtins
         self.scope.add_carried_submodules(module)
-        is_installed = self.scope.is_installed(name)
-        with self.scope.records.executing(module, self.path, is_installed) as self._record:
+        installed_for = self.scope.calling_module() if self.scope.is_installed(name) else None
+        with self.scope.records.executing(module, self.path, installed_for) as self._record:
             super().exec_module(module)
             if (patch := self.scope.on_execution.get(name)) is not None:
                 patch(module)

@@ -24,8 +24,11 @@ PACKAGES = {
         for name in ("state",):
             importlib.import_module(f"settled.{name}")
         state.Client.__module__ = "settled"
-        loads = []
+        def set_up(word):
+            import settled.later
+            state.STATE.append(word)
     """,
+    "settled/later.py": "",
     "settled/state.py": """
         import functools
         STATE = []
@@ -77,9 +80,16 @@ def test_what_a_carried_package_was_given_while_it_served_stays(tmp_path: Path) 
         assert edited.get("one") == "asked asked!"
 
 
-def test_code_that_begins_to_write_to_them_gets_them_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["sets them up", "sets them up by a function that imports", "between two imports"])
+def test_code_that_begins_to_write_to_them_gets_them_anew(tmp_path: Path, how: str) -> None:
+    """The second of two imports is of a module that no earlier generation has executed."""
     make_virtualenv(tmp_path / ".venv", PACKAGES)
-    imports, sets_up = USES["imports them"][0], USES["sets them up"][0]
+    imports = USES["imports them"][0]
+    sets_up = {
+        "sets them up": USES["sets them up"][0],
+        "sets them up by a function that imports": "import plugin, settled.state, settled\nsettled.set_up('set up')",
+        "between two imports": f"{USES['sets them up'][0]}\nimport settled.later",
+    }[how]
     with Edited(tmp_path, {"mesh.toml": TOML, "kept.py": "served = [1]\n", "app.py": app(imports)}) as edited:
         assert "1 of 5 modules" in edited.reload("one", {"app.py": app(imports, "a")})
         edited.reload("one", {"app.py": app(sets_up, "b")})

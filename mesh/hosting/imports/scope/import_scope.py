@@ -158,7 +158,8 @@ class ImportScope:
     def appeared(self, earlier: ImportScope) -> set[str]:
         """Modules that the earlier generation's code imports and did not have, and that can be found by now."""
         modules = earlier.records.modules
-        wanted = {name for each in list(modules.values()) for name in each.imports.names} - modules.keys()
+        edited = [each for name, each in list(modules.items()) if name in earlier.files]
+        wanted = {name for each in edited for name in each.imports.names} - modules.keys()
         return {name for name in wanted if self._is_found(name, modules)}
 
     def _is_found(self, name: str, modules: Mapping[str, ExecutedModule]) -> bool:
@@ -175,9 +176,10 @@ class ImportScope:
 
     def acting_module(self) -> str:
         """The module on whose behalf code runs; see ModuleRecords."""
-        return self.records.acting_module(self._calling_module)
+        return self.records.acting_module(self.calling_module)
 
-    def _calling_module(self) -> str:
+    def calling_module(self) -> str:
+        """Return the innermost module on the stack that is executed for the service; empty if there is none."""
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             if frame.f_builtins is self.builtins:

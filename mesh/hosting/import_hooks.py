@@ -37,8 +37,12 @@ class ImportHooks:
     def call_back(cls, module: ModuleType) -> None:
         """Call back with another module of a name, of a virtual environment say, that has been executed."""
         for hooks in [each for each in sys.meta_path if isinstance(each, cls)]:
-            for callback in hooks._known.get(module.__name__, ()):
-                callback(module)
+            hooks.meet(module)
+
+    def meet(self, module: ModuleType) -> None:
+        """Call back with a module of a virtual environment that was executed before."""
+        for callback in self._known.get(module.__name__, ()):
+            callback(module)
 
     @classmethod
     def announce(cls, module: ModuleType) -> None:

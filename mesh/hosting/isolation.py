@@ -12,6 +12,7 @@ from mesh.hosting.clients.clients import Clients
 from mesh.hosting.clients.host_names import HostNames
 from mesh.hosting.clients.proxies import past_proxies
 from mesh.hosting.import_hooks import ImportHooks
+from mesh.hosting.imports.import_system import ImportSystem
 from mesh.hosting.imports.scope.private_packages import private_packages
 from mesh.hosting.imports.scope.project_sources import ProjectSources
 from mesh.hosting.imports.scope.search_path import SearchPath
@@ -95,6 +96,10 @@ class Isolation:
         self.import_hooks.install()
         for patch in self._patches:
             patch.install()
+        # Another mesh of this process may have loaded virtual environments already.
+        system = ImportSystem.present()
+        for module in system.site_modules() if system is not None else ():
+            self.import_hooks.meet(module)
 
     def uninstall(self) -> None:
         for patch in reversed(self._patches):

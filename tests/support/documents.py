@@ -43,7 +43,7 @@ VOLATILE = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+"), "<moment>"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "<clock>"),
     # On a busy machine any start and any call may be slow, and any code hold up others.
-    (re.compile(r"^<clock> \S+ +ready in \d+ ms  .*\n", re.MULTILINE), ""),
+    (re.compile(r"^<clock> \S+ +ready in \d+(\.\d+)? m?s  .*\n", re.MULTILINE), ""),
     (re.compile(r"^.* (blocked its event loop|held the GIL) for \d+ ms; .*\n", re.MULTILINE), ""),
     (re.compile(r" +\d+(\.\d+)? ms\b(  slow)?"), " <time>"),
     (re.compile(r"\bdur=\d+(\.\d+)?"), "dur=<time>"),

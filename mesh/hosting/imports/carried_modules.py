@@ -179,7 +179,8 @@ class ModuleRecords:
     def _note_written(self, names: Iterable[str], with_subclasses: bool = False) -> None:
         for name in names:
             each = self.modules[name]
-            if each.was_written or each.footprint is None or (each.is_installed and _head(name) in self._set_up):
+            is_executed_anyway = each.is_installed and _head(name) in self._set_up and name not in self.carried
+            if each.was_written or each.footprint is None or is_executed_anyway:
                 continue
             if each.footprint.has_changed(with_subclasses):
                 each.was_written = True

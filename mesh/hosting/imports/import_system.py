@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.abc import Loader
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from threading import Lock
@@ -85,6 +85,11 @@ class ImportSystem:
     def present(cls) -> ImportSystem | None:
         """Return the system that is installed, or None while no scope is open."""
         return next((each for each in sys.meta_path if isinstance(each, cls)), None)
+
+    def site_modules(self) -> Iterator[ModuleType]:
+        """Yield the modules of virtual environments that are loaded."""
+        for site in list(self._sites):
+            yield from (module for _, module in site.modules())
 
     def close(self, scope: ImportScope) -> None:
         with _lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,9 @@ def test_code_that_begins_to_write_to_them_gets_them_anew(tmp_path: Path, how: s
     }[how]
     with Edited(tmp_path, {"mesh.toml": TOML, "kept.py": "served = [1]\n", "app.py": app(imports)}) as edited:
         assert "1 of 5 modules" in edited.reload("one", {"app.py": app(imports, "a")})
-        edited.reload("one", {"app.py": app(sets_up, "b")})
+        line = edited.reload("one", {"app.py": app(sets_up, "b")})
+        # Everything: the old code still serves with the packages as they were.
+        assert re.search(r"(\d+) of \1 modules", line), line
         assert edited.get("one") == "plugin set up 1 b"
         edited.reload("one", {"app.py": app(sets_up, "c")})
         assert edited.get("one") == "plugin set up 1 c"

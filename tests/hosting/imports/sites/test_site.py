@@ -220,22 +220,33 @@ def test_an_environment_for_another_python_has_mesh_s_grpc(hosted: Hosted, write
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another mesh"])
-def test_the_packages_of_an_environment_are_patched_for_each_mesh_that_uses_it(
-    tmp_path: Path, write: Write, beside: bool, request: pytest.FixtureRequest
+def test_the_packages_of_an_environment_are_patched_by_each_mesh_that_uses_it(
+    tmp_path: Path, write: Write, beside: bool
 ) -> None:
-    if beside:
-        other: Hosted = request.getfixturevalue("hosted")
-        other.add("carol", root=write("carol", {"app.py": ""}))
     make_virtualenv(tmp_path / ".venv", {"greeting.py": "VERSION = 1"})
     root = write("alice", {"app.py": "import greeting"})
-    patched: list[int] = []
-    for count in (1,) if beside else (1, 2):
+    patched: list[str] = []
+
+    def started(name: str) -> Hosted:
         hosted = Hosted(tmp_path)
-        with hosted.isolation:
-            hosted.isolation.import_hooks.on_import("greeting", lambda found: patched.append(found.VERSION))
-            hosted.load(hosted.add("alice", root=root, virtualenv=tmp_path / ".venv"), "app:greeting")
-            hosted.close()
-        assert patched == [1] * count
+        hosted.isolation.import_hooks.on_import("greeting", lambda found: patched.append(name))
+        hosted.isolation.install()
+        hosted.load(hosted.add("alice", root=root, virtualenv=tmp_path / ".venv"), "app:greeting")
+        return hosted
+
+    def end(hosted: Hosted) -> None:
+        hosted.close()
+        hosted.isolation.uninstall()
+
+    first = started("first")
+    assert patched == ["first"]
+    if not beside:
+        end(first)
+    second = started("second")
+    assert patched == ["first", "second"]
+    end(second)
+    if beside:
+        end(first)
 
 
 def test_mesh_and_what_it_uses_find_their_own_in_a_service_with_another(hosted: Hosted, write: Write) -> None:

@@ -202,6 +202,12 @@ TOPOLOGY = """
     grpc = {{ port = 7051, servicers = ["coroutines:Calc"], services = ["calc.Calc"] }}
     http = {{ port = 0, contract = "coroutines" }}
 
+    [services.apart]
+    root = "."
+    python = "{python}"
+    isolation = "process"
+    grpc = {{ port = 0, servicers = ["plain:Calc"], services = ["calc.Calc"] }}
+
     [services.program]
     root = "."
     python = "{python}"
@@ -255,7 +261,7 @@ def project(folder: Path, python: Path) -> Iterator[Project]:
 
 
 BOTH = pytest.mark.parametrize("service", ["plain", "coroutines"])
-ALL = pytest.mark.parametrize("service", ["plain", "coroutines", "program"])
+ALL = pytest.mark.parametrize("service", ["plain", "coroutines", "program", "apart"])
 
 
 def called(project: Project, service: str, method: str, request: str, **metadata: str) -> list[Any]:

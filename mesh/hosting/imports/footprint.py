@@ -19,7 +19,7 @@ from operator import is_
 from types import FunctionType, ModuleType
 from typing import Any
 
-from mesh.compat.abc import registered_classes
+from mesh.compat.interpreter import registered_classes
 from mesh.service import ServiceContext
 
 #: Objects that are looked at for one module; where there are more, it is not known whether it was written to.

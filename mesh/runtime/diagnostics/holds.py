@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from mesh.compat.interpreter import current_frames
 from mesh.hosting.tracebacks import is_own
 from mesh.observing.journal import Hold
 from mesh.runtime.diagnostics.dumps import Stack
@@ -78,7 +78,7 @@ class Holds:
         self._gil.look(0)
         while not self._stop.wait(self.tick):
             self._gil.look(self.tick)
-            frames = sys._current_frames()
+            frames = current_frames()
             for name, instance in self._instances().items():
                 if (found := instance.loop_and_thread()) is not None:
                     self._look_at(name, found[0], frames.get(found[1]))

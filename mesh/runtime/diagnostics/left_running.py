@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
+from mesh.compat.interpreter import current_frames
 from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.tracebacks import is_own
 
@@ -38,7 +38,7 @@ class OldCode:
         return f"still runs code from before the edit: {', '.join(found[:NAMED])}{more}; {WAY_OUT}"
 
     def _threads(self, known: set[int]) -> Iterator[str]:
-        frames = sys._current_frames()
+        frames = current_frames()
         for thread in threading.enumerate():
             frame = frames.get(thread.ident or 0)
             place = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from mesh.compat.interpreter import current_frames
 from mesh.hosting.tracebacks import is_own
 from mesh.observing.journal import InFlight, Journal, Line
 
@@ -53,13 +53,13 @@ def current_stacks() -> dict[int, list[traceback.FrameSummary]]:
             traceback.FrameSummary(each.f_code.co_filename, line, each.f_code.co_name, lookup_line=False)
             for each, line in reversed(list(traceback.walk_stack(frame)))
         ]
-        for thread, frame in sys._current_frames().items()
+        for thread, frame in current_frames().items()
     }
 
 
 def _frames(thread: int | None) -> Sequence[traceback.FrameSummary]:
     """Return the frames of a thread, innermost last; empty if it is gone."""
-    frame = sys._current_frames().get(thread) if thread is not None else None
+    frame = current_frames().get(thread) if thread is not None else None
     return traceback.extract_stack(frame) if frame is not None else []
 
 

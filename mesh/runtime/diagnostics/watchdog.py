@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import selectors
-import sys
 import threading
 import time
 from asyncio import runners
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
 
+from mesh.compat.interpreter import current_frames
 from mesh.hosting.imports.source_loader import service_of
 from mesh.observing.journal import InFlight
 from mesh.runtime.diagnostics.gil import GilHolds
@@ -100,7 +100,7 @@ class Watchdog:
         self._gil_holds.look(0)
         while not self._stop.wait(self.tick):
             self._gil_holds.look(self.tick)
-            frames = sys._current_frames()
+            frames = current_frames()
             loops = {
                 name: found for name, instance in self._instances().items() if (found := instance.loop_and_thread())
             }
@@ -113,7 +113,7 @@ class Watchdog:
 
     def services_by_thread(self) -> dict[int, str]:
         """Return the name of the service that each thread works for; `mesh` if there is none."""
-        found = {thread: owner_of(frame, self._instances()) for thread, frame in sys._current_frames().items()}
+        found = {thread: owner_of(frame, self._instances()) for thread, frame in current_frames().items()}
         for call in list(self._in_flight.values()):
             found |= dict.fromkeys((call.thread, *call.workers), call.service.name)
         return found

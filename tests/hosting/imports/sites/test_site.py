@@ -6,6 +6,8 @@ import importlib
 import importlib.metadata
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,30 +225,27 @@ def test_an_environment_for_another_python_has_mesh_s_grpc(hosted: Hosted, write
 def test_the_packages_of_an_environment_are_patched_by_each_mesh_that_uses_it(
     tmp_path: Path, write: Write, beside: bool
 ) -> None:
-    make_virtualenv(tmp_path / ".venv", {"greeting.py": "VERSION = 1"})
-    root = write("alice", {"app.py": "import greeting"})
+    make_virtualenv(tmp_path / ".venv", {"salutation.py": "VERSION = 1"})
+    root = write("alice", {"app.py": "import salutation"})
     patched: list[str] = []
 
-    def started(name: str) -> Hosted:
+    @contextmanager
+    def started(name: str) -> Iterator[None]:
         hosted = Hosted(tmp_path)
-        hosted.isolation.import_hooks.on_import("greeting", lambda found: patched.append(name))
-        hosted.isolation.install()
-        hosted.load(hosted.add("alice", root=root, virtualenv=tmp_path / ".venv"), "app:greeting")
-        return hosted
+        hosted.isolation.import_hooks.on_import("salutation", lambda found: patched.append(name))
+        with hosted.isolation:
+            hosted.load(hosted.add("alice", root=root, virtualenv=tmp_path / ".venv"), "app:salutation")
+            yield
+            hosted.close()
 
-    def end(hosted: Hosted) -> None:
-        hosted.close()
-        hosted.isolation.uninstall()
-
-    first = started("first")
-    assert patched == ["first"]
+    with started("first"):
+        assert patched == ["first"]
+        if beside:
+            with started("second"):
+                assert patched == ["first", "second"]
     if not beside:
-        end(first)
-    second = started("second")
-    assert patched == ["first", "second"]
-    end(second)
-    if beside:
-        end(first)
+        with started("second"):
+            assert patched == ["first", "second"]
 
 
 def test_mesh_and_what_it_uses_find_their_own_in_a_service_with_another(hosted: Hosted, write: Write) -> None:

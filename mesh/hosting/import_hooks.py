@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from mesh.hosting.imports.module_keys import current_site
+from mesh.hosting.imports.module_keys import current_site, shared_imports
 
 Callback = Callable[[ModuleType], None]
 
@@ -60,8 +60,10 @@ class ImportHooks:
         """Call back with the module once it is executed, or at once if it already is."""
         self._known.setdefault(name, []).append(callback)
         try:
-            # Not the entry itself: another thread may be executing the module, and the import waits for that.
-            module = importlib.import_module(name) if name in sys.modules else None
+            # That of the process: the others are met. Not the entry itself: another thread may be executing the module,
+            # and the import waits for that.
+            with shared_imports():
+                module = importlib.import_module(name) if name in sys.modules else None
         except Exception:  # whatever the module raises when it cannot be executed
             module = None
         if module is not None:

@@ -7,7 +7,7 @@ import importlib.metadata
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,18 +225,18 @@ def test_an_environment_for_another_python_has_mesh_s_grpc(hosted: Hosted, write
 def test_the_packages_of_an_environment_are_patched_by_each_mesh_that_uses_it(
     tmp_path: Path, write: Write, beside: bool
 ) -> None:
-    make_virtualenv(tmp_path / ".venv", {"salutation.py": "VERSION = 1"})
-    root = write("alice", {"app.py": "import salutation"})
+    name = f"salutation_{'beside' if beside else 'alone'}"  # sites of other tests may still be there
+    make_virtualenv(tmp_path / ".venv", {f"{name}.py": ""})
+    root = write("alice", {"app.py": f"import {name}"})
     patched: list[str] = []
 
     @contextmanager
-    def started(name: str) -> Iterator[None]:
+    def started(who: str) -> Iterator[None]:
         hosted = Hosted(tmp_path)
-        hosted.isolation.import_hooks.on_import("salutation", lambda found: patched.append(name))
-        with hosted.isolation:
-            hosted.load(hosted.add("alice", root=root, virtualenv=tmp_path / ".venv"), "app:salutation")
+        hosted.isolation.import_hooks.on_import(name, lambda found: patched.append(who))
+        with hosted.isolation, closing(hosted):
+            hosted.load(hosted.add("alice", root=root, virtualenv=tmp_path / ".venv"), f"app:{name}")
             yield
-            hosted.close()
 
     with started("first"):
         assert patched == ["first"]

@@ -49,6 +49,10 @@ app = fastapi.FastAPI()
 @app.get("/")
 async def index() -> fastapi.responses.PlainTextResponse:
     return fastapi.responses.PlainTextResponse(module0.chain())
+
+@app.get("/health")
+async def health() -> str:
+    return "fine"
 """
 SIZES = {
     "10 modules": 10,

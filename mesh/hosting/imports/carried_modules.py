@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Literal
 
 from mesh.hosting.imports.extension_loader import Identity, identity
 from mesh.hosting.imports.footprint import Footprint
@@ -115,7 +116,7 @@ class ModuleRecords:
         name, is_installed = module.__name__, installed_for is not None
         unknown = StaticImports(frozenset(), is_dynamic=True)
         record = ExecutedModule(module, path, identity(path), unknown, is_installed=is_installed)
-        watches = installed_for is not None and self._begin_installed(name, installed_for)
+        looks = None if installed_for is None else self._begin_installed(installed_for)
         self.modules.pop(name, None)
         self.modules[name], self._owned[name] = record, module
         token = _executing.set(name)
@@ -125,37 +126,35 @@ class ModuleRecords:
                 record.footprint = self._footprint(record)
         finally:
             _executing.reset(token)
-            if watches:
-                self._look_at_installed()
+            if looks is not None:
+                self._look_at_installed(looks)
 
-    def _begin_installed(self, name: str, importer: str) -> bool:
-        """Return whether the state of installed modules is to be noted after this one.
+    def _begin_installed(self, importer: str) -> Literal["all", "new"] | None:
+        """Return of which installed modules the state is to be noted after this one.
 
         While one imports others they write to each other, which is no set-up. What the service's own code wrote to them
-        before is. One that an installed function imports, called by that code, belongs to what that function sets up.
+        before is, and so is what an installed function writes that this code calls, though it may import more.
         """
         if self._is_settled:
-            return True
+            return "all"
         if not self._is_installed(importer):
             self._note_written([name for name, each in list(self.modules.items()) if each.is_installed])
-            return True
-        if not self._is_installed(_executing.get()):
-            self._set_up.add(_head(name))
-        return False
+            return "all"
+        return None if self._is_installed(_executing.get()) else "new"
 
     def _is_installed(self, name: str) -> bool:
         record = self.modules.get(name)
         return record is not None and record.is_installed
 
-    def _look_at_installed(self) -> None:
-        """Note the state of installed modules that are new, or that have been written to by new ones.
+    def _look_at_installed(self, which: Literal["all", "new"]) -> None:
+        """Note the state of installed modules that are new; all: also of those that new ones have written to.
 
         Of a package that has been set up no state is needed: all of it will be executed again.
         """
         for name, each in list(self.modules.items()):
             if not each.is_installed or each.was_written or _head(name) in self._set_up:
                 continue
-            if each.footprint is None or each.footprint.has_changed():
+            if each.footprint is None or (which == "all" and each.footprint.has_changed()):
                 each.footprint = self._footprint(each)
 
     def acting_module(self, calling: Callable[[], str]) -> str:

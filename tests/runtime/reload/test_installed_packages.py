@@ -25,6 +25,8 @@ PACKAGES = {
         for name in ("state",):
             importlib.import_module(f"settled.{name}")
         state.Client.__module__ = "settled"
+        def import_late():
+            import settled.later
         def set_up(word):
             import settled.later
             state.STATE.append(word)
@@ -50,6 +52,7 @@ USES = {
         "",
         "1 of 4",
     ),
+    "calls what imports another": ("import plugin, settled.state, settled\nsettled.import_late()", "plugin", "1 of 6"),
     "sets them up": ("import plugin, settled.state\nsettled.state.STATE.append('set up')", "plugin set up", "4 of 5"),
     "sets them up between two imports": (SETS_UP_AT_IMPORT, "set up plugin", "4 of 5"),
     "replaces something": ("import plugin, settled.state\nsettled.state.Client = int", "plugin", "4 of 5"),

@@ -45,7 +45,7 @@ ROWS = {
     "flask": ("a second service on a site", "the first, with Flask", 5),
     "fastapi": ("a second service, FastAPI with OpenTelemetry", "the first", None),
     "django": ("a second Django project", "the first", None),
-    "grpc": ("grpcio and protobuf of its own", "those of mesh", None),
+    "grpc": ("a service with its own grpcio and protobuf", "those of mesh", None),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 #: Usual names of a virtual environment's folder.
 VENVS = (".venv", "venv")
 
-#: Of this process: in the context of a service, `sys` has that of its environment.
+#: Of this process, and where its packages are: in the context of a service, Python tells those of its environment.
 _PREFIX = sys.prefix
+PROCESS_PACKAGES = tuple(sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")}))
 
 _VERSION = re.compile(r"python(\d+)\.(\d+)$")
 

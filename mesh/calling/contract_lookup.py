@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 
 from mesh.contract import Contract, Method
+from mesh.contract.own_protobuf import separate_pool
 from mesh.errors import UsageError
 from mesh.topology.directory import Directory
 from mesh.topology.model import Topology
@@ -77,16 +78,6 @@ def _descriptor(name: str, service: str, files: tuple[Path, ...]) -> ServiceDesc
 
 @cache
 def _pool(files: tuple[Path, ...]) -> tuple[descriptor_pool.DescriptorPool, object]:
-    """Return a separate pool and its classes: a service's generated modules may hold another version of a file.
-
-    Both are kept until exit. protobuf finds a message's class by a weak reference: while the garbage collector takes a
-    class apart, another thread may get it and crash at its first message (seen with protobuf 7.36, in
-    PyUpb_Message_New).
-    """
-    pool = descriptor_pool.DescriptorPool()
-    names = []
-    for path in files:
-        for file in descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file:
-            pool.Add(file)
-            names.append(file.name)
-    return pool, message_factory.GetMessageClassesForFiles(names, pool)
+    """Return a separate pool and its classes: a service's generated modules may hold another version of a file."""
+    sets = (descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()) for path in files)
+    return separate_pool(file for each in sets for file in each.file)

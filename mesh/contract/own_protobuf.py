@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -37,9 +38,14 @@ class OwnMessages:
 
 def own_messages(handler: Any) -> OwnMessages | None:
     """Return what translates for a handler whose messages are not mesh's; None for all others."""
+    kind = request_class(handler)
+    return None if kind is None or issubclass(kind, Message) else OwnMessages(handler)
+
+
+def request_class(handler: Any) -> Any:
+    """Return the class of the handler's requests, of any protobuf; None if its deserializer is not a FromString."""
     owner = getattr(handler.request_deserializer, "__self__", None)
-    is_foreign = isinstance(owner, type) and hasattr(owner, "DESCRIPTOR") and not issubclass(owner, Message)
-    return OwnMessages(handler) if is_foreign else None
+    return owner if isinstance(owner, type) and hasattr(owner, "DESCRIPTOR") else None
 
 
 def known_here(service: Any) -> ServiceDescriptor:
@@ -62,11 +68,20 @@ def _collect(file: Any, files: dict[str, bytes]) -> None:
 
 @cache
 def _pool(files: tuple[bytes, ...]) -> tuple[descriptor_pool.DescriptorPool, object]:
-    """Return a pool of these files, and its classes; both are kept (see calling/contract_lookup.py)."""
+    return separate_pool(map(descriptor_pb2.FileDescriptorProto.FromString, files))
+
+
+def separate_pool(
+    files: Iterable[descriptor_pb2.FileDescriptorProto],
+) -> tuple[descriptor_pool.DescriptorPool, object]:
+    """Return a pool of these files, each after those that it imports, and its classes; keep both until exit.
+
+    protobuf finds a message's class by a weak reference: while the garbage collector takes a class apart, another
+    thread may get it and crash at its first message (seen with protobuf 7.36, in PyUpb_Message_New).
+    """
     pool = descriptor_pool.DescriptorPool()
     names = []
-    for data in files:
-        file = descriptor_pb2.FileDescriptorProto.FromString(data)
+    for file in files:
         pool.Add(file)
         names.append(file.name)
     return pool, message_factory.GetMessageClassesForFiles(names, pool)

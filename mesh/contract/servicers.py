@@ -13,7 +13,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from mesh.compat.grpcio import methods_of
 from mesh.contract.methods import Contract
-from mesh.contract.own_protobuf import known_here
+from mesh.contract.own_protobuf import known_here, request_class
 from mesh.errors import UsageError
 
 Handler = Any  # grpc.RpcMethodHandler: a class whose attributes grpc itself does not type.
@@ -108,7 +108,6 @@ def _adder(servicer: Any) -> Callable[[Any], Any]:
 
 
 def _pool_of(handler: Handler) -> Any:
-    """Return the descriptor pool of the request's class, or None if the deserializer is not a FromString."""
-    owner = getattr(handler.request_deserializer, "__self__", None)
-    descriptor = getattr(owner, "DESCRIPTOR", None)
-    return getattr(getattr(descriptor, "file", None), "pool", None)
+    """Return the descriptor pool of the request's class, or None if it is not known."""
+    kind = request_class(handler)
+    return None if kind is None else kind.DESCRIPTOR.file.pool

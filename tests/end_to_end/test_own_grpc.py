@@ -45,7 +45,8 @@ PROTO = """
       rpc Each(stream Number) returns (stream Sum);
     }
 """
-PLAIN = """
+#: What the servicers of both kinds have in common.
+BEGINNING = """
     import calc_pb2, calc_pb2_grpc, google.protobuf, grpc
     from google.rpc import error_details_pb2, status_pb2
     from grpc_status import rpc_status
@@ -53,11 +54,8 @@ PLAIN = """
     notes = []
 
     class Calc(calc_pb2_grpc.CalcServicer):
-        def Add(self, request, context):
-            assert isinstance(context, grpc.ServicerContext)
-            assert context.time_remaining() is None or context.time_remaining() > 0
-            if request.value == 1:
-                context.abort(grpc.StatusCode.NOT_FOUND, "no 1")
+"""
+STATUS = """\
             if request.value == 2:
                 context.set_code(grpc.StatusCode.ALREADY_EXISTS)
                 context.set_details("2 is there")
@@ -66,13 +64,30 @@ PLAIN = """
             if request.value == 3:
                 status = status_pb2.Status(code=9, message="not 3")
                 status.details.add().Pack(error_details_pb2.ErrorInfo(reason="THREE"))
-                context.abort_with_status(rpc_status.to_status(status))
+"""
+ANSWER = """\
             if request.value == 4:
                 raise ValueError("a bug")
             if request.value == 5:
                 return calc_pb2.Sum(by=" ".join(notes))
             by = f"{grpc.__version__} {google.protobuf.__version__}"
             return calc_pb2.Sum(total=request.value + 1, by=by, at=request.at)
+"""
+PLAIN = (
+    BEGINNING
+    + """\
+        def Add(self, request, context):
+            assert isinstance(context, grpc.ServicerContext)
+            assert context.time_remaining() is None or context.time_remaining() > 0
+            if request.value == 1:
+                context.abort(grpc.StatusCode.NOT_FOUND, "no 1")
+"""
+    + STATUS
+    + """\
+                context.abort_with_status(rpc_status.to_status(status))
+"""
+    + ANSWER
+    + """\
 
         def Count(self, request, context):
             for number in range(request.value):
@@ -90,14 +105,10 @@ PLAIN = """
             for each in requests:
                 yield calc_pb2.Sum(total=each.value * 2)
 """
-COROUTINES = """
-    import calc_pb2, calc_pb2_grpc, google.protobuf, grpc
-    from google.rpc import error_details_pb2, status_pb2
-    from grpc_status import rpc_status
-
-    notes = []
-
-    class Calc(calc_pb2_grpc.CalcServicer):
+)
+COROUTINES = (
+    BEGINNING
+    + """\
         async def Add(self, request, context):
             assert isinstance(context, grpc.aio.ServicerContext)
             if request.value == 1:
@@ -106,21 +117,13 @@ COROUTINES = """
                 except grpc.aio.AbortError:
                     notes.append("aborted")
                     raise
-            if request.value == 2:
-                context.set_code(grpc.StatusCode.ALREADY_EXISTS)
-                context.set_details("2 is there")
-                context.set_trailing_metadata((("asked", "2"),))
-                assert context.code() is grpc.StatusCode.ALREADY_EXISTS
-            if request.value == 3:
-                status = status_pb2.Status(code=9, message="not 3")
-                status.details.add().Pack(error_details_pb2.ErrorInfo(reason="THREE"))
+"""
+    + STATUS
+    + """\
                 await context.abort_with_status(rpc_status.to_status(status))
-            if request.value == 4:
-                raise ValueError("a bug")
-            if request.value == 5:
-                return calc_pb2.Sum(by=" ".join(notes))
-            by = f"{grpc.__version__} {google.protobuf.__version__}"
-            return calc_pb2.Sum(total=request.value + 1, by=by, at=request.at)
+"""
+    + ANSWER
+    + """\
 
         async def Count(self, request, context):
             for number in range(request.value):
@@ -136,6 +139,7 @@ COROUTINES = """
             async for each in requests:
                 yield calc_pb2.Sum(total=each.value * 2)
 """
+)
 PROGRAM = """
     from concurrent import futures
     import calc_pb2_grpc, grpc

@@ -18,9 +18,8 @@ import grpc
 import grpc.aio
 
 from mesh.contract.servicers import Handler, Handlers, behavior, is_async
+from mesh.serving.grpc.status import CODES
 from mesh.serving.mains.grpc_methods import with_behavior
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class OwnGrpc:
@@ -101,7 +100,7 @@ class OwnGrpc:
 
     def code_here(self, code: Any) -> Any:
         """Return a status code of the service as mesh's; anything else as it is."""
-        return _CODES[code.value[0]] if isinstance(code, self._grpc.StatusCode) else code
+        return CODES[code.value[0]] if isinstance(code, self._grpc.StatusCode) else code
 
     def code_there(self, code: Any) -> Any:
         """Return a status code of mesh as the service's; anything else as it is."""

@@ -18,7 +18,7 @@ from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
 from mesh.hosting.process_state.working_folder import own_folder
-from mesh.hosting.requirement_files import requirement_files
+from mesh.hosting.requirement_files import RequirementFiles, requirement_files
 from mesh.hosting.threads import show_service
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of
@@ -230,8 +230,9 @@ class ThreadInstance:
         self._tell(await self._when_healthy(outcome))
         self._prepare_channels()
         root, virtualenv = self.service.root, self._virtualenv()
-        if virtualenv is not None or (root is not None and requirement_files(root, root) is not None):
-            self._pool.submit(self._compare_packages, virtualenv)
+        files = None if root is None else requirement_files(root, root)
+        if virtualenv is not None or files is not None:
+            self._pool.submit(self._compare_packages, files, virtualenv)
         while (order := await self._next_request()) is not None:
             self._tell(await self._when_healthy(await self._load_generation(order)))
         await self._end()
@@ -395,10 +396,10 @@ class ThreadInstance:
         """Return how long the end may wait for hooks and threads once the calls have ended or have been cut."""
         return max(0.25, self._stop_by - time.monotonic())
 
-    def _compare_packages(self, virtualenv: Virtualenv | None) -> None:
+    def _compare_packages(self, files: RequirementFiles | None, virtualenv: Virtualenv | None) -> None:
         from mesh.runtime.instances.unmet_packages import told_of_packages  # after the start
 
-        for sentence in told_of_packages(self.service.root, virtualenv):
+        for sentence in told_of_packages(files, virtualenv):
             self._say(sentence)
 
     def _say(self, text: str) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from mesh.hosting.imports.sites.common_packages import is_loadable, other_versions
-from mesh.hosting.requirement_files import requirement_files
+from mesh.hosting.requirement_files import RequirementFiles
 from mesh.hosting.requirements import misfits
 from mesh.virtualenv import Virtualenv
 
 
-def told_of_packages(root: Path | None, virtualenv: Virtualenv | None) -> Iterator[str]:
+def told_of_packages(files: RequirementFiles | None, virtualenv: Virtualenv | None) -> Iterator[str]:
     """Yield a sentence for requirements that are not met, and for versions that this Python cannot load."""
-    files = None if root is None else requirement_files(root, root)
     if files is not None and (unmet := list(misfits(files, virtualenv))):
         way_out = "install them into its environment" if virtualenv else "`mesh install` makes an environment for it"
         yield f"it requires {', '.join(unmet)}; {way_out}"

@@ -20,17 +20,15 @@ from mesh.hosting.imports.scope.search_path import SearchPath
 from mesh.hosting.imports.sites.common_packages import GOOGLE, common_packages
 from mesh.hosting.imports.sites.contents import Contents, contents_of
 from mesh.hosting.imports.sites.pth_files import added_folder, execute_line, is_code, new_finders, pth_lines
+from mesh.virtualenv import PROCESS_PACKAGES, Virtualenv
 
 if TYPE_CHECKING:
     from mesh.hosting.imports.import_system import ImportSystem
-    from mesh.virtualenv import Virtualenv
 
 _lock = RLock()
 #: As old as the process: many an extension module crashes it if it is loaded a second time.
 _sites: dict[tuple[str, ...], Site] = {}
 
-#: Of mesh's own packages; in the context of a service, some Pythons give those of its environment.
-_PROCESS_FOLDERS = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
 _STANDARD = sys.stdlib_module_names | {*sys.builtin_module_names}
 
 
@@ -100,7 +98,7 @@ class Site:
                 sys.modules[self.key(name)] = module
                 ImportHooks.call_back(module)
             self._kept.clear()
-            self._hide({*self._names(self._searched()), *self._names(_PROCESS_FOLDERS)})
+            self._hide({*self._names(self._searched()), *self._names(PROCESS_PACKAGES)})
             if not self._has_read_pth_files:
                 self._has_read_pth_files = True
                 self._read_pth_files()

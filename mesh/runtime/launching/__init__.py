@@ -1,0 +1,1 @@
+"""How processes are started, and ended with everything that they have started."""

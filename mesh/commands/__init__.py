@@ -35,6 +35,7 @@ _COMMANDS = {
     "trace": "history.traces",
     "traces": "history.traces",
     "up": "up",
+    "zygote": "child",
 }
 
 

@@ -1,22 +1,45 @@
-"""`mesh child`: the process of a service with isolation = "process"; started by mesh, not by people."""
+"""`mesh child` and `mesh zygote`: processes of services with isolation = "process"; started by mesh, not by people."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import socket
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mesh.observing.journal import Entry
 
 
 @click.command(hidden=True)
 def child() -> None:
-    """Host one service, configured by JSON on standard input, until standard input ends or SIGTERM arrives."""
+    """Host one service, configured on standard input, until standard input ends or SIGTERM arrives."""
+    _host()
+
+
+@click.command(hidden=True)
+def zygote() -> None:
+    """Fork such processes, on a socket that is standard input, until that is closed and all of them have ended."""
+    from mesh.descriptors import raise_limit
+    from mesh.runtime.launching.forking import Forking, import_all
+
+    raise_limit()
+    import_all()
+    held = Forking(socket.socket(fileno=0)).serve()
+    if held is not None:
+        _host(held)
+
+
+def _host(held: Mapping[int, int] | None = None) -> None:
+    """Host the service. held: the descriptors here of the sockets that mesh holds; None if they are the same."""
     import pickle
 
     from mesh.commands.signals import StopSignals, leave
@@ -24,7 +47,7 @@ def child() -> None:
     from mesh.observing.events import as_event
     from mesh.observing.journal import Change
     from mesh.runtime.instances.process import ENDING, Assignment
-    from mesh.runtime.instances.process_group import guard
+    from mesh.runtime.launching.process_group import guard
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.selection import select
@@ -32,6 +55,10 @@ def child() -> None:
     raise_limit()
     told = pickle.loads(bytes.fromhex(sys.stdin.readline()))
     assert isinstance(told, Assignment)
+    if held is not None:
+        told = replace(told, held={port: held[number] for port, number in told.held.items()})
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(told.service)  # what top and ps show; Linux only
     options = Options(host=told.host, data=told.data, grace=told.grace, watch=told.watch, held=told.held)
     guard(options.grace)
     signals = StopSignals({signal.SIGTERM: 0})

@@ -30,6 +30,7 @@ from mesh.topology.selection import Selection, start_order
 
 if TYPE_CHECKING:
     from mesh.runtime.instances.command import CommandInstance
+    from mesh.runtime.launching.zygote import Zygote
 
 
 class ServiceInstances:
@@ -63,6 +64,7 @@ class ServiceInstances:
         self._journal = journal
         self._post = post
         self._states: dict[str, dict[str, Any]] = {}
+        self._zygote: Zygote | None = None
         self.living: set[str] = set()
         self.by_name = {service.name: self._make_instance(service.name) for service in selection.running}
 
@@ -116,6 +118,11 @@ class ServiceInstances:
         for name in names:
             self.by_name[name].release()
 
+    def close(self) -> None:
+        """End what serves several instances, when all of them have ended."""
+        if self._zygote is not None:
+            self._zygote.close()
+
     def replace(self, name: str) -> ServiceAddresses:
         """Replace an instance that has ended, on the same ports; raises PortError if one was taken since."""
         self.by_name[name] = instance = self._make_instance(name)
@@ -140,6 +147,8 @@ class ServiceInstances:
         self.order = _flat(start_order(selection.running))
         self._apart = self._services_apart(self._options)
         self.contracts.compile(selection)
+        if self._zygote is not None:
+            self._zygote.renew()  # The names in its variables may be others.
         return found
 
     def forget(self, name: str) -> None:
@@ -252,7 +261,9 @@ class ServiceInstances:
                 return ImageInstance(service, context, declared, self._post, grace)
             if service.command:
                 return CommandInstance(service, context, declared, self._post, grace)
-            return ProcessInstance(service, context, declared, self._post, grace, self._options.watch)
+            return ProcessInstance(
+                service, context, declared, self._post, grace, self._zygote_of(), self._options.watch
+            )
         return ThreadInstance(
             service,
             context,
@@ -263,6 +274,13 @@ class ServiceInstances:
             self._options.held,
             self._options.host,
         )
+
+    def _zygote_of(self) -> Zygote:
+        if self._zygote is None:
+            from mesh.runtime.launching.zygote import Zygote
+
+            self._zygote = Zygote(lambda text: self._journal.append(Line("mesh", text, "mesh")))
+        return self._zygote
 
     def _is_kept_apart(self, name: str) -> bool:
         return self._options.processes or self._needs_processes or name in self._apart

@@ -125,6 +125,7 @@ class Supervisor:
                 except queue.Empty:
                     self._loop.out_of_time()
         self._instances.release(self.snapshot.in_state("waiting"))
+        self._instances.close()
         self.settled.set()
         self.has_unfinished_work = bool(self.journal.in_flight or self.snapshot.in_state("stopping"))
         failed = any(service.reason for service in self.snapshot.services)

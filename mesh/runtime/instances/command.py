@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +14,11 @@ from mesh.contract import Handlers
 from mesh.errors import MeshError
 from mesh.hosting.process_state.output import LINE_LIMIT
 from mesh.observing.journal import Line
-from mesh.runtime.instances import process_group
 from mesh.runtime.instances.command_environment import command_environment, starts_python
 from mesh.runtime.instances.port_owner import listening_ports
 from mesh.runtime.instances.readiness import Readiness, ReadyLine
+from mesh.runtime.launching import process_group
+from mesh.runtime.launching.forked_process import ChildProcess
 from mesh.runtime.messages import Done, Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
 from mesh.serving.server_sockets import bind
@@ -59,7 +59,7 @@ class CommandInstance:
         self._declared = declared
         self._post = post
         self._addresses: dict[Kind, list[Address]] = {}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ChildProcess | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._again: str | None = None
@@ -208,13 +208,13 @@ class CommandInstance:
     def _called(self) -> str:
         return f"`{self.service.command}`"
 
-    def _begin(self) -> subprocess.Popen[str]:
+    def _begin(self) -> ChildProcess:
         return process_group.start(self.service.command or "", self.context.root, self._environment())
 
     def _environment(self) -> dict[str, str]:
         return command_environment(self.service, self._declared, self.context.directory, self._addresses)
 
-    def _read(self, process: subprocess.Popen[str], name: str) -> threading.Thread:
+    def _read(self, process: ChildProcess, name: str) -> threading.Thread:
         """Read the lines of one stream, in a separate thread."""
 
         def read() -> None:
@@ -245,7 +245,7 @@ class CommandInstance:
             for address in each
         ]
 
-    def _wait_until_ready(self, process: subprocess.Popen[str]) -> bool:
+    def _wait_until_ready(self, process: ChildProcess) -> bool:
         """Return True if the process answers before it ends."""
         if self.service.ready == "done":
             return False
@@ -273,6 +273,6 @@ class CommandInstance:
         killer.daemon = True
         killer.start()
 
-    def _kill(self, process: subprocess.Popen[str]) -> None:
+    def _kill(self, process: ChildProcess) -> None:
         if process.poll() is None:
             process_group.send(process, signal.SIGKILL)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import signal
-import subprocess
 import tempfile
 from pathlib import Path
 
 from mesh.hosting.images.image import WantedImage, command_of, stop_signal
-from mesh.runtime.instances import process_group
 from mesh.runtime.instances.command import CommandInstance
+from mesh.runtime.launching import process_group
+from mesh.runtime.launching.forked_process import ChildProcess
 from mesh.topology.model import Address
 
 
@@ -27,7 +27,7 @@ class ImageInstance(CommandInstance):
     def _called(self) -> str:
         return f"image {self.service.image}"
 
-    def _begin(self) -> subprocess.Popen[str]:
+    def _begin(self) -> ChildProcess:
         image = WantedImage(
             self._declared.name,
             self.service.name,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pickle
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +16,8 @@ from mesh.observing.span import Span
 from mesh.runtime.diagnostics.crash import CRASH_PREFIX, describe_crash
 from mesh.runtime.instances.command import LOOK, CommandInstance
 from mesh.runtime.instances.fresh_process import FRESH_PROCESS
+from mesh.runtime.launching.forked_process import ChildProcess
+from mesh.runtime.launching.zygote import Zygote
 from mesh.runtime.messages import Failed, Message, Ready, ReloadFailed, ServiceCommand
 from mesh.runtime.status import STALE_PREFIX
 from mesh.service import ServiceContext
@@ -67,9 +67,11 @@ class ProcessInstance(CommandInstance):
         declared: Topology,
         post: Callable[[Message], None],
         grace: float,
+        zygote: Zygote,
         watch: bool = False,
     ) -> None:
         super().__init__(service, context, declared, post, grace)
+        self._zygote = zygote
         self._watch = watch
         # What a program in `run` encrypts, its process alone knows.
         tls = {each.kind for each in service.listeners if not isinstance(each, Tcp) and each.tls is not None}
@@ -102,25 +104,15 @@ class ProcessInstance(CommandInstance):
     def _called(self) -> str:
         return "its process"
 
-    def _begin(self) -> subprocess.Popen[str]:
+    def _begin(self) -> ChildProcess:
         self._settled.clear()
         self._failed = self._ending = False
         self._said_last, self._dump = "", []
         assignment = self._assignment().hex()
         for bound in self._held.values():
             bound.listen(BACKLOG)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mesh", "child"],
-            env=self._environment(),
-            cwd=self.context.root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            pass_fds=[bound.fileno() for bound in self._held.values()],
-        )
+        held = [bound.fileno() for bound in self._held.values()]
+        process = self._zygote.start(self.context.root, self._environment(), held)
         assert process.stdin is not None
         # In hexadecimal, on one line: the stream stays open, and its end tells the child that this process is gone.
         process.stdin.write(f"{assignment}\n")
@@ -197,7 +189,7 @@ class ProcessInstance(CommandInstance):
         if change.state in ("failed", "ready"):
             self._settled.set()
 
-    def _wait_until_ready(self, process: subprocess.Popen[str]) -> bool:
+    def _wait_until_ready(self, process: ChildProcess) -> bool:
         while not self._settled.wait(LOOK):
             if process.poll() is not None:
                 return False

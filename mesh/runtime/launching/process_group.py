@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from mesh.runtime.launching.forked_process import ChildProcess
+
 # Standard input is a pipe from mesh, which ends with mesh. A separate process waits for its end, so that no thread
 # of the service, whatever it does with the GIL, keeps it from ending the group after $1 seconds.
 _GUARD = "trap '' TERM INT; read -r _; kill -TERM 0; sleep \"$1\"; kill -KILL 0"
@@ -54,7 +56,7 @@ def guard(grace: float) -> None:
     os.close(empty)
 
 
-def clear(process: subprocess.Popen[str]) -> None:
+def clear(process: ChildProcess) -> None:
     """End everything that an ended process left behind in its group."""
     send(process, signal.SIGKILL)
     if process.stdin is not None:
@@ -63,7 +65,7 @@ def clear(process: subprocess.Popen[str]) -> None:
             process.stdin.close()
 
 
-def send(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def send(process: ChildProcess, number: signal.Signals) -> None:
     """Send the signal to the process and its group."""
     # macOS refuses if only zombies are left.
     with contextlib.suppress(ProcessLookupError, PermissionError):

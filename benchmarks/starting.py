@@ -44,12 +44,14 @@ def rows(effort: Effort) -> Iterator[Row]:
                 "mesh": lambda: milliseconds_to_answer(mesh()),
                 "imports": lambda: milliseconds_to_end(sys.executable, "-c", imports),
                 "four": lambda: milliseconds_to_answer(four_processes()),
+                "forked": lambda: milliseconds_to_answer(mesh(flags=("--processes",))),
             },
             effort.starts,
         )
     )
     yield Row(what, took["mesh"], "the same imports alone", took["imports"], "ms", Goal("at most", 1.15))
     yield Row(what, took["mesh"], "four processes", took["four"], "ms")
+    yield Row(f"{what}, --processes", took["forked"], "four processes", took["four"], "ms")
 
     took = medians(
         in_turn(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.observing.journal import Entry
+    from mesh.runtime.instances.process import Assignment
 
 
 @click.command(hidden=True)
@@ -40,23 +41,18 @@ def zygote() -> None:
 
 def _host(held: Mapping[int, int] | None = None) -> None:
     """Host the service. held: the descriptors here of the sockets that mesh holds; None if they are the same."""
-    import pickle
-
     from mesh.commands.signals import StopSignals, leave
     from mesh.descriptors import raise_limit
     from mesh.observing.events import as_event
     from mesh.observing.journal import Change
-    from mesh.runtime.instances.process import ENDING, Assignment
+    from mesh.runtime.instances.process import ENDING
     from mesh.runtime.launching.process_group import guard
     from mesh.runtime.options import Options
     from mesh.runtime.supervisor import Supervisor
     from mesh.topology.selection import select
 
     raise_limit()
-    told = pickle.loads(bytes.fromhex(sys.stdin.readline()))
-    assert isinstance(told, Assignment)
-    if held is not None:
-        told = replace(told, held={port: held[number] for port, number in told.held.items()})
+    told = _assignment(held)
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(told.service)  # what top and ps show; Linux only
     options = Options(host=told.host, data=told.data, grace=told.grace, watch=told.watch, held=told.held)
@@ -72,8 +68,6 @@ def _host(held: Mapping[int, int] | None = None) -> None:
             out.write(f"{as_event(entry, payloads=True)}\n")
             out.flush()
 
-    for descriptor in told.held.values():
-        os.set_inheritable(descriptor, False)  # Processes that the service starts would otherwise hold the port.
     names = [f"{told.service}.{kind}" for kind in told.kinds] or [told.service]
     supervisor = Supervisor(select(told.declared, names), options)
     supervisor.journal.subscribe(tell)
@@ -81,3 +75,17 @@ def _host(held: Mapping[int, int] | None = None) -> None:
     signals.of(supervisor)
     supervisor.bind()
     leave(supervisor, supervisor.run())
+
+
+def _assignment(held: Mapping[int, int] | None) -> Assignment:
+    import pickle
+
+    from mesh.runtime.instances.process import Assignment
+
+    told = pickle.loads(bytes.fromhex(sys.stdin.readline()))
+    assert isinstance(told, Assignment)
+    if held is not None:
+        told = replace(told, held={port: held[number] for port, number in told.held.items()})
+    for descriptor in told.held.values():
+        os.set_inheritable(descriptor, False)  # Processes that the service starts would otherwise hold the port.
+    return told

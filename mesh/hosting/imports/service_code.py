@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mesh.hosting.imports.carried_modules import Choice
+from mesh.hosting.imports.carrying.carried_modules import Choice
 from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.imports.scope.private_packages import PRIVATE, NeedsPrivate
 from mesh.hosting.imports.scope.project_sources import ProjectSources

@@ -9,12 +9,12 @@ from importlib.machinery import SourceFileLoader
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mesh.hosting.imports.carrying.static_imports import static_imports
 from mesh.hosting.imports.extension_loader import identity
 from mesh.hosting.imports.import_system import ImportSystem
-from mesh.hosting.imports.static_imports import static_imports
 
 if TYPE_CHECKING:
-    from mesh.hosting.imports.carried_modules import ExecutedModule
+    from mesh.hosting.imports.carrying.carried_modules import ExecutedModule
     from mesh.hosting.imports.scope.import_scope import ImportScope
 
 #: Seconds. Bytecode remembers its source's time in whole seconds: what is younger could change again unseen.

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from mesh.contract import Handlers, collect_handlers
 from mesh.errors import UsageError
 from mesh.hosting.adapt import asgi_app
-from mesh.hosting.imports.carried_modules import Choice
+from mesh.hosting.imports.carrying.carried_modules import Choice
 from mesh.hosting.imports.scope.import_scope import ImportScope
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.load_errors import ServiceImportError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.hosting.imports.carried_modules import Choice
+from mesh.hosting.imports.carrying.carried_modules import Choice
 from mesh.hosting.imports.service_code import ServiceCode
 from mesh.service import ServiceContext, current_service_var
 

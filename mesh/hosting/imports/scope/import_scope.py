@@ -18,7 +18,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import mesh
-from mesh.hosting.imports.carried_modules import ExecutedModule, ModuleRecords
+from mesh.hosting.imports.carrying.carried_modules import ExecutedModule, ModuleRecords
 from mesh.hosting.imports.extension_loader import ServiceExtensionLoader
 from mesh.hosting.imports.import_system import ImportSystem
 from mesh.hosting.imports.keyed_spec import KeyedSpec

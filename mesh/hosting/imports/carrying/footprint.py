@@ -13,21 +13,32 @@ import sys
 import types
 import weakref
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from operator import is_
 from types import FunctionType, ModuleType
 from typing import Any
 
-from mesh.compat.interpreter import registered_classes
+from mesh.hosting.imports.carrying.readers import (
+    MAX_BYTES,
+    WEAK,
+    Glance,
+    Reader,
+    is_same,
+    of_abc,
+    of_bytes,
+    of_class,
+    of_function,
+    of_namespace,
+    of_weak,
+    pairs,
+    subclasses,
+)
 from mesh.service import ServiceContext
 
 #: Objects that are looked at for one module; where there are more, it is not known whether it was written to.
 MAX_OBJECTS = 4000
 #: The same for a module of an installed package, which is looked at once, and not at each edit.
 MAX_INSTALLED = 20_000
-#: Bytes that are compared, of a bytearray say.
-MAX_BYTES = 64 * 1024
 
 #: Objects of these types hold nothing that can be written to.
 _ATOMS: frozenset[type] = frozenset(
@@ -52,7 +63,6 @@ _CONTAINERS: tuple[type, ...] = (
     *(dict, list, set, frozenset, tuple, property, staticmethod, classmethod, super),
     *(types.MethodType, types.MappingProxyType, types.SimpleNamespace, types.CellType),
 )
-_WEAK = (weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 _BYTES = (bytearray, array)
 _CACHE = functools._lru_cache_wrapper
 _CLOSING = frozenset({"close", "aclose", "disconnect", "dispose", "terminate"})
@@ -65,8 +75,6 @@ _PYTHONS = frozenset(
     }
 )
 _MISSING = object()
-
-Reader = Callable[[Any], list[Any]]
 
 
 class Footprint:
@@ -107,7 +115,7 @@ class Footprint:
         self._owned = {}
         if not self.is_known:
             self._watched, self._values, self._subclasses = [], [], []
-        self._glance = _Glance(subject for subject, _, _ in self._watched)
+        self._glance = Glance(subject for subject, _, _ in self._watched)
         self.enter_objects(objects)
 
     def enter_objects(self, objects: dict[int, str]) -> None:
@@ -117,13 +125,13 @@ class Footprint:
 
     def has_changed(self, with_subclasses: bool = False) -> bool:
         """Return True if something of it is no longer what it was. with_subclasses: a new subclass counts as well."""
-        if with_subclasses and any(_subclasses(subject) != before for subject, before in self._subclasses):
+        if with_subclasses and any(subclasses(subject) != before for subject, before in self._subclasses):
             return True
         try:
             if not self._glance.finds_all_as_before():
                 for subject, read, before in self._watched:
                     now = read(subject)
-                    if not _is_same(now, before) and self._differs(subject, now, before):
+                    if not is_same(now, before) and self._differs(subject, now, before):
                         return True
                 self._glance.look_again()
             return any(read(subject) != before for subject, read, before in self._values)
@@ -134,7 +142,7 @@ class Footprint:
         """Return False where Python itself has written: a submodule into its package, a warning into a namespace."""
         if subject is not self._namespace and not issubclass(type(subject), type):
             return True
-        one, other = dict(_pairs(now)), dict(_pairs(before))
+        one, other = dict(pairs(now)), dict(pairs(before))
         return any(
             one.get(name, _MISSING) is not other.get(name, _MISSING)
             for name in one.keys() | other.keys()
@@ -146,9 +154,9 @@ class Footprint:
 
     def _visit(self, module: ModuleType, objects: Mapping[int, str]) -> None:
         seen = {id(module)}
-        found = _of_namespace(self._namespace)
-        self._watched.append((self._namespace, _of_namespace, found))
-        stack = [value for name, value in _pairs(found) if name not in _PYTHONS and not self._is_submodule(name, value)]
+        found = of_namespace(self._namespace)
+        self._watched.append((self._namespace, of_namespace, found))
+        stack = [value for name, value in pairs(found) if name not in _PYTHONS and not self._is_submodule(name, value)]
         while stack:
             subject = stack.pop()
             if type(subject) in _ATOMS or id(subject) in seen:
@@ -175,12 +183,12 @@ class Footprint:
         if kind is FunctionType:
             self._refer(str(subject.__module__), subject.__globals__)
             is_ours = subject.__globals__ is self._namespace
-            return self._note(subject, _of_function) if is_ours or subject.__closure__ else ()
-        if issubclass(kind, _WEAK):
-            return self._note_value(subject, _of_weak)
+            return self._note(subject, of_function) if is_ours or subject.__closure__ else ()
+        if issubclass(kind, WEAK):
+            return self._note_value(subject, of_weak)
         if issubclass(kind, _BYTES):
             self.is_known = self.is_known and len(subject) <= MAX_BYTES
-            return self._note_value(subject, _of_bytes)
+            return self._note_value(subject, of_bytes)
         if issubclass(kind, _CACHE):
             self.holds_cache = not self._is_installed
             return () if self._is_installed else _held_by_cache(subject)
@@ -200,11 +208,11 @@ class Footprint:
             return ()
         if subject.__module__ != self._name and _is_importable(subject):
             return ()
-        found = self._note(subject, _of_class)
+        found = self._note(subject, of_class)
         if "_abc_impl" in vars(subject):
-            self._note_value(subject, _of_abc)
-        self._subclasses.append((subject, _subclasses(subject)))
-        return [*(value for name, value in _pairs(found) if name not in _PYTHONS), *subject.__mro__[1:], type(subject)]
+            self._note_value(subject, of_abc)
+        self._subclasses.append((subject, subclasses(subject)))
+        return [*(value for name, value in pairs(found) if name not in _PYTHONS), *subject.__mro__[1:], type(subject)]
 
     def _note(self, subject: Any, read: Reader) -> list[Any]:
         found = read(subject)
@@ -213,7 +221,7 @@ class Footprint:
 
     def _note_value(self, subject: Any, read: Reader) -> list[Any]:
         self._values.append((subject, read, read(subject)))
-        return list(subject.values()) if isinstance(subject, _WEAK[1:]) else []
+        return list(subject.values()) if isinstance(subject, WEAK[1:]) else []
 
     def _refer(self, name: str, namespace: Mapping[str, Any]) -> None:
         owned = self._owned.get(name)
@@ -229,95 +237,6 @@ def _held_by_cache(cache: Any) -> list[Any]:
         *(each for each in found if type(each) is not dict),
         *(value for each in dicts for pair in list(each.items()) for value in pair),
     ]
-
-
-class _Glance:
-    """All that some objects refer to, asked of the collector at once: most modules are as they were.
-
-    What it finds changed may be Python's own doing; what it finds as before is so.
-    """
-
-    def __init__(self, subjects: Iterable[Any]) -> None:
-        self._subjects: list[Any] = []
-        #: Their names are compared as well: of a dict, the collector sees the values alone.
-        self._dicts: list[dict[str, Any]] = []
-        for subject in subjects:
-            self._add(subject)
-        self.look_again()
-
-    def look_again(self) -> None:
-        """Note what there is now."""
-        self._before = self._now()
-
-    def finds_all_as_before(self) -> bool:
-        return all(map(_is_same, self._now(), self._before))
-
-    def _now(self) -> tuple[list[Any], list[Any]]:
-        return gc.get_referents(*self._subjects), [name for each in self._dicts for name in each]
-
-    def _add(self, subject: Any) -> None:
-        self._subjects.append(subject)
-        kind = type(subject)
-        if kind is dict:
-            self._dicts.append(subject)
-        elif kind is FunctionType:
-            self._subjects += subject.__closure__ or ()
-            if subject.__dict__:
-                self._add(subject.__dict__)
-        elif issubclass(kind, type):
-            self._subjects.pop()
-            # The dict itself, behind its proxy: the class also refers to what the interpreter caches of it.
-            self._add(gc.get_referents(vars(subject))[0])
-
-
-def _is_same(now: list[Any], before: list[Any]) -> bool:
-    return len(now) == len(before) and all(map(is_, now, before))
-
-
-def _of_namespace(namespace: Mapping[str, Any]) -> list[Any]:
-    """Return the names, then the values."""
-    return [*namespace, *namespace.values()]
-
-
-def _pairs(found: list[Any]) -> Iterable[tuple[str, Any]]:
-    """Return the names with their values."""
-    half = len(found) // 2
-    return zip(found[:half], found[half:], strict=False)
-
-
-def _of_class(subject: type) -> list[Any]:
-    return _of_namespace(vars(subject))
-
-
-def _of_function(function: FunctionType) -> list[Any]:
-    found = [function.__code__, function.__defaults__, function.__kwdefaults__]
-    for cell in function.__closure__ or ():
-        try:
-            found.append(cell.cell_contents)
-        except ValueError:
-            found.append(None)
-    if function.__dict__:
-        found += _of_namespace(function.__dict__)
-    return found
-
-
-def _of_weak(container: Any) -> list[Any]:
-    """Return ids: a reference would keep what is in it."""
-    pairs = list(container.items()) if isinstance(container, _WEAK[1:]) else [(each, 0) for each in container]
-    return sorted((id(key), id(value)) for key, value in pairs)
-
-
-def _of_bytes(subject: bytearray | array[Any]) -> list[Any]:
-    return [bytes(subject[:MAX_BYTES])]
-
-
-def _of_abc(subject: type) -> list[Any]:
-    return [registered_classes(subject)]
-
-
-def _subclasses(subject: type) -> list[Any]:
-    found: list[type] = type.__subclasses__(subject)
-    return list(map(id, found))
 
 
 def _make_dict(subject: Any) -> None:

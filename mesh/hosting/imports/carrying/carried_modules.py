@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Literal
 
+from mesh.hosting.imports.carrying.footprint import Footprint
+from mesh.hosting.imports.carrying.static_imports import StaticImports
 from mesh.hosting.imports.extension_loader import Identity, identity
-from mesh.hosting.imports.footprint import Footprint
-from mesh.hosting.imports.static_imports import StaticImports
 
 _executing: ContextVar[str] = ContextVar("executing", default="")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mesh.hosting.imports.footprint import Footprint
+from mesh.hosting.imports.carrying.footprint import Footprint
 
 
 class Lazy:

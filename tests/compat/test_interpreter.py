@@ -10,7 +10,7 @@ from abc import ABC
 
 import pytest
 
-from mesh.compat.interpreter import current_frames, registered_classes
+from mesh.compat.interpreter import MANY, are_same_objects, current_frames, registered_classes
 
 
 def test_only_classes_given_to_register_count() -> None:
@@ -55,3 +55,15 @@ def test_no_garbage_is_collected_while_the_frames_are_taken() -> None:
             each.join()
     assert begun
     assert "return sys._current_frames()" not in begun
+
+
+@pytest.mark.parametrize("count", [3, MANY])
+def test_lists_of_the_same_objects_are_told_from_lists_of_equal_ones(count: int) -> None:
+    one = [str(number) * 2 for number in range(count)]
+    equal = list(one)
+    equal[-1] = bytes(one[-1], "ascii").decode()
+    assert equal == one
+    assert are_same_objects(one, list(one))
+    assert not are_same_objects(one, equal)
+    assert not are_same_objects(one, one[:-1])
+    assert not are_same_objects(one, [*one[1:], one[0]])

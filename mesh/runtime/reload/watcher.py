@@ -13,7 +13,7 @@ from pathlib import Path
 from mesh.compat.watchfiles import MODIFIED, FolderWatch
 from mesh.runtime.messages import Changed
 from mesh.runtime.reload.contents import Contents
-from mesh.runtime.reload.source_folders import Identity, edited, files_in
+from mesh.runtime.reload.source_folders import TOOLS, Identity, edited, files_in
 
 #: Milliseconds: the longest time to collect changes, and the pause after the last one before they are reported.
 DEBOUNCE, STEP = 50, 5
@@ -78,10 +78,11 @@ class Watcher:
             while not self._stop.is_set():
                 roots = _real(self._folders())
                 changes = notify.changes(DEBOUNCE, STEP, BURST_WITHIN if told else LOOK, self._stop)
+                is_quiet, changes = not changes, set(filter(_is_edit, changes))
                 if changes and told:
                     changes |= self._rest_of_burst(notify)
                 told = bool(changes)
-                if not changes and self._unknown:
+                if is_quiet and self._unknown:
                     # What was saved after the start and before these folders were watched is reported now.
                     self._tell(self._contents.remember(files_in(self._unknown)))
                     self._unknown = set()
@@ -130,13 +131,18 @@ class Watcher:
         return files_in(new)
 
     def _tell(self, changed: set[str]) -> None:
-        files = frozenset(
-            Path(path)
-            for path in changed
-            if not _ASIDE.fullmatch(os.path.basename(path)) and self._contents.is_changed(path)
-        )
+        files = frozenset(Path(path) for path in changed if not _is_aside(path) and self._contents.is_changed(path))
         if files:
             self._post(Changed(files))
+
+
+def _is_edit(change: tuple[int, str]) -> bool:
+    """Return False for what Python, editors and other tools write beside the edited files."""
+    return not _is_aside(change[1]) and os.path.basename(change[1]) not in TOOLS
+
+
+def _is_aside(path: str) -> bool:
+    return _ASIDE.fullmatch(os.path.basename(path)) is not None
 
 
 def must_poll() -> str:

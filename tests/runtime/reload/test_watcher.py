@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import watchfiles._rust_notify
 
+from mesh.compat.watchfiles import FolderWatch
 from mesh.runtime.messages import Changed
 from mesh.runtime.reload.source_folders import edited
 from mesh.runtime.reload.watcher import Watcher
@@ -119,6 +120,26 @@ def test_tools_folders_and_editors_own_files_are_not_told(watch: Callable[[], Wa
         (folder / name).write_text("1")
     (folder / "code.py").write_text("1")
     assert watching.untold(folder / "code.py") == set()
+
+
+def test_a_tools_new_folder_does_not_begin_the_watch_anew(
+    watch: Callable[[], Watching], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python makes its folder soon after the start."""
+    opened: list[list[str]] = []
+
+    class Noting(FolderWatch):
+        def __init__(self, folders: list[str], polling: bool, poll_milliseconds: int) -> None:
+            opened.append(folders)
+            super().__init__(folders, polling, poll_milliseconds)
+
+    monkeypatch.setattr("mesh.runtime.reload.watcher.FolderWatch", Noting)
+    watching = watch()
+    folder = tmp_path.resolve()
+    (folder / "__pycache__").mkdir()
+    (folder / "code.py").write_text("1")
+    watching.until(folder / "code.py")
+    assert len(opened) == 1
 
 
 def test_a_folder_that_is_declared_later_is_watched_from_then_on(

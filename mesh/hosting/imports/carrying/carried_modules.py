@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Literal
 
-from mesh.hosting.imports.carrying.footprint import Footprint
+from mesh.hosting.imports.carrying.footprint import Footprint, Footprints
 from mesh.hosting.imports.carrying.static_imports import StaticImports
 from mesh.hosting.imports.extension_loader import Identity, identity
 
@@ -104,6 +104,11 @@ class ModuleRecords:
     _written: set[str] = field(default_factory=set)
     #: The installed packages that the service's code has set up.
     _set_up: set[str] = field(default_factory=set)
+    #: Modules that calls have written to, of which the state was noted again.
+    _noted_again: set[str] = field(default_factory=set)
+    #: Carried modules that calls leave alone, and the state of them all.
+    _quiet: set[str] = field(default_factory=set)
+    _footprints: Footprints | None = None
     #: Whether code asked classes for their subclasses in the generation before.
     _asked_subclasses: bool = False
 
@@ -172,7 +177,8 @@ class ModuleRecords:
     def compare(self) -> bool:
         """Note which modules were written to since they had run; False if one that was carried is among them."""
         asks = self._asks_subclasses()
-        self._note_written(list(self.modules), asks)
+        unchanged = self._unchanged(asks)
+        self._note_written([name for name in self.modules if name not in unchanged], asks)
         return self._written.isdisjoint(self.carried) and (asks == self._asked_subclasses or not self.carried)
 
     def _note_written(self, names: Iterable[str], with_subclasses: bool = False) -> None:
@@ -195,9 +201,13 @@ class ModuleRecords:
     def executed_next(self, choice: Choice) -> set[str]:
         """Return the names of the modules that the next generation executes."""
         modules = dict(self.modules)
-        for each in modules.values():
-            if each.footprint is not None and not each.is_doubtful() and self._holds_more(each):
-                each.footprint = self._footprint(each)
+        unchanged = self._unchanged()
+        for name, each in modules.items():
+            if each.footprint is None or each.is_doubtful():
+                continue
+            if each.footprint.holds_cache or (name not in unchanged and each.footprint.has_changed()):
+                each.footprint = self._footprint(each, each.footprint)
+                self._noted_again.add(name)
         importers = _importers(modules)
         changed = {n for each in (modules, self.libraries) for n, one in each.items() if one.has_new_file()}
         again = _closure({*changed, *choice.appeared}, importers, ()) & modules.keys()
@@ -230,6 +240,10 @@ class ModuleRecords:
                 record.footprint.enter_objects(self._objects)
         self.libraries = {name: each for name, each in earlier.libraries.items() if not each.has_new_file()}
         self._asked_subclasses = earlier._asks_subclasses()
+        self._quiet = self.carried - earlier._noted_again
+        footprints = [each.footprint for name in self._quiet if (each := self.modules[name]).footprint is not None]
+        before = earlier._footprints
+        self._footprints = before if before is not None and before.are(footprints) else Footprints(footprints)
 
     def shares(self, name: str, other: ModuleRecords) -> bool:
         """Return True if both generations have the very same module of that name."""
@@ -241,15 +255,17 @@ class ModuleRecords:
             return True
         return closing and each.footprint is not None and each.footprint.holds_closable
 
-    def _holds_more(self, each: ExecutedModule) -> bool:
-        """Return True if its state may hold objects that it did not hold when it was looked at."""
-        return each.footprint is not None and (each.footprint.holds_cache or each.footprint.has_changed())
+    def _unchanged(self, with_subclasses: bool = False) -> Collection[str]:
+        """Return the quiet modules if they are all as they were."""
+        if self._footprints is None or self._footprints.have_changed(with_subclasses):
+            return ()
+        return self._quiet
 
-    def _footprint(self, each: ExecutedModule) -> Footprint | None:
+    def _footprint(self, each: ExecutedModule, earlier: Footprint | None = None) -> Footprint | None:
         if type(each.module) is not ModuleType:
             return None
         try:
-            return Footprint(each.module, self._owned, self._objects, each.is_installed)
+            return Footprint(each.module, self._owned, self._objects, each.is_installed, earlier)
         except RuntimeError:  # Another thread writes to it.
             return None
 

@@ -23,7 +23,8 @@ from mesh.hosting.imports.carrying.readers import (
     WEAK,
     Glance,
     Reader,
-    is_same,
+    differing,
+    is_value,
     of_abc,
     of_bytes,
     of_class,
@@ -88,6 +89,8 @@ class Footprint:
     holds_closable: it holds an object that can be closed, such as a connection.
     holds_cache: it has an `lru_cache`. To fill one is not to write to the module; what it holds is looked at again.
     is_installed: it belongs to an installed package. What its caches hold is for arguments that no later code has.
+    earlier: the footprint of the same module before calls wrote to it. What they replaced, values such as counts, they
+        may replace while others load as well: that is state.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Footprint:
         owned: Mapping[str, ModuleType],
         objects: dict[int, str],
         is_installed: bool = False,
+        earlier: Footprint | None = None,
     ) -> None:
         self._is_installed = is_installed
         self._budget = MAX_INSTALLED if is_installed else MAX_OBJECTS
@@ -110,36 +114,57 @@ class Footprint:
         self._watched: list[tuple[Any, Reader, list[Any]]] = []
         self._values: list[tuple[Any, Reader, list[Any]]] = []
         self._subclasses: list[tuple[type, list[Any]]] = []
+        self._state: dict[int, set[int]] = {} if earlier is None else earlier._replaced_values()
         self._visit(module, objects)
         # A module may be carried on when the others are gone.
         self._owned = {}
         if not self.is_known:
             self._watched, self._values, self._subclasses = [], [], []
         self._glance = Glance(subject for subject, _, _ in self._watched)
+        self._ids = {id(subject): self._name for subject, _, _ in self._watched}
         self.enter_objects(objects)
 
     def enter_objects(self, objects: dict[int, str]) -> None:
         """Record which objects belong to the module."""
-        for subject, _, _ in self._watched:
-            objects[id(subject)] = self._name
+        objects.update(self._ids)
 
     def has_changed(self, with_subclasses: bool = False) -> bool:
         """Return True if something of it is no longer what it was. with_subclasses: a new subclass counts as well."""
-        if with_subclasses and any(subclasses(subject) != before for subject, before in self._subclasses):
+        if with_subclasses and self._has_other_subclasses():
             return True
         try:
             if not self._glance.finds_all_as_before():
                 for subject, read, before in self._watched:
-                    now = read(subject)
-                    if not is_same(now, before) and self._differs(subject, now, before):
+                    if self._is_written(subject, read(subject), before):
                         return True
                 self._glance.look_again()
-            return any(read(subject) != before for subject, read, before in self._values)
+            return self._has_other_values()
         except RuntimeError:  # It is being written to right now.
             return True
 
-    def _differs(self, subject: Any, now: list[Any], before: list[Any]) -> bool:
-        """Return False where Python itself has written: a submodule into its package, a warning into a namespace."""
+    def _has_other_subclasses(self) -> bool:
+        return any(subclasses(subject) != before for subject, before in self._subclasses)
+
+    def _has_other_values(self) -> bool:
+        return any(read(subject) != before for subject, read, before in self._values)
+
+    def _replaced_values(self) -> dict[int, set[int]]:
+        """Return the places of values, such as counts, that have been replaced since, by the id of what holds them."""
+        found = {}
+        for subject, read, before in self._watched:
+            now = read(subject)
+            if places := differing(now, before):
+                replaced = {place for place in places if is_value(now[place]) and is_value(before[place])}
+                found[id(subject)] = replaced | self._state.get(id(subject), set())
+        return found
+
+    def _is_written(self, subject: Any, now: list[Any], before: list[Any]) -> bool:
+        """Return False where calls write all the time, or Python itself: a submodule, a warning into a namespace."""
+        places = differing(now, before)
+        if places is not None and all(
+            place in self._state.get(id(subject), ()) and is_value(now[place]) for place in places
+        ):
+            return False
         if subject is not self._namespace and not issubclass(type(subject), type):
             return True
         one, other = dict(pairs(now)), dict(pairs(before))
@@ -227,6 +252,32 @@ class Footprint:
         owned = self._owned.get(name)
         if owned is not None and name != self._name and vars(owned) is namespace:
             self.refers_to.add(name)
+
+
+class Footprints:
+    """Those of many modules, looked at together: after most edits, most modules are as they were."""
+
+    def __init__(self, footprints: Iterable[Footprint]) -> None:
+        self._all = frozenset(footprints)
+        self._glance = Glance(subject for each in self._all for subject, _, _ in each._watched)
+
+    def are(self, footprints: Iterable[Footprint]) -> bool:
+        """Return True if it is made of these."""
+        return self._all == frozenset(footprints)
+
+    def have_changed(self, with_subclasses: bool = False) -> bool:
+        """Return True if that is so of one of them, as `Footprint.has_changed` says."""
+        try:
+            if self._glance.finds_all_as_before():
+                return any(
+                    each._has_other_values() or (with_subclasses and each._has_other_subclasses()) for each in self._all
+                )
+            if any(each.has_changed(with_subclasses) for each in self._all):
+                return True
+            self._glance.look_again()
+        except RuntimeError:
+            return True
+        return False
 
 
 def _held_by_cache(cache: Any) -> list[Any]:

@@ -6,11 +6,11 @@ import gc
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from operator import is_
+from itertools import chain
 from types import FunctionType
 from typing import Any
 
-from mesh.compat.interpreter import registered_classes
+from mesh.compat.interpreter import are_same_objects, registered_classes
 
 #: Bytes that are compared, of a bytearray say.
 MAX_BYTES = 64 * 1024
@@ -39,10 +39,10 @@ class Glance:
         self._before = self._now()
 
     def finds_all_as_before(self) -> bool:
-        return all(map(is_same, self._now(), self._before))
+        return are_same_objects(self._now(), self._before)
 
-    def _now(self) -> tuple[list[Any], list[Any]]:
-        return gc.get_referents(*self._subjects), [name for each in self._dicts for name in each]
+    def _now(self) -> list[Any]:
+        return [*gc.get_referents(*self._subjects), *chain.from_iterable(self._dicts)]
 
     def _add(self, subject: Any) -> None:
         self._subjects.append(subject)
@@ -59,8 +59,21 @@ class Glance:
             self._add(gc.get_referents(vars(subject))[0])
 
 
-def is_same(now: list[Any], before: list[Any]) -> bool:
-    return len(now) == len(before) and all(map(is_, now, before))
+def differing(now: list[Any], before: list[Any]) -> list[int] | None:
+    """Return the places where there is something else, not just an equal text or number; None if more or fewer are."""
+    if len(now) != len(before):
+        return None
+    pairs = enumerate(zip(now, before, strict=True))
+    return [place for place, (one, other) in pairs if one is not other and not _is_equal(one, other)]
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and type(one) in (str, bytes, int) and bool(one == other)
+
+
+def is_value(subject: Any) -> bool:
+    """Return True for what refers to nothing, and is not compared by identity."""
+    return subject is None or type(subject) in (str, bytes, int, float, bool, complex)
 
 
 def of_namespace(namespace: Mapping[str, Any]) -> list[Any]:

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+import psutil
 import pytest
 import requests
 
@@ -47,9 +49,14 @@ def ended(pid: int, within: float = PATIENCE) -> bool:
 
 
 def suspend(pid: int) -> None:
-    """Suspend a child process; all of its threads have stopped when this returns."""
+    """Suspend a process that this one has started, or a zygote of this one; its threads have stopped on return."""
     os.kill(pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, pid, os.WSTOPPED)
+    try:
+        os.waitid(os.P_PID, pid, os.WSTOPPED)
+    except ChildProcessError:
+        threads = [Path(f"/proc/{pid}/task/{each.id}/stat") for each in psutil.Process(pid).threads()]
+        while not all(each.read_text().rpartition(") ")[2].startswith("T") for each in threads):
+            time.sleep(0.01)
 
 
 class Program:

@@ -9,8 +9,8 @@ TESTS ?= tests
 SMOKE = tests/compat tests/contract/backends tests/hosting/imports tests/hosting/process_state \
 	tests/hosting/test_together.py tests/serving/grpc/test_grpc_handlers.py tests/serving/http/test_http_dispatcher.py \
 	tests/serving/http/test_http_protocol.py tests/calling/peer/test_calls.py \
-	tests/calling/test_forwarded_websockets.py tests/runtime/test_starting.py tests/runtime/reload/test_reload.py \
-	tests/end_to_end/test_guide.py
+	tests/calling/test_forwarded_websockets.py tests/runtime/test_starting.py tests/runtime/launching \
+	tests/runtime/reload/test_reload.py tests/end_to_end/test_guide.py
 
 .PHONY: install up test test-all test-lowest test-thorough coverage smoke lint bench soak clean
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from mesh.runtime.launching.zygote import Zygote
 
 
+#: Seconds that a container engine gives an image to stop.
+IMAGE_GRACE = 10.0
+
+
 class ServiceInstances:
     """One instance for each service that runs here, replaced when it has ended.
 
@@ -93,7 +97,9 @@ class ServiceInstances:
         return self._grace_of(self.by_name[name].service)
 
     def _grace_of(self, service: Service) -> float:
-        return self._options.grace if service.grace is None else service.grace
+        if service.grace is not None:
+            return service.grace
+        return max(self._options.grace, IMAGE_GRACE) if service.image else self._options.grace
 
     @property
     def longest_grace(self) -> float:

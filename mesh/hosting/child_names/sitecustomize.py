@@ -138,6 +138,25 @@ def _patch_psycopg(psycopg: Any) -> None:
     psycopg.connect = psycopg.Connection.connect
 
 
+def _patch_mysqldb(connections: Any) -> None:
+    """Redirect its connections, whose names a C library looks up; `localhost` means a Unix socket there."""
+    real = connections.Connection.__init__
+
+    @functools.wraps(real)
+    def connect(own: Any, *args: Any, **options: Any) -> None:
+        names = ("host", "user", "password", "database", "port")
+        if len(args) <= len(names):
+            options.update(zip(names, args))  # noqa: B905  # Python 3.8 has no strict
+            args = ()
+        host = options.get("host")
+        if host and host != "localhost" and not options.get("unix_socket"):
+            found, port = actual(host, options.get("port") or 3306)
+            options.update(host="127.0.0.1" if found == "localhost" else found, port=int(port))
+        real(own, *args, **options)
+
+    connections.Connection.__init__ = connect
+
+
 def _patch_uvloop(uvloop: Any) -> None:
     """Redirect its loops, which look names up in C."""
     create, look_up = uvloop.Loop.create_connection, uvloop.Loop.getaddrinfo
@@ -160,6 +179,7 @@ class PatchesOnImport(importlib.abc.MetaPathFinder):
     def __init__(self) -> None:
         self._waiting: dict[str, Callable[[Any], None]] = {
             "grpc": _patch_grpc,
+            "MySQLdb.connections": _patch_mysqldb,
             "psycopg": _patch_psycopg,
             "psycopg2": _patch_psycopg2,
             "uvloop": _patch_uvloop,

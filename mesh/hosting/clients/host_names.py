@@ -2,8 +2,9 @@
 
 For services' code only, and patched while `Isolation` is installed: `socket.getaddrinfo` and `gethostbyname`
 (requests, urllib, http.client, asyncio), `connect` of a socket (addresses that need no resolver), the functions of grpc
-and grpc.aio that make a channel, `anyio.connect_tcp` (httpx), `connect` of psycopg and psycopg2 (postgres.py), and in
-the services' event loops `getaddrinfo` and `create_connection` (loops.py; aiohttp, and uvloop's resolver).
+and grpc.aio that make a channel, `anyio.connect_tcp` (httpx), `connect` of psycopg and psycopg2 (postgres.py),
+connections of MySQLdb (mysql.py), and in the services' event loops `getaddrinfo` and `create_connection` (loops.py;
+aiohttp, and uvloop's resolver).
 
 Every spelling of this machine is one host, `localhost`. The actual port of a listener of this mesh is left unchanged:
 an address that was redirected once is not redirected again.
@@ -22,6 +23,7 @@ from typing import Any
 
 from mesh.compat.anyio import SOCKETS, modules_with_connect_tcp
 from mesh.descriptors import PER_CHANNEL, check_free
+from mesh.hosting.clients.mysql import serve_mysqldb
 from mesh.hosting.clients.postgres import serve_psycopg, serve_psycopg2
 from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.patches import Patch
@@ -160,6 +162,9 @@ class HostNames(Patch):
         self._import_hooks.on_import("grpc", self._serve_grpc)
         self._import_hooks.on_import("psycopg", lambda found: serve_psycopg(found, self.patches, self.actual))
         self._import_hooks.on_import("psycopg2", lambda found: serve_psycopg2(found, self.patches, self.actual))
+        self._import_hooks.on_import(
+            "MySQLdb.connections", lambda found: serve_mysqldb(found, self.patches, self.actual)
+        )
         self._import_hooks.on_import(SOCKETS, self._serve_anyio)
 
     def _redirect_sockets(self) -> None:

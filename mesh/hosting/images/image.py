@@ -58,7 +58,9 @@ def command_of(image: WantedImage) -> str:
         raise MeshError(f"no docker or podman runs here, and mesh knows no program for {image.name}; {_ways(image)}")
     found = program.command(image)
     if found is None:
-        raise MeshError(f"no docker or podman runs here, and {program.name} is not installed; {_ways(image)}")
+        raise MeshError(
+            f"no docker or podman runs here, and {' or '.join(program.names)} is not installed; {_ways(image)}"
+        )
     return found
 
 

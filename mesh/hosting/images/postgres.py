@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.errors import MeshError
+from mesh.hosting.images.mounts import first_scripts, shell_function
 
 if TYPE_CHECKING:
     from mesh.hosting.images.image import WantedImage
-
-_SCRIPTS = "/docker-entrypoint-initdb.d"
 
 #: The variables of the image have their defaults here as there. The folder is renamed when it is complete, so that a
 #: start that was broken off begins anew.
@@ -52,6 +51,7 @@ END
   for script in $scripts; do
     case $script in
       *.sql) "$bin/psql" -q -v ON_ERROR_STOP=1 -f "$script" >&2 ;;
+      *.sql.gz) gzip -dc "$script" | "$bin/psql" -q -v ON_ERROR_STOP=1 >&2 ;;
       *.sh) sh "$script" >&2 ;;
     esac
   done
@@ -71,11 +71,11 @@ def postgres(image: WantedImage, program: str) -> str:
         "data": str(image.data),
         "bin": str(Path(os.path.realpath(program)).parent),
         "port": str(image.ports[0][0]),
-        "scripts": " ".join(shlex.quote(str(file)) for file in _scripts(image)),
+        "scripts": " ".join(shlex.quote(str(file)) for file in first_scripts(image)),
         "as": _as_other_user(),
     }
     lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
-    lines.append(_here(image))
+    lines.append(shell_function(image))
     own = image.arguments[1:] if image.arguments[:1] == ["postgres"] else ()
     return "\n".join([*lines, _FIRST + shlex.join(own)])
 
@@ -87,21 +87,3 @@ def _as_other_user() -> str:
     if sys.platform != "linux":
         raise MeshError("PostgreSQL does not run as a superuser; start mesh as another user")
     return "unshare -U"  # in a namespace of its own, in which it is nobody
-
-
-def _here(image: WantedImage) -> str:
-    """Return a shell function that prints where a file of the container is on this machine."""
-    mounts = [volume.split(":")[:2] for volume in image.volumes if volume.startswith("/")]
-    cases = [f"{shlex.quote(inside)}) echo {shlex.quote(source)};;" for source, inside in mounts]
-    return f'here() {{ case $1 in {" ".join(cases)} *) printf "%s" "$1";; esac; }}'
-
-
-def _scripts(image: WantedImage) -> list[Path]:
-    """Return the files that the image would run on an empty database, in its order."""
-    found: list[Path] = []
-    for volume in image.volumes:
-        source, _, inside = volume.partition(":")
-        if inside.partition(":")[0].startswith(_SCRIPTS):
-            place = Path(source)
-            found += sorted(place.iterdir()) if place.is_dir() else [place]
-    return found

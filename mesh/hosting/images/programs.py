@@ -4,45 +4,37 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.hosting.images.installed import installed
+from mesh.hosting.images.mysql import mysql
 from mesh.hosting.images.postgres import postgres
+from mesh.hosting.images.rabbitmq import rabbitmq
 
 if TYPE_CHECKING:
     from mesh.hosting.images.image import WantedImage
 
-#: Where systems keep programs that they do not put on PATH.
-_FOLDERS = (
-    "/usr/lib/postgresql/*/bin",
-    "/opt/homebrew/opt/postgresql*/bin",
-    "/usr/local/opt/postgresql*/bin",
-    "/usr/sbin",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class InstalledProgram:
-    """name: of the executable. line: its shell command, made from its path."""
+    """names: of executables, the first of which that is there is taken. line: its shell command, made from its path.
 
-    name: str
+    lacks: what the image has and the program does not, said at its start.
+    """
+
+    names: tuple[str, ...]
     line: Callable[[WantedImage, str], str]
+    lacks: str = ""
 
     def command(self, image: WantedImage) -> str | None:
         """Return the shell command, or None if the program is not installed."""
-        found = installed(self.name)
-        return None if found is None else self.line(image, found)
-
-
-def installed(name: str) -> str | None:
-    """Return the path of a program, on PATH or in one of the folders that systems keep it in."""
-    if (found := shutil.which(name)) is not None:
-        return found
-    places = [place for folder in _FOLDERS for place in sorted(Path("/").glob(folder[1:]), reverse=True)]
-    return shutil.which(name, path=os.pathsep.join(map(str, places)))
+        found = next(filter(None, map(installed, self.names)), None)
+        if found is None:
+            return None
+        told = f"{os.path.basename(found)} runs in the place of {image.name}, without its {self.lacks}"
+        return (f"echo {shlex.quote(told)} >&2\n" if self.lacks else "") + self.line(image, found)
 
 
 def _redis(image: WantedImage, program: str) -> str:
@@ -71,6 +63,11 @@ def _port(image: WantedImage) -> str:
     return str(image.ports[0][0]) if image.ports else "0"
 
 
+def _port_for(image: WantedImage, inside: int) -> str:
+    """Return the port on this machine of one in the container; 0, any free one, if it has none."""
+    return next((str(here) for here, there in image.ports if there == inside), "0")
+
+
 def _own_arguments(arguments: Sequence[str], *names: str) -> list[str]:
     """Return the arguments that follow the program's name, without files of the container."""
     given = list(arguments[1:] if arguments and arguments[0] in names else arguments)
@@ -81,12 +78,26 @@ def _in_folder(image: WantedImage, words: Sequence[str]) -> str:
     return f"umask 077; mkdir -p {shlex.quote(str(image.data))} && exec {shlex.join(words)}"
 
 
+def _mailpit(image: WantedImage, program: str) -> str:
+    smtp, pages = _port_for(image, 1025), _port_for(image, 8025)
+    return _in_folder(image, [program, "--smtp", f"127.0.0.1:{smtp}", "--listen", f"127.0.0.1:{pages}"])
+
+
 #: By the name of the image, without its version.
 PROGRAMS = {
-    "postgres": InstalledProgram("postgres", postgres),
-    "redis": InstalledProgram("redis-server", _redis),
-    "valkey/valkey": InstalledProgram("valkey-server", _redis),
-    "mongo": InstalledProgram("mongod", _mongo),
-    "memcached": InstalledProgram("memcached", _memcached),
-    "minio/minio": InstalledProgram("minio", _minio),
+    "postgres": InstalledProgram(("postgres",), postgres),
+    "postgis/postgis": InstalledProgram(("postgres",), postgres, "extensions, unless they are installed too"),
+    "mysql": InstalledProgram(("mysqld", "mariadbd"), mysql),
+    "mariadb": InstalledProgram(("mariadbd", "mysqld"), mysql),
+    "redis": InstalledProgram(("redis-server", "valkey-server"), _redis),
+    "valkey/valkey": InstalledProgram(("valkey-server", "redis-server"), _redis),
+    "redislabs/redismod": InstalledProgram(("redis-server",), _redis, "modules"),
+    "redis/redis-stack-server": InstalledProgram(("redis-server",), _redis, "modules"),
+    "redis/redis-stack": InstalledProgram(("redis-server",), _redis, "modules and pages"),
+    "mongo": InstalledProgram(("mongod",), _mongo),
+    "rabbitmq": InstalledProgram(("rabbitmq-server",), rabbitmq),
+    "memcached": InstalledProgram(("memcached",), _memcached),
+    "minio/minio": InstalledProgram(("minio",), _minio),
+    "axllent/mailpit": InstalledProgram(("mailpit",), _mailpit),
+    "mailhog/mailhog": InstalledProgram(("mailpit",), _mailpit),
 }

@@ -13,6 +13,7 @@ from mesh.hosting import child_names
 from mesh.runtime.options import Options
 from mesh.topology.model import Address
 from tests.support.supervised import ECHO, PATIENCE, supervised
+from tests.support.virtualenvs import make_virtualenv
 
 PROGRAM = """\
 import asyncio, json, os, socket, urllib.request
@@ -169,3 +170,46 @@ def test_a_sitecustomize_of_the_environment_runs_as_well(tmp_path: Path) -> None
 
 def test_without_names_that_lead_elsewhere_nothing_is_changed() -> None:
     assert child_names.variables({("localhost", 5000): Address("127.0.0.1", 5000)}, {}) == {}
+
+
+#: As mysqlclient makes its class; the address is what its C library would be given.
+MYSQLDB = """\
+class Connection:
+    def __init__(self, *args, **options):
+        given = {**dict(zip(("host", "user", "password", "database", "port"), args)), **options}
+        self.address = given.get("host"), given.get("port"), given["user"]
+
+def connect(*args, **options):
+    return Connection(*args, **options)
+"""
+MYSQL_USER = """\
+from MySQLdb import connections
+
+def found():
+    yield connections.connect(host="db", user="shop").address
+    yield connections.connect("db", "shop", "secret", "orders", 3306).address
+    yield connections.connect(host="localhost", user="shop").address
+    yield connections.connect(host="db", user="shop", unix_socket="/run/s").address
+    yield connections.connect(user="shop").address
+print(list(found()), flush=True)
+"""
+
+
+def test_mysqlclient_reaches_the_database_by_its_name_in_a_thread_and_in_a_child(tmp_path: Path) -> None:
+    make_virtualenv(tmp_path / ".venv", {"MySQLdb/__init__.py": "", "MySQLdb/connections.py": MYSQLDB})
+    toml = """\
+        [externals]
+        "db:3306" = "127.0.0.1:7306"
+
+        [services.web]
+        http = { port = 0, app = "web:app" }
+
+        [services.job]
+        command = "exec .venv/bin/python asks.py"
+        ready = "done"
+        """
+    actual = ("127.0.0.1", 7306, "shop")
+    expected = [actual, actual, ("localhost", None, "shop"), ("db", None, "shop"), (None, None, "shop")]
+    with supervised(tmp_path, {"mesh.toml": toml, "web.py": "import asks\n" + ECHO, "asks.py": MYSQL_USER}) as project:
+        for service in ("web", "job"):
+            assert project.line(service, "[(").text == str(expected)

@@ -31,7 +31,7 @@ class ServiceTimes:
 
     def longest_imports(self) -> list[tuple[str, float]]:
         """Return the imports that took a tenth of a millisecond or more, the longest first."""
-        return sorted(((name, spent) for name, spent in list(self.imports.items()) if spent >= 0.1), key=_spent)
+        return sorted(((name, spent) for name, spent in self.imports.copy().items() if spent >= 0.1), key=_spent)
 
     def as_json(self) -> dict[str, Any]:
         imports = {name: round(spent, 1) for name, spent in self.longest_imports()}

@@ -107,7 +107,7 @@ def opened(listening: socket.socket | None) -> None:
 
 def close_sockets(main: Any) -> None:
     """Close what a program that has ended left open, as the end of a process does."""
-    for each in [each for each, owner in list(_mains.items()) if owner is main]:
+    for each in [each for each, owner in _mains.copy().items() if owner is main]:
         # Other threads may be waiting at it.
         with contextlib.suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)

@@ -143,7 +143,7 @@ class ModuleRecords:
         if self._is_settled:
             return "all"
         if not self._is_installed(importer):
-            self._note_written([name for name, each in list(self.modules.items()) if each.is_installed])
+            self._note_written([name for name, each in self.modules.copy().items() if each.is_installed])
             return "all"
         return None if self._is_installed(_executing.get()) else "new"
 
@@ -156,7 +156,7 @@ class ModuleRecords:
 
         Of a package that has been set up no state is needed: all of it will be executed again.
         """
-        for name, each in list(self.modules.items()):
+        for name, each in self.modules.copy().items():
             if not each.is_installed or each.was_written or _head(name) in self._set_up:
                 continue
             if each.footprint is None or (which == "all" and each.footprint.has_changed()):
@@ -178,7 +178,7 @@ class ModuleRecords:
         """Note which modules were written to since they had run; False if one that was carried is among them."""
         asks = self._asks_subclasses()
         unchanged = self._unchanged(asks)
-        self._note_written([name for name in self.modules if name not in unchanged], asks)
+        self._note_written([name for name in list(self.modules) if name not in unchanged], asks)
         return self._written.isdisjoint(self.carried) and (asks == self._asked_subclasses or not self.carried)
 
     def _note_written(self, names: Iterable[str], with_subclasses: bool = False) -> None:

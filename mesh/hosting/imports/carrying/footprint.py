@@ -286,7 +286,7 @@ def _held_by_cache(cache: Any) -> list[Any]:
     dicts = [each for each in found if type(each) is dict]
     return [
         *(each for each in found if type(each) is not dict),
-        *(value for each in dicts for pair in list(each.items()) for value in pair),
+        *(value for each in dicts for pair in each.copy().items() for value in pair),
     ]
 
 

@@ -158,7 +158,7 @@ class ImportScope:
     def appeared(self, earlier: ImportScope) -> set[str]:
         """Modules that the earlier generation's code imports and did not have, and that can be found by now."""
         modules = earlier.records.modules
-        edited = [each for name, each in list(modules.items()) if name in earlier.files]
+        edited = [each for name, each in modules.copy().items() if name in earlier.files]
         wanted = {name for each in edited for name in each.imports.names} - modules.keys()
         return {name for name in wanted if self._is_found(name, modules)}
 
@@ -190,7 +190,7 @@ class ImportScope:
     def purge_modules(self) -> None:
         """Take the service's modules out of `sys.modules`."""
         self.records = ModuleRecords()
-        for name, key in list(self._keys.items()):
+        for name, key in self._keys.copy().items():
             del self._keys[name]
             if isinstance(key, ModuleKey):
                 key.entry.remove(key)
@@ -208,7 +208,7 @@ class ImportScope:
 
     def modules(self) -> Iterator[ModuleType]:
         """Yield the service's own modules that are loaded."""
-        for name, key in list(self._keys.items()):
+        for name, key in self._keys.copy().items():
             module = sys.modules.get(self.parked.get(name, key))
             if module is not None:
                 yield module

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: The script itself; the one on PATH of Debian is for the superuser.
 _SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
+#: The ports of the image.
+_QUEUES, _PAGES = 5672, 15672
+
 #: The registry of nodes would be a daemon, on every interface, that outlives this; here it is one of the group.
 _RUN = r"""umask 077
 mkdir -p "$data"
@@ -40,14 +43,15 @@ exec "$program" """
 
 def rabbitmq(image: WantedImage, program: str) -> str:
     """Return the shell command that runs the broker, whose queues are kept in the image's folder."""
-    registry, distribution, pages = _free_ports(3)
+    registry, distribution, *unnamed = _free_ports(4)
     ports = {there: here for here, there in image.ports}
+    queues = next((here for here, there in image.ports if there != _PAGES), unnamed[0])
     values = {
         "data": str(image.data),
         "program": _SCRIPT if os.access(_SCRIPT, os.X_OK) else program,
         "epmd": installed("epmd") or "",
-        "port": str(ports.get(5672, image.ports[0][0])),
-        "pages": str(ports.get(15672, pages)),
+        "port": str(ports.get(_QUEUES, queues)),
+        "pages": str(ports.get(_PAGES, unnamed[1])),
         "plugins": "rabbitmq_management" if "management" in image.name else "",
         "registry": str(registry),
         "distribution": str(distribution),

@@ -161,7 +161,7 @@ class _Drafting:
         sketch.volumes = [_volume(volume, self.folder) for volume in (*_copied(service), *service.volumes)]
         if service.context is not None:
             sketch.remarks += [f"the image is built by this as well: {run[:90]}" for run in service.image.runs]
-        pairs = [pair for pair in service.ports if pair[0]] or _usual_ports(service)
+        pairs = _image_ports(service)
         for host, inside in pairs:
             given = self._given(sketch, host, inside)
             sketch.tcp_ports.append(given)
@@ -350,10 +350,12 @@ def _external(service: ComposeService) -> dict[str, str]:
     return {f"{name}:{inside}": f"localhost:{host}" for host, inside in pairs for name in service.names}
 
 
-def _usual_ports(service: ComposeService) -> list[tuple[int, int]]:
-    """Return the port at which a well-known image listens, for a service that publishes none."""
+def _image_ports(service: ComposeService) -> list[tuple[int, int]]:
+    """Return the ports of an image: those that are published, and the one at which others reach a well-known one."""
+    published = [pair for pair in service.ports if pair[0]]
     port = _usual_port(_image_name(service))
-    return [(0, port)] if port else []
+    is_named = port is None or any(inside == port for _, inside in published)
+    return published if is_named else [(0, port or 0), *published]
 
 
 def _usual_port(image: str) -> int | None:

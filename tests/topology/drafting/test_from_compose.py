@@ -340,6 +340,22 @@ services:
     )
 
 
+@pytest.mark.parametrize(
+    ("image", "ports", "expected"),
+    [
+        ("rabbitmq:3-management", "['15672:15672']", Tcp((5672, 15672), aliases=("mq:5672", "mq:15672"))),
+        ("rabbitmq", "['5673:5672', '15672:15672']", Tcp((5673, 15672), aliases=("mq:5672", "mq:15672"))),
+        ("redis", "[]", Tcp((6379,))),
+        ("unknown", "['15672:15672']", Tcp((15672,))),
+    ],
+)
+def test_a_well_known_image_is_reached_at_its_port_whatever_it_publishes(
+    tmp_path: Path, image: str, ports: str, expected: Tcp
+) -> None:
+    services = f"services: {{web: {{build: ., command: uvicorn app:app}}, mq: {{image: '{image}', ports: {ports}}}}}\n"
+    assert composed(tmp_path, services, app_py=FASTAPI)["mq"].tcp == expected
+
+
 def test_an_image_that_another_service_builds_is_its_code(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,

@@ -82,6 +82,7 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     if program is not None:
         words = [relative(program, found.root), *words[1:]]
         words[0] = words[0] if "/" in words[0] else f"./{words[0]}"
+    words = [words[0], *(_here(word, found.root, local) for word in words[1:])]
     # A shell's text is left as it is: it may have redirections.
     if words[:2] == ["sh", "-c"] and len(words) == 3:
         found.command = words[2]
@@ -90,6 +91,12 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     else:
         found.command = _STEPS.split(command)[-1]
     return found
+
+
+def _here(word: str, root: Path, local: Local) -> str:
+    """Return an argument; a file of the container that is on this machine by its path here, seen from the root."""
+    place = local(word) if word.startswith("/") and not _SYSTEM.match(word) else None
+    return relative(place, root) if place is not None and place.is_file() else word
 
 
 def _words(command: Command) -> list[str]:
@@ -171,7 +178,7 @@ def _of_script(words: Sequence[str], at: int, env: Mapping[str, str], found: Sta
         found.remarks.append(f"{file.name} is left out, which the image runs first")
         return list(words[at + 1 :])
     found.before += _work(before)
-    return list(words[at + 1 :]) if _ALL_ARGUMENTS.fullmatch(last) else shell_words(last)
+    return list(words[at + 1 :]) if _ALL_ARGUMENTS.fullmatch(last) else shell_words(expanded(last, env))
 
 
 def _python_program(words: Sequence[str], local: Local, found: Started) -> str | None:

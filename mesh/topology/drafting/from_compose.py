@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mesh.topology.drafting.discovery import FoundCode, codes, proto_folders
 from mesh.topology.drafting.files import beside_code, relative
 from mesh.topology.drafting.listening import Listening, listening
 from mesh.topology.drafting.sketch import Ports, Sketch, service_name
+from mesh.topology.environment.dotenv import DotenvError, read_dotenv
 
 #: Commands that end when their work is done.
 _ONE_SHOT = re.compile(
@@ -97,7 +99,7 @@ def _start(service: ComposeService) -> Started | FoundCode | None:
     if _image_name(service):
         return None
     if service.command is not None:
-        env = {key: value for key, value in service.env.items() if "$" not in value}
+        env = {key: value for key, value in {**_of_files(service), **service.env}.items() if "$" not in value}
         port = {"PORT": str(service.ports[0][1])} if service.ports else {}
         if (start := started(service.command, {**port, **env}, service.image.local)) is not None:
             return start
@@ -105,6 +107,15 @@ def _start(service: ComposeService) -> Started | FoundCode | None:
     alike = (each for each in code if service_name(each.place.name) == service_name(service.name))
     found = code[0] if len(code) == 1 else next(alike, None)
     return Started(found.root, found.run) if found and found.run else found
+
+
+def _of_files(service: ComposeService) -> dict[str, str]:
+    """Return the variables of the service's files, as far as they can be read."""
+    found: dict[str, str] = {}
+    for file in service.env_files:
+        with suppress(OSError, DotenvError):
+            found |= read_dotenv(Path(file.path), {**os.environ, **found}.get)
+    return found
 
 
 @dataclass

@@ -199,3 +199,22 @@ services:
         **{"gunicorn.conf.py": 'bind = ["127.0.0.1:9001"]\n'},
     )
     assert [each.http for each in topology] == [Http((5005,)), Http((9001,))]
+
+
+def test_a_script_that_is_run_as_a_whole_is_the_file_here_and_variables_of_files_are_known(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  decides: {build: ., command: ["/bin/sh", "/scripts/start.sh", "/scripts/nothing.sh"], volumes: ["./scripts:/scripts"]}
+  worker: {build: ., command: /scripts/worker.sh, volumes: ["./scripts:/scripts"], env_file: [.env]}
+""",
+        Dockerfile="FROM python\nWORKDIR /app\nCOPY src/ ./\n",
+        src__app_py=FASTAPI,
+        scripts__start_sh='if [ "$DEBUG" ]; then\n  python app.py\nelse\n  uvicorn app:app\nfi\n',
+        scripts__worker_sh='#!/bin/sh\ncelery -A "$APP_NAME" worker --name "$OTHER$APP_NAME"\n',
+        **{".env": "APP_NAME=shop\n"},
+    )
+    assert topology["decides"].command == "/bin/sh ../scripts/start.sh /scripts/nothing.sh"
+    assert topology["decides"].root == tmp_path / "src"
+    assert topology["worker"].command == "celery -A shop worker --name shop"

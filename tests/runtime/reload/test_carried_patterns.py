@@ -357,3 +357,21 @@ def test_a_connection_that_the_old_code_closes_at_its_end_is_made_again(tmp_path
         with edited.awaiting(lambda entry: getattr(entry, "text", "") == "closed"):
             edited.reload("one", {"app.py": plain(f"{says} + '!'", CLOSING)})
         assert edited.get("one") == "True 2!"
+
+
+def test_a_package_without_a_file_has_its_carried_modules_as_attributes(tmp_path: Path) -> None:
+    """Nothing imports them a second time, and so nothing would put them there."""
+    files = {
+        "mesh.toml": toml(one='http = {port = 0, app = "app:app"}'),
+        "parts/kept.py": "served = [1]\n",
+        "parts/word.py": "WORD = 'one'\n",
+        "app.py": plain(
+            "(parts.kept.served.append(1), f'{parts.word.WORD} {len(parts.kept.served)}')[1]",
+            "import parts.kept, parts.word",
+        ),
+    }
+    with Edited(tmp_path, files) as edited:
+        assert edited.get("one") == "one 2"
+        for number, word in enumerate(("two", "three"), 3):
+            assert "2 of 3 modules" in edited.reload("one", {"parts/word.py": f"WORD = {word!r}\n"})
+            assert edited.get("one") == f"{word} {number}"

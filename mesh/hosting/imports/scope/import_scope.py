@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ExtensionFileLoader, FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
-from importlib.util import find_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -129,6 +129,17 @@ class ImportScope:
             self._own.add(name.partition(".")[0])
             self.files[name] = library.path
             sys.modules[self.key(name)] = library.module
+        self._make_namespace_packages()
+
+    def _make_namespace_packages(self) -> None:
+        """Make anew the packages without a file that carried modules are in, which nothing would tell of these."""
+        carried = self.records.carried
+        above = {name.rpartition(".")[0] for name in carried} - carried
+        for name in sorted(each for each in above if each and "." not in each):
+            spec = self.find_spec(name, None, None)
+            if spec is not None and spec.loader is None:
+                module = sys.modules[self.key(name)] = module_from_spec(spec)
+                self.add_carried_submodules(module)
 
     def add_carried_submodules(self, package: ModuleType) -> None:
         """Give a package that is executed again its carried modules, which nothing imports a second time."""

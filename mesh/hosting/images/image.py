@@ -36,6 +36,10 @@ class WantedImage:
         name = re.sub(r"@.*|:[^/]*$", "", self.name)
         return name.removeprefix("docker.io/").removeprefix("library/")
 
+    def port(self, inside: int) -> int:
+        """Return the port on this machine of one in the container; the first, or 0, if that is not published."""
+        return next((here for here, there in self.ports if there == inside), self.ports[0][0] if self.ports else 0)
+
 
 def stop_signal(image: str) -> signal.Signals:
     """Return what asks the image's program to end, as its image declares it.

@@ -88,7 +88,7 @@ def mysql(image: WantedImage, program: str) -> str:
         "client": installed("mariadb") or installed("mysql") or "",
         # MySQL has none: its server makes the tables of its users itself.
         "install": installed("mariadb-install-db") or "" if _is_mariadb(program) else "",
-        "port": str(image.ports[0][0]),
+        "port": str(image.port(3306)),
         "scripts": " ".join(shlex.quote(str(file)) for file in first_scripts(image)),
         "as": "--user=root" if os.geteuid() == 0 else "",
         "more": "" if _is_mariadb(program) else "--loose-mysqlx=0",

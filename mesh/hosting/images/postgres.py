@@ -70,7 +70,7 @@ def postgres(image: WantedImage, program: str) -> str:
     values = {
         "data": str(image.data),
         "bin": str(Path(os.path.realpath(program)).parent),
-        "port": str(image.ports[0][0]),
+        "port": str(image.port(5432)),
         "scripts": " ".join(shlex.quote(str(file)) for file in first_scripts(image)),
         "as": _as_other_user(),
     }

@@ -39,28 +39,26 @@ class InstalledProgram:
 
 def _redis(image: WantedImage, program: str) -> str:
     own = _own_arguments(image.arguments, "redis-server", "valkey-server")
-    words = [program, *own, "--port", _port(image), "--bind", "127.0.0.1", "--dir", str(image.data)]
+    words = [program, *own, "--port", str(image.port(6379)), "--bind", "127.0.0.1", "--dir", str(image.data)]
     return _in_folder(image, words)
 
 
 def _mongo(image: WantedImage, program: str) -> str:
     own = _own_arguments(image.arguments, "mongod")
-    words = [program, *own, "--port", _port(image), "--bind_ip", "127.0.0.1", "--dbpath", str(image.data)]
+    words = [program, *own, "--port", str(image.port(27017)), "--bind_ip", "127.0.0.1", "--dbpath", str(image.data)]
     return _in_folder(image, words)
 
 
 def _memcached(image: WantedImage, program: str) -> str:
     own = _own_arguments(image.arguments, "memcached")
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    return _in_folder(image, [program, *own, *user, "-l", "127.0.0.1", "-p", _port(image)])
+    return _in_folder(image, [program, *own, *user, "-l", "127.0.0.1", "-p", str(image.port(11211))])
 
 
 def _minio(image: WantedImage, program: str) -> str:
-    return _in_folder(image, [program, "server", str(image.data), "--address", f"127.0.0.1:{_port(image)}"])
-
-
-def _port(image: WantedImage) -> str:
-    return str(image.ports[0][0]) if image.ports else "0"
+    words = [program, "server", str(image.data), "--address", f"127.0.0.1:{image.port(9000)}"]
+    pages = ["--console-address", f"127.0.0.1:{_port_for(image, 9001)}"]
+    return _in_folder(image, [*words, *pages])
 
 
 def _port_for(image: WantedImage, inside: int) -> str:

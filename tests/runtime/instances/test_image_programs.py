@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from mesh.hosting.images import containers, rabbitmq
+from mesh.hosting.images.image import WantedImage
 from mesh.hosting.images.installed import installed
 from mesh.runtime.options import Options
 from tests.support.supervised import PATIENCE, supervised
@@ -162,6 +163,13 @@ def test_an_installed_rabbitmq_gets_the_user_and_the_pages_of_its_image(
     assert f"[{{port, {pages}}}," in str(terms)
     assert '{default_user, <<"guest"/utf8>>}' in str(terms)
     assert r'{default_pass, <<"a \"b\\"/utf8>>}' in str(terms)
+
+
+def test_a_program_listens_where_its_port_is_published_whichever_comes_first(tmp_path: Path) -> None:
+    ports = [(13307, 33060), (13306, 3306)]
+    image = WantedImage("shop", "db", "mysql", ports, (), (), (), tmp_path)
+    assert [image.port(3306), image.port(33060), image.port(1)] == [13306, 13307, 13307]
+    assert WantedImage("shop", "db", "mysql", (), (), (), (), tmp_path).port(3306) == 0
 
 
 @pytest.mark.parametrize(

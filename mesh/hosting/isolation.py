@@ -27,6 +27,7 @@ from mesh.hosting.process_state.interpreter_settings import InterpreterSettings
 from mesh.hosting.process_state.logs import Logs
 from mesh.hosting.process_state.output import LineSink, Output
 from mesh.hosting.process_state.prometheus import PrometheusRegistry
+from mesh.hosting.process_state.pydantic import PydanticValidators
 from mesh.hosting.process_state.set_once import SetOnce
 from mesh.hosting.process_state.shared_modules import SharedModules
 from mesh.hosting.processes.child_processes import ChildProcesses
@@ -71,8 +72,7 @@ class Isolation:
         self.signals = Signals(self.forks, notice, stop, alone)
         self._shared_modules = SharedModules(notice)
         self._processor = OneProcessor(self.import_hooks, affinity, notice)
-        waits = Waits(self.import_hooks, self.new_event_loop)
-        self.mains = waits.mains  # the programs that run, by the ident of their threads
+        self.mains = (waits := Waits(self.import_hooks, self.new_event_loop)).mains  # by the ident of their threads
         self._patches: Sequence[Patch] = (
             self.environ,
             Threads(self.import_hooks),
@@ -86,6 +86,7 @@ class Isolation:
             ChildProcesses(self.import_hooks, self.forks),
             self._pools,
             PrometheusRegistry(self.import_hooks),
+            PydanticValidators(self.import_hooks),
             waits,
             Servers(self.import_hooks),
             self._processor,

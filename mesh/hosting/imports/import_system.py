@@ -243,6 +243,8 @@ class SharedLoader(Loader):
             (self._site or self._system).private.add(head)
             scope: ImportScope | None = current_scope()
             if scope is None or scope.is_loading:
+                if scope is not None:
+                    scope.needs_private = True
                 raise
             raise ImportError(
                 f"{head} uses {error.package}, which is executed for each service; add {head} to `private` of "

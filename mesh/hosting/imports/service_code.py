@@ -103,7 +103,11 @@ class ServiceCode:
                 except RestartLoad:
                     self.scope.purge_modules()
                     self._pool.use_private_pool()
-                except NeedsPrivate:
+                except BaseException:
+                    # A server may make anything of a NeedsPrivate in its start-up, such as an exit.
+                    if not self.scope.needs_private:
+                        raise
+                    self.scope.needs_private = False
                     self.scope.purge_modules()
                     self.scope.hide_shared()
         finally:
@@ -111,7 +115,7 @@ class ServiceCode:
 
     def main_loaded(self) -> None:
         """Note that the program serves: from now on its code is not loaded a second time."""
-        self._pool.may_restart_load = self.scope.is_loading = False
+        self._pool.may_restart_load = self.scope.is_loading = self.scope.needs_private = False
         self._is_loaded = True
 
     def files(self) -> frozenset[Path]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mesh.compat.pydantic import forget_validators
 from mesh.hosting.imports.carrying.static_imports import static_imports
 from mesh.hosting.imports.extension_loader import identity
 from mesh.hosting.imports.import_system import ImportSystem
@@ -36,6 +38,7 @@ class ServiceLoader(SourceFileLoader):
         self.scope.note_file(name, self.path)
         module.__dict__["__builtins__"] = self.scope.builtins
         self.scope.add_carried_submodules(module)
+        forget_validators(name, sys.modules.get if self.scope.site is None else self.scope.site.loaded)
         installed_for = self.scope.calling_module() if self.scope.is_installed(name) else None
         with self.scope.records.executing(module, self.path, installed_for) as self._record:
             super().exec_module(module)

@@ -82,6 +82,8 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     if program is not None:
         words = [relative(program, found.root), *words[1:]]
         words[0] = words[0] if "/" in words[0] else f"./{words[0]}"
+        # What makes it executable is often a step of the image.
+        words = words if os.access(program, os.X_OK) else [_interpreter(program), *words]
     words = [words[0], *(_here(word, found.root, local) for word in words[1:])]
     # A shell's text is left as it is: it may have redirections.
     if words[:2] == ["sh", "-c"] and len(words) == 3:
@@ -91,6 +93,13 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     else:
         found.command = _STEPS.split(command)[-1]
     return found
+
+
+def _interpreter(script: Path) -> str:
+    """Return the shell that the script's first line names."""
+    with script.open("rb") as opened:
+        found = re.match(rb"#!.*\b(bash|dash|ash|sh)\b", opened.readline(100))
+    return found[1].decode() if found else "sh"
 
 
 def _here(word: str, root: Path, local: Local) -> str:

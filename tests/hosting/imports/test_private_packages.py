@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.hosting.load_errors import ServiceImportError
+from tests.support.editing import Edited
 from tests.support.virtualenvs import make_virtualenv
 
 if TYPE_CHECKING:
@@ -140,3 +141,28 @@ def test_two_django_projects_each_have_their_settings_and_models(hosted: Hosted,
         found = hosted.within(service, hosted.load(service, "app:find"))
         assert found == (who, ["id", who], 1)
     assert "django" not in sys.modules
+
+
+#: A server that makes an exit of what its application raises in its start-up, as uvicorn does.
+PROGRAM = """
+    import sys
+    from wsgiref.simple_server import make_server
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [repr(helper.state()).encode()]
+
+    try:
+        import helper
+    except BaseException:
+        sys.exit(3)
+    make_server("127.0.0.1", 8000, app).serve_forever()
+"""
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_program_that_meets_one_late_begins_again(tmp_path: Path) -> None:
+    toml = '[services.one]\nrun = "python main.py"\nprivate = ["settled"]\nhttp = { port = 8000 }\n'
+    with Edited(tmp_path / "project", {"mesh.toml": toml, "main.py": PROGRAM}, free=True) as edited:
+        assert edited.get("one") == "[]"
+        assert not [line for line in edited.lines("one") if "exit" in line]

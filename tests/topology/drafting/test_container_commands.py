@@ -207,14 +207,17 @@ def test_a_script_that_is_run_as_a_whole_is_the_file_here_and_variables_of_files
         """\
 services:
   decides: {build: ., command: ["/bin/sh", "/scripts/start.sh", "/scripts/nothing.sh"], volumes: ["./scripts:/scripts"]}
+  waits: {build: ., command: /scripts/wait.sh uvicorn app:app, volumes: ["./scripts:/scripts"]}
   worker: {build: ., command: /scripts/worker.sh, volumes: ["./scripts:/scripts"], env_file: [.env]}
 """,
         Dockerfile="FROM python\nWORKDIR /app\nCOPY src/ ./\n",
         src__app_py=FASTAPI,
         scripts__start_sh='if [ "$DEBUG" ]; then\n  python app.py\nelse\n  uvicorn app:app\nfi\n',
+        scripts__wait_sh='#!/bin/bash\ncmd="$@"\nuntil psql; do\n  >&2 echo waiting\ndone\nexec $cmd\n',
         scripts__worker_sh='#!/bin/sh\ncelery -A "$APP_NAME" worker --name "$OTHER$APP_NAME"\n',
         **{".env": "APP_NAME=shop\n"},
     )
     assert topology["decides"].command == "/bin/sh ../scripts/start.sh /scripts/nothing.sh"
     assert topology["decides"].root == tmp_path / "src"
+    assert topology["waits"].command == "bash ../scripts/wait.sh uvicorn app:app"
     assert topology["worker"].command == "celery -A shop worker --name shop"

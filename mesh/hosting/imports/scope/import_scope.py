@@ -54,6 +54,9 @@ class ImportScope:
     has_own_builtins: whether code has written to `builtins`.
     """
 
+    #: True once a shared package, while this was loading, has imported one that is executed for each service.
+    needs_private = False
+
     def __init__(
         self,
         service_name: str,

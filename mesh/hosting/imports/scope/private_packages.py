@@ -8,6 +8,7 @@ from collections.abc import Iterable
 #: Settings, registries and clients that a program sets up once, each with its one call for it.
 PRIVATE = frozenset(
     {
+        "aerich",  # the models of its app, through tortoise
         "celery",  # Celery(), and the tasks of the current app
         "decouple",  # config, which finds the .env of its first caller
         "django",  # settings.configure(), django.setup()

@@ -37,6 +37,8 @@ _WAIT = re.compile(
 #: What is left of a condition for such a loop.
 _EMPTY = re.compile(r"\bif\b[^\n]*?(?:;|\n)\s*then\s+(?:(?:echo|printf)\b[^;\n]*(?:;|\n)\s*|;\s*)*fi\b")
 _ALL_ARGUMENTS = re.compile(r'(?:exec\s+)?"?\$[@*]"?')
+#: The same by a variable that the script has put them into.
+_IN_VARIABLE = re.compile(r'(?:exec\s+)?"?\$\{?([A-Za-z_]\w*)\}?"?')
 
 
 @dataclass
@@ -180,14 +182,28 @@ def _of_script(words: Sequence[str], at: int, env: Mapping[str, str], found: Sta
     if not steps or file is None:
         return None
     *before, last = steps
+    given = _given(steps, words[at + 1 :], found)
     if any(_WHOLE.match(step) for step in before):
         # What such a script waits for, or sets up, before it starts what it is given is not for mesh to guess.
-        if not _ALL_ARGUMENTS.fullmatch(last):
-            return None
-        found.remarks.append(f"{file.name} is left out, which the image runs first")
-        return list(words[at + 1 :])
+        if given is not None:
+            found.remarks.append(f"{file.name} is left out, which the image runs first")
+        return given
     found.before += _work(before)
-    return list(words[at + 1 :]) if _ALL_ARGUMENTS.fullmatch(last) else shell_words(expanded(last, env))
+    return shell_words(expanded(last, env)) if given is None else given
+
+
+def _given(steps: Sequence[str], arguments: Sequence[str], found: Started) -> list[str] | None:
+    """Return which of a script's arguments its last step starts; None if it starts something else.
+
+    Those that the script has taken away before, such as a host to wait for, are noted.
+    """
+    named = _IN_VARIABLE.fullmatch(steps[-1])
+    kept = [at for at, step in enumerate(steps) if named and step.partition("=")[0] == named[1]]
+    if not _ALL_ARGUMENTS.fullmatch(steps[kept[0]].partition("=")[2] if kept else steps[-1]):
+        return None
+    taken = sum(step == "shift" for step in steps[: kept[0] if kept else -1])
+    found.waits += arguments[:taken]
+    return list(arguments[taken:])
 
 
 def _python_program(words: Sequence[str], local: Local, found: Started) -> str | None:

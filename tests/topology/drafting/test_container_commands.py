@@ -213,7 +213,7 @@ services:
         Dockerfile="FROM python\nWORKDIR /app\nCOPY src/ ./\n",
         src__app_py=FASTAPI,
         scripts__start_sh='if [ "$DEBUG" ]; then\n  python app.py\nelse\n  uvicorn app:app\nfi\n',
-        scripts__wait_sh='#!/bin/bash\ncmd="$@"\nuntil psql; do\n  >&2 echo waiting\ndone\nexec $cmd\n',
+        scripts__wait_sh='#!/bin/bash\nif true; then\n  "$@"\nfi\n',
         scripts__worker_sh='#!/bin/sh\ncelery -A "$APP_NAME" worker --name "$OTHER$APP_NAME"\n',
         **{".env": "APP_NAME=shop\n"},
     )
@@ -221,3 +221,33 @@ services:
     assert topology["decides"].root == tmp_path / "src"
     assert topology["waits"].command == "bash ../scripts/wait.sh uvicorn app:app"
     assert topology["worker"].command == "celery -A shop worker --name shop"
+
+
+def test_a_script_that_waits_for_its_first_argument_starts_the_others(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  web: {build: ., command: ["./wait.sh", "db", "uvicorn", "app:app"]}
+  other: {build: ., command: ["./shifted.sh", "db", "python", "other.py"]}
+  db: {image: postgres}
+""",
+        app_py=FASTAPI,
+        other_py="print('other')\n",
+        wait_sh="""\
+#!/bin/sh
+set -e
+host="$1"
+shift
+cmd="$@"
+until PGPASSWORD=$POSTGRES_PASSWORD psql -h "$host" -U postgres -c '\\q'; do
+  >&2 echo "Postgres is unavailable - sleeping"
+  sleep 1
+done
+>&2 echo "Postgres is up"
+exec $cmd
+""",
+        shifted_sh='#!/bin/sh\nhost="$1"\nshift\nuntil nc -z "$host" 1; do true; done\nexec "$@"\n',
+    )
+    assert [each.run for each in topology] == ["uvicorn app:app", "python other.py", None]
+    assert [each.depends_on for each in topology] == [("db",), ("db",), ()]

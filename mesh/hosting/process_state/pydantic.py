@@ -52,6 +52,9 @@ class OwnNames:
         with self._lock:
             names = self._of_service()
             names -= {each for each in names if each.startswith(f"{module}.")}
+        # Another mesh of this process has its own between this and the function.
+        if isinstance(self._prepare, OwnNames):
+            self._prepare.forget(module)
 
     def _of_service(self) -> set[str]:
         service = current_service_var.get()

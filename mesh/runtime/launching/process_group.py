@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mesh.runtime.launching.forked_process import ChildProcess
@@ -30,8 +30,18 @@ def start(command: str, folder: Path, environment: Mapping[str, str]) -> subproc
 
     Raises OSError if no process can be started, or the folder does not exist.
     """
+    return start_words(["/bin/sh", "-c", _SHELL, "mesh", command], folder, environment)
+
+
+def start_words(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], held: Sequence[int] = ()
+) -> subprocess.Popen[str]:
+    """Start a program in a new process group, its three streams as text. held: descriptors that it gets.
+
+    Raises OSError if no process can be started, or the folder does not exist.
+    """
     return subprocess.Popen(
-        ["/bin/sh", "-c", _SHELL, "mesh", command],
+        words,
         cwd=folder,
         env=environment,
         stdin=subprocess.PIPE,
@@ -40,6 +50,7 @@ def start(command: str, folder: Path, environment: Mapping[str, str]) -> subproc
         text=True,
         errors="replace",
         start_new_session=True,
+        pass_fds=held,
     )
 
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from mesh.runtime.launching.forked_process import BEGUN, REFUSED, STATUS, ChildProcess, ForkedProcess
+from mesh.runtime.launching.process_group import start_words
 
 #: Variables that the interpreter, the C library and imported packages read once, when they start.
 READ_AT_START = re.compile(
@@ -45,18 +46,8 @@ class Zygote:
 
         held: descriptors that it gets; it knows them by these numbers. Raises OSError if there can be no process.
         """
-        return self._fork(folder, environment, held) or subprocess.Popen(
-            [sys.executable, "-m", "mesh", "child"],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            pass_fds=held,
-        )
+        forked = self._fork(folder, environment, held)
+        return forked or start_words([sys.executable, "-m", "mesh", "child"], folder, environment, held)
 
     def renew(self) -> None:
         """Have the next process forked by another zygote; this one ends with the last that it has forked."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from mesh.hosting.clients.postgres import Actual
 from mesh.hosting.patches import Patches
 from mesh.topology.model import LOOPBACK
 
 _PORT = 3306
 #: What may be given without its name, in this order; hardly anyone gives more than these.
 _POSITIONAL = ("host", "user", "password", "database", "port")
-
-Actual = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def serve_mysqldb(connections: ModuleType, patches: Patches, actual: Actual) -> None:

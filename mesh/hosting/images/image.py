@@ -36,9 +36,14 @@ class WantedImage:
         name = re.sub(r"@.*|:[^/]*$", "", self.name)
         return name.removeprefix("docker.io/").removeprefix("library/")
 
-    def port(self, inside: int) -> int:
-        """Return the port on this machine of one in the container; the first, or 0, if that is not published."""
-        return next((here for here, there in self.ports if there == inside), self.ports[0][0] if self.ports else 0)
+    def port(self, inside: int, default: int | None = None) -> int:
+        """Return the port on this machine of one in the container.
+
+        default: of one that is not published; None for the first that is, or 0 without any.
+        """
+        first = self.ports[0][0] if self.ports else 0
+        other = first if default is None else default
+        return next((here for here, there in self.ports if there == inside), other)
 
 
 def stop_signal(image: str) -> signal.Signals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 #: What an image of a database runs when there is none yet.
 _SCRIPTS = "/docker-entrypoint-initdb.d"
+
+
+def assignments(values: Mapping[str, str]) -> str:
+    """Return lines of a shell that set these variables."""
+    return "\n".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
 
 
 def shell_function(image: WantedImage) -> str:

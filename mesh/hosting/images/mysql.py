@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from mesh.hosting.images.installed import installed
-from mesh.hosting.images.mounts import first_scripts, shell_function
+from mesh.hosting.images.mounts import assignments, first_scripts, shell_function
 
 if TYPE_CHECKING:
     from mesh.hosting.images.image import WantedImage
@@ -93,10 +93,9 @@ def mysql(image: WantedImage, program: str) -> str:
         "as": "--user=root" if os.geteuid() == 0 else "",
         "more": "" if _is_mariadb(program) else "--loose-mysqlx=0",
     }
-    lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
     own = image.arguments[1:] if image.arguments[:1] in [[each] for each in _PROGRAMS] else image.arguments
     # MariaDB lacks some of MySQL's options, and the other way round.
-    return "\n".join([*lines, shell_function(image), _FIRST + shlex.join(map(_loose, own))])
+    return "\n".join([assignments(values), shell_function(image), _FIRST + shlex.join(map(_loose, own))])
 
 
 def _is_mariadb(program: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.errors import MeshError
-from mesh.hosting.images.mounts import first_scripts, shell_function
+from mesh.hosting.images.mounts import assignments, first_scripts, shell_function
 
 if TYPE_CHECKING:
     from mesh.hosting.images.image import WantedImage
@@ -74,10 +74,8 @@ def postgres(image: WantedImage, program: str) -> str:
         "scripts": " ".join(shlex.quote(str(file)) for file in first_scripts(image)),
         "as": _as_other_user(),
     }
-    lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
-    lines.append(shell_function(image))
     own = image.arguments[1:] if image.arguments[:1] == ["postgres"] else ()
-    return "\n".join([*lines, _FIRST + shlex.join(own)])
+    return "\n".join([assignments(values), shell_function(image), _FIRST + shlex.join(own)])
 
 
 def _as_other_user() -> str:

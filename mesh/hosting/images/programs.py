@@ -57,13 +57,13 @@ def _memcached(image: WantedImage, program: str) -> str:
 
 def _minio(image: WantedImage, program: str) -> str:
     words = [program, "server", str(image.data), "--address", f"127.0.0.1:{image.port(9000)}"]
-    pages = ["--console-address", f"127.0.0.1:{_port_for(image, 9001)}"]
+    pages = ["--console-address", f"127.0.0.1:{image.port(9001, 0)}"]
     return _in_folder(image, [*words, *pages])
 
 
-def _port_for(image: WantedImage, inside: int) -> str:
-    """Return the port on this machine of one in the container; 0, any free one, if it has none."""
-    return next((str(here) for here, there in image.ports if there == inside), "0")
+def _mailpit(image: WantedImage, program: str) -> str:
+    smtp, pages = image.port(1025, 0), image.port(8025, 0)
+    return _in_folder(image, [program, "--smtp", f"127.0.0.1:{smtp}", "--listen", f"127.0.0.1:{pages}"])
 
 
 def _own_arguments(arguments: Sequence[str], *names: str) -> list[str]:
@@ -74,11 +74,6 @@ def _own_arguments(arguments: Sequence[str], *names: str) -> list[str]:
 
 def _in_folder(image: WantedImage, words: Sequence[str]) -> str:
     return f"umask 077; mkdir -p {shlex.quote(str(image.data))} && exec {shlex.join(words)}"
-
-
-def _mailpit(image: WantedImage, program: str) -> str:
-    smtp, pages = _port_for(image, 1025), _port_for(image, 8025)
-    return _in_folder(image, [program, "--smtp", f"127.0.0.1:{smtp}", "--listen", f"127.0.0.1:{pages}"])
 
 
 #: By the name of the image, without its version.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 import socket
 from typing import TYPE_CHECKING
 
 from mesh.hosting.images.installed import installed
+from mesh.hosting.images.mounts import assignments
 
 if TYPE_CHECKING:
     from mesh.hosting.images.image import WantedImage
@@ -44,19 +44,18 @@ exec "$program" """
 def rabbitmq(image: WantedImage, program: str) -> str:
     """Return the shell command that runs the broker, whose queues are kept in the image's folder."""
     registry, distribution, *unnamed = _free_ports(4)
-    ports = {there: here for here, there in image.ports}
     queues = next((here for here, there in image.ports if there != _PAGES), unnamed[0])
     values = {
         "data": str(image.data),
         "program": _SCRIPT if os.access(_SCRIPT, os.X_OK) else program,
         "epmd": installed("epmd") or "",
-        "port": str(ports.get(_QUEUES, queues)),
-        "pages": str(ports.get(_PAGES, unnamed[1])),
+        "port": str(image.port(_QUEUES, queues)),
+        "pages": str(image.port(_PAGES, unnamed[1])),
         "plugins": "rabbitmq_management" if "management" in image.name else "",
         "registry": str(registry),
         "distribution": str(distribution),
     }
-    return "\n".join([*(f"{name}={shlex.quote(value)}" for name, value in values.items()), _RUN])
+    return f"{assignments(values)}\n{_RUN}"
 
 
 def _free_ports(count: int) -> list[int]:

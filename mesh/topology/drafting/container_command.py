@@ -85,7 +85,7 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
         words = [relative(program, found.root), *words[1:]]
         words[0] = words[0] if "/" in words[0] else f"./{words[0]}"
         # What makes it executable is often a step of the image.
-        words = words if os.access(program, os.X_OK) else [_interpreter(program), *words]
+        words = words if os.access(program, os.X_OK) else [_shell(program) or "sh", *words]
     words = [words[0], *(_here(word, found.root, local) for word in words[1:])]
     # A shell's text is left as it is: it may have redirections.
     if words[:2] == ["sh", "-c"] and len(words) == 3:
@@ -97,11 +97,11 @@ def started(command: Command, env: Mapping[str, str], local: Local) -> Started |
     return found
 
 
-def _interpreter(script: Path) -> str:
-    """Return the shell that the script's first line names."""
+def _shell(script: Path) -> str | None:
+    """Return the shell that the script's first line names, if it does."""
     with script.open("rb") as opened:
         found = re.match(rb"#!.*\b(bash|dash|ash|sh)\b", opened.readline(100))
-    return found[1].decode() if found else "sh"
+    return found[1].decode() if found else None
 
 
 def _here(word: str, root: Path, local: Local) -> str:
@@ -165,9 +165,7 @@ def _script(words: Sequence[str], local: Local) -> int | None:
     file = local(words[at]) if "/" in words[at] or words[at].endswith(".sh") else None
     if file is None or not file.is_file():
         return None
-    with file.open("rb") as opened:
-        first = opened.readline(100)
-    return at if words[at].endswith(".sh") or re.match(rb"#!.*\b(?:ba|da|a)?sh\b", first) else None
+    return at if words[at].endswith(".sh") or _shell(file) else None
 
 
 def _of_script(words: Sequence[str], at: int, env: Mapping[str, str], found: Started, local: Local) -> list[str] | None:

@@ -47,6 +47,7 @@ class SiteExtensionLoader(ExtensionFileLoader):
     def _is_second_copy(self) -> bool:
         """Return whether the process has a module of this name; remembers the files of others as loaded."""
         found = False
+        # Not a list of the items: making their pairs may start a collection, during which another thread may import.
         for name, module in sys.modules.copy().items():
             file = getattr(module, "__dict__", {}).get("__file__")
             if isinstance(file, str) and os.path.basename(file) == os.path.basename(self.path) and file != self.path:

@@ -85,7 +85,7 @@ def _run() -> int | None:
     except (KeyboardInterrupt, click.Abort):
         return 130
     except Exception:
-        from mesh.hosting.requirements import own_misfits
+        from mesh.hosting.packages.requirements import own_misfits
 
         # Libraries of other versions than mesh requires fail in ways of their own.
         if (told := own_misfits()) is None:

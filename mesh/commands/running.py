@@ -234,7 +234,7 @@ def warn_own_misfits(supervisor: Supervisor) -> None:
 
     def compare() -> None:
         supervisor.settled.wait()
-        from mesh.hosting.requirements import own_misfits
+        from mesh.hosting.packages.requirements import own_misfits
 
         if (told := own_misfits()) is not None:
             supervisor.warn(told)

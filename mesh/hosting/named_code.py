@@ -9,8 +9,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from mesh.errors import UsageError
-from mesh.hosting.requirement_files import requirement_files
-from mesh.hosting.requirements import misfits
+from mesh.hosting.packages.requirement_files import requirement_files
+from mesh.hosting.packages.requirements import misfits
 from mesh.python_command import PythonCommand
 from mesh.references import Reference
 from mesh.topology.model import Service

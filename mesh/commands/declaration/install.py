@@ -18,9 +18,9 @@ def install(names: tuple[str, ...]) -> int:
     Services with the same requirements share an environment under .mesh/venvs/.
     """
     from mesh.errors import MeshError, UsageError
-    from mesh.hosting.installation import install
-    from mesh.hosting.requirement_files import requirement_files
-    from mesh.hosting.requirements import are_met
+    from mesh.hosting.packages.installation import install
+    from mesh.hosting.packages.requirement_files import requirement_files
+    from mesh.hosting.packages.requirements import are_met
     from mesh.store.topology import store
     from mesh.suggestions import no_such
     from mesh.topology.loading import load

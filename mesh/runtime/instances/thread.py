@@ -17,8 +17,8 @@ from mesh.contract import Handlers
 from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
+from mesh.hosting.packages.requirement_files import RequirementFiles, requirement_files
 from mesh.hosting.process_state.working_folder import own_folder
-from mesh.hosting.requirement_files import RequirementFiles, requirement_files
 from mesh.hosting.threads import show_service
 from mesh.observing.journal import Line
 from mesh.runtime.diagnostics.stacks import stack_of

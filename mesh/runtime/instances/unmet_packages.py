@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.hosting.imports.sites.common_packages import is_loadable, other_versions
-from mesh.hosting.requirement_files import RequirementFiles
-from mesh.hosting.requirements import misfits
+from mesh.hosting.packages.requirement_files import RequirementFiles
+from mesh.hosting.packages.requirements import misfits
 from mesh.virtualenv import Virtualenv
 
 

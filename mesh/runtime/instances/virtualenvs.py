@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mesh.hosting.imports.sites.global_libraries import global_libraries
-from mesh.hosting.installation import installed
-from mesh.hosting.requirement_files import requirement_files
+from mesh.hosting.packages.installation import installed
+from mesh.hosting.packages.requirement_files import requirement_files
 from mesh.topology.model import Service, Topology
 from mesh.virtualenv import Virtualenv, nearest_virtualenv
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import mesh.commands
-from mesh.hosting.requirement_files import requirement_files
-from mesh.hosting.requirements import are_met, misfits, own_misfits
+from mesh.hosting.packages.requirement_files import requirement_files
+from mesh.hosting.packages.requirements import are_met, misfits, own_misfits
 
 CLICK = version("click")
 

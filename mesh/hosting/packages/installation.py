@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mesh.errors import MeshError
-from mesh.hosting.requirement_files import RequirementFiles
+from mesh.hosting.packages.requirement_files import RequirementFiles
 from mesh.state_folder import state_folder
 
 #: In a finished environment; one without it was broken off, and is made again.

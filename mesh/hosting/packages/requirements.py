@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterable, Iterator
 
-from mesh.hosting.requirement_files import RequirementFiles
+from mesh.hosting.packages.requirement_files import RequirementFiles
 from mesh.virtualenv import Virtualenv
 
 #: The distribution that mesh is.

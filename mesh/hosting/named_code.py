@@ -9,7 +9,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from mesh.errors import UsageError
-from mesh.hosting.packages.requirement_files import requirement_files
+from mesh.hosting.packages.requirement_files import required_file, requirements_of
 from mesh.hosting.packages.requirements import misfits
 from mesh.python_command import PythonCommand
 from mesh.references import Reference
@@ -33,7 +33,10 @@ def missing_from(service: Service, project: Path, virtualenv: Virtualenv | None)
         if not is_there:
             what = "file" if module.endswith(".py") else "module"
             yield f"{service.name}: {text} names the {what} {module}, which is not in {_shown(root, project)}"
-    files = requirement_files(root, project) if virtualenv is None else None
+    for line in service.requirements:
+        if (name := required_file(line)) and not (root / name).is_file():
+            yield f"{service.name}: requirements names the file {name}, which is not in {_shown(root, project)}"
+    files = requirements_of(service, project) if virtualenv is None else None
     if files is not None and (lacks := list(misfits(files))):
         more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
         yield f"{service.name}: requires {', '.join(lacks[:3])}{more}; `mesh install` installs what it requires"

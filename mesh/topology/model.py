@@ -172,6 +172,7 @@ class Service:
     watch: patterns of further files below `root` whose change reloads the service.
     python: the virtual environment whose packages it uses, its python, or a site-packages folder. Without it, the
         nearest `.venv` or `venv` from its root up to the project's folder, else the environment of mesh.
+    requirements: lines of a requirements.txt that it is installed with, in place of the files in its root or above.
     private: installed packages that are executed separately for this service, beside those that mesh knows; shared:
         exceptions from these.
     profiles: it runs only if one of these is asked for, or itself; without any, always.
@@ -196,6 +197,7 @@ class Service:
     isolation: Isolation | None = None
     watch: tuple[str, ...] = ()
     python: Path | None = None
+    requirements: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()

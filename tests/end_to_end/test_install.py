@@ -194,3 +194,43 @@ def test_code_for_another_python_is_told_before_anything_is_made(project: Shell)
         "install mesh with that Python, such as by `uv tool install --python`\n"
     )
     assert not any(each.is_dir() for each in (project.folder / ".mesh" / "venvs").iterdir())
+
+
+def test_what_a_dockerfile_installs_is_installed(project: Shell) -> None:
+    (project.folder / "mesh.toml").unlink()
+    compose = """
+        services:
+          users:
+            build: users
+            command: python main.py
+            ports: ["8000:8000"]
+    """
+    main = """
+        import http.server
+        import greeting
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(greeting.TEXT.encode())
+
+        http.server.HTTPServer(("", 8000), Handler).serve_forever()
+    """
+    dockerfile = "FROM python\nCOPY deploy/all.txt .\nRUN pip install -r all.txt\nCOPY . .\n"
+    project.write({"compose.yaml": compose, "users/main.py": main, "users/Dockerfile": dockerfile})
+    project.write({"users/requirements.txt": "greeting==2.0\n", "users/deploy/all.txt": "greeting==1.0\n"})
+    assert project.run("install").process.returncode == 0
+    mesh = project.up("--free-ports")
+    assert get(mesh.http("users")).text == "hello 1.0"
+    mesh.end(signal.SIGTERM)
+
+
+def test_a_pipfile_is_installed_in_the_versions_of_its_lock_file(project: Shell) -> None:
+    (project.folder / "users" / "requirements.txt").unlink()
+    project.write({"users/Pipfile": '[packages]\ngreeting = "*"\n'})
+    project.write({"users/Pipfile.lock": '{"default": {"greeting": {"version": "==1.0"}}, "develop": {}}'})
+    assert project.run("install", "users").process.returncode == 0
+    mesh = project.up("--only", "users")
+    assert get(mesh.http("users")).text == "hello 1.0"
+    mesh.end(signal.SIGTERM)

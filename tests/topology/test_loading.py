@@ -281,8 +281,8 @@ def test_all_mistakes_are_told_at_once_with_line_key_and_the_way_out(tmp_path: P
         'mesh.toml:11: services.user-service.isolation: expected "thread" or "process", not "processes"; '
         "did you mean 'process'?",
         "mesh.toml:12: services.user-service.comand: unknown key; known keys: root, http, grpc, tcp, "
-        "depends_on, env, env_file, protos, run, command, image, volumes, ready, isolation, watch, python, private, "
-        "shared, profiles, grace, keep, fresh; "
+        "depends_on, env, env_file, protos, run, command, image, volumes, ready, isolation, watch, python, "
+        "requirements, private, shared, profiles, grace, keep, fresh; "
         "did you mean 'command'?",
         "mesh.toml:15: services.user-service.grpc.port: expected a whole number from 0 to 65535 (0 for any free port), "
         'not "abc"',

@@ -14,12 +14,13 @@ from mesh.commands.terminal.streams import write_lines
 def install(names: tuple[str, ...]) -> int:
     """Install the requirements of each service, or of those named, that has no virtual environment.
 
-    Reads requirements*.txt, or pyproject.toml with uv.lock or poetry.lock, in the service's folder or above it.
+    Reads requirements*.txt, pyproject.toml with uv.lock or poetry.lock, or a Pipfile, in the service's folder or above
+    it, or what its table names.
     Services with the same requirements share an environment under .mesh/venvs/.
     """
     from mesh.errors import MeshError, UsageError
     from mesh.hosting.packages.installation import install
-    from mesh.hosting.packages.requirement_files import requirement_files
+    from mesh.hosting.packages.requirement_files import requirements_of
     from mesh.hosting.packages.requirements import are_met
     from mesh.store.topology import store
     from mesh.suggestions import no_such
@@ -35,7 +36,7 @@ def install(names: tuple[str, ...]) -> int:
         if (names and service.name not in names) or service.image is not None:
             continue
         root = service.root or topology.folder
-        files = requirement_files(root, topology.folder)
+        files = requirements_of(service, topology.folder)
         if service.python is not None or nearest_virtualenv(root, topology.folder) is not None:
             write_lines(f"{service.name}: has a virtual environment")
         elif files is None:

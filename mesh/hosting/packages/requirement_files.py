@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mesh.hosting.packages import pipfile
+from mesh.topology.model import Service
 from mesh.virtualenv import folders_up
 
 #: Lock files whose versions hold for the dependencies of the pyproject.toml beside them.
@@ -19,40 +22,53 @@ LOCKS = ("uv.lock", "poetry.lock")
 
 @dataclass(frozen=True, slots=True)
 class RequirementFiles:
-    """files: requirements*.txt, or a pyproject.toml and perhaps a lock file; of one folder."""
+    """files: requirements*.txt, or a pyproject.toml or a Pipfile and perhaps its lock file.
+
+    lines: further requirements, as lines of a requirements.txt in the folder.
+    """
 
     folder: Path
     files: tuple[Path, ...]
+    lines: tuple[str, ...] = ()
+
+    @property
+    def _first(self) -> str:
+        return self.files[0].name if self.files else ""
 
     def key(self) -> str:
         """Return what services with the same requirements, for this version of Python, have in common."""
         found = hashlib.sha256(f"{sys.version_info[:2]}".encode())
+        found.update("".join(f"{line}\0" for line in self.lines).encode())
         for file in self._read_files():
             content = file.read_bytes()
             found.update(f"{file.name}\0{len(content)}\0".encode() + content)
         return found.hexdigest()[:12]
 
     def arguments(self) -> list[str] | None:
-        """Return them as `pip install` takes them; raises ValueError if a pyproject.toml cannot be read.
+        """Return them as `pip install` takes them; raises ValueError if a file cannot be read.
 
         None for the tables of another tool, such as Poetry's, whose build backend knows the dependencies.
         """
-        if self.files[0].name != "pyproject.toml":
-            return [word for file in self.files for word in ("-r", str(file))]
+        if self._first == pipfile.NAME:
+            return list(pipfile.requirements(_read(self.files[0])))
+        if self._first != "pyproject.toml":
+            further = [word for line in self.lines for word in shlex.split(line, comments=True)]
+            return [*(word for file in self.files for word in ("-r", str(file))), *further]
         dependencies = _read(self.files[0]).get("project", {}).get("dependencies")
         return None if dependencies is None else [str(each) for each in dependencies]
 
     def python(self) -> str | None:
         """Return the versions of Python that a pyproject.toml requires, as `>=3.13`; None if it says none."""
-        wanted = (
-            _read(self.files[0]).get("project", {}).get("requires-python") if self.files[0].suffix == ".toml" else None
-        )
+        is_declared = self._first == "pyproject.toml"
+        wanted = _read(self.files[0]).get("project", {}).get("requires-python") if is_declared else None
         return str(wanted) if wanted else None
 
     def pins(self) -> list[str]:
         """Return the constraints of the lock file: `requests==2.34.2`."""
+        if self._first == pipfile.NAME:
+            return sorted(pipfile.pins(self.files[1])) if len(self.files) > 1 else []
         found = []
-        for lock in self.files[1:] if self.files[0].name == "pyproject.toml" else ():
+        for lock in self.files[1:] if self._first == "pyproject.toml" else ():
             for package in _read(lock).get("package", []):
                 source = package.get("source", {})
                 if "version" in package and not {"virtual", "editable", "directory"} & set(source):
@@ -61,6 +77,7 @@ class RequirementFiles:
 
     def requirements(self) -> Iterator[str]:
         """Yield the requirements one by one: `requests<2`; nothing of a file that cannot be read."""
+        yield from (line for line in self.lines if not line.startswith("-"))
         for file in self._read_files():
             if file.suffix == ".txt":
                 yield from _requirements_in(file)
@@ -68,14 +85,18 @@ class RequirementFiles:
                 with suppress(ValueError):
                     dependencies = _read(file).get("project", {}).get("dependencies", [])
                     yield from (each for each in dependencies if isinstance(each, str))
+            elif file.name == pipfile.NAME:
+                with suppress(ValueError):
+                    yield from pipfile.requirements(_read(file))
 
     def has_options(self) -> bool:
         """Return whether a line does anything but require a package or include a file: `--editable ./library`."""
         texts = [file for file in self._read_files() if file.suffix == ".txt"]
-        return any(line.startswith("-") and not _included_by(line) for file in texts for line in _lines(file))
+        lines = [*self.lines, *(line for file in texts for line in _lines(file))]
+        return any(line.startswith("-") and not _included_by(line) for line in lines)
 
     def names(self) -> str:
-        return " and ".join(file.name for file in self.files)
+        return " and ".join([*(file.name for file in self.files), *self.lines])
 
     def _read_files(self) -> Iterator[Path]:
         """Yield the files, and those that they include."""
@@ -89,6 +110,20 @@ class RequirementFiles:
             yield file
             if file.suffix == ".txt":
                 waiting += [file.parent / name for name in _included(file)]
+
+
+def requirements_of(service: Service, project: Path, above: bool = True) -> RequirementFiles | None:
+    """Return what the service declares to require, else the files in its root or, with `above`, in a folder above."""
+    root = service.root or project
+    if not service.requirements:
+        return requirement_files(root, project if above else root)
+    files = tuple(root / name for line in service.requirements if (name := required_file(line)))
+    return RequirementFiles(root, files, tuple(line for line in service.requirements if not required_file(line)))
+
+
+def required_file(line: str) -> str:
+    """Return the file that a line of requirements is taken from: `dev.txt` of `-r dev.txt`; empty for any other."""
+    return _included_by(line) if line.startswith(("-r", "--requirement")) else ""
 
 
 def requirement_files(root: Path, project: Path) -> RequirementFiles | None:
@@ -107,6 +142,9 @@ def _files_in(folder: Path) -> Iterator[Path]:
     elif (declared := folder / "pyproject.toml").is_file() and _names_dependencies(declared):
         yield declared
         yield from [folder / name for name in LOCKS if (folder / name).is_file()][:1]
+    elif (declared := folder / pipfile.NAME).is_file():
+        yield declared
+        yield from [folder / pipfile.LOCK] if (folder / pipfile.LOCK).is_file() else []
 
 
 def _names_dependencies(pyproject: Path) -> bool:

@@ -65,6 +65,6 @@ def _programs(service: Service, declared: Topology) -> Iterator[Path]:
     inner = (root, *root.parents) if root.is_relative_to(declared.folder) else (root,)
     for folder in (folder for folder in inner if folder.is_relative_to(declared.folder) or folder == root):
         yield from (folder / name / "bin" for name in VENVS if (folder / name / "bin").is_dir())
-    if (made := installed_for(root, declared.folder)) is not None:
+    if (made := installed_for(service, declared.folder)) is not None:
         yield made / "bin"
     yield Path(sys.executable).parent

@@ -17,7 +17,7 @@ from mesh.contract import Handlers
 from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
-from mesh.hosting.packages.requirement_files import RequirementFiles, requirement_files
+from mesh.hosting.packages.requirement_files import RequirementFiles, requirements_of
 from mesh.hosting.process_state.working_folder import own_folder
 from mesh.hosting.threads import show_service
 from mesh.observing.journal import Line
@@ -230,7 +230,7 @@ class ThreadInstance:
         self._tell(await self._when_healthy(outcome))
         self._prepare_channels()
         root, virtualenv = self.service.root, self._virtualenv()
-        files = None if root is None else requirement_files(root, root)
+        files = None if root is None else requirements_of(self.service, root, above=False)
         if virtualenv is not None or files is not None:
             self._pool.submit(self._compare_packages, files, virtualenv)
         while (order := await self._next_request()) is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mesh.hosting.imports.sites.global_libraries import global_libraries
 from mesh.hosting.packages.installation import installed
-from mesh.hosting.packages.requirement_files import requirement_files
+from mesh.hosting.packages.requirement_files import requirements_of
 from mesh.topology.model import Service, Topology
 from mesh.virtualenv import Virtualenv, nearest_virtualenv
 
@@ -18,7 +18,7 @@ def virtualenv_of(service: Service, declared: Topology) -> Virtualenv | None:
         found: Virtualenv | None = Virtualenv.at(service.python)
     else:
         found = nearest_virtualenv(root, project)
-        if found is None and (made := installed_for(root, project)) is not None:
+        if found is None and (made := installed_for(service, project)) is not None:
             found = Virtualenv.at(made)
     return None if found is None or found.is_mesh_own() else found
 
@@ -42,9 +42,9 @@ def second_copies(running: Topology, declared: Topology) -> dict[str, str]:
     return told
 
 
-def installed_for(root: Path, project: Path) -> Path | None:
-    """Return the environment that `mesh install` has made for the requirements in these folders as they are now."""
+def installed_for(service: Service, project: Path) -> Path | None:
+    """Return the environment that `mesh install` has made for what the service requires as it is now."""
     if not (project / ".mesh" / "venvs").is_dir():
         return None
-    files = requirement_files(root, project)
+    files = requirements_of(service, project)
     return None if files is None else installed(project, files)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mesh.topology.compose.pip_install import required
 from mesh.topology.environment.interpolation import InterpolationError, interpolated
 
 #: A command line: words, or a text for a shell.
@@ -25,7 +26,8 @@ class Image:
     """What a stage of a Dockerfile makes.
 
     folder: the working folder in the container. copies: each path in the container with the one on this machine.
-    runs: the commands that build it. base: the image that it starts from.
+    runs: the commands that build it. requires: what these install by pip, as lines of a requirements.txt. base: the
+    image that it starts from.
     """
 
     base: str = ""
@@ -36,6 +38,7 @@ class Image:
     command: Command | None = None
     ports: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     def local(self, path: str) -> Path | None:
         """Return the place on this machine of a path in the container; None if it was not copied from here."""
@@ -95,7 +98,11 @@ def _with(
         case "ENV":
             return replace(image, env={**image.env, **dict(_variables(rest, known))})
         case "COPY" | "ADD":
-            return replace(image, copies=(*image.copies, *_copies(expanded(rest, known), image, context, stages)))
+            text = expanded(rest, known)
+            stage = stages.get(_from(text) or "")
+            requires = (*image.requires, *(stage.requires if stage else ()))
+            copies = (*image.copies, *_copies(text, image, context, stages))
+            return replace(image, copies=copies, requires=tuple(dict.fromkeys(requires)))
         case "EXPOSE":
             return replace(image, ports=(*image.ports, *expanded(rest, known).split()))
         case "ENTRYPOINT":
@@ -104,7 +111,9 @@ def _with(
         case "CMD":
             return replace(image, command=_command(rest))
         case "RUN":
-            return replace(image, runs=(*image.runs, rest))
+            found = required(rest, lambda step: shell_words(expanded(step, known)), image.local)
+            requires = tuple(dict.fromkeys((*image.requires, *found)))
+            return replace(image, runs=(*image.runs, rest), requires=requires)
     return image
 
 
@@ -175,11 +184,10 @@ def _variables(rest: str, known: Mapping[str, str]) -> Iterator[tuple[str, str]]
 
 def _copies(rest: str, image: Image, context: Path, stages: Mapping[str, Image]) -> Iterator[tuple[str, Path]]:
     """Yield the places that are copied, files and folders; those of another stage as far as it has them from here."""
-    options = [word for word in rest.split() if word.startswith("--")]
     words = _list(rest) or [word for word in shell_words(rest.partition("<<")[0]) if not word.startswith("--")]
     if len(words) < 2:
         return
-    stage = next((option.partition("=")[2] for option in options if option.startswith("--from=")), None)
+    stage = _from(rest)
     to = posixpath.normpath(posixpath.join(image.folder, words[-1]))
     is_folder = words[-1].endswith(("/", "/.")) or words[-1] in (".", "./") or len(words) > 2
     for source in words[:-1]:
@@ -187,6 +195,11 @@ def _copies(rest: str, image: Image, context: Path, stages: Mapping[str, Image])
         for place in found:
             inside = posixpath.join(to, place.name) if place.is_file() and is_folder else to
             yield inside, place
+
+
+def _from(rest: str) -> str | None:
+    """Return the stage that a COPY takes its files from; None if it is the context."""
+    return next((word.partition("=")[2] for word in rest.split() if word.startswith("--from=")), None)
 
 
 def _sources(source: str, context: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,16 +154,8 @@ def _image(context: Path | None, table: Mapping[str, Any], project: Project) -> 
             image = Image(copies=(("/", context),))
     mounts = tuple((inside, Path(place)) for place, inside in map(_mount, _volumes(table.get("volumes"))) if inside)
     folder = str(table.get("working_dir") or image.folder)
-    return Image(
-        image.base,
-        folder,
-        image.env,
-        (*image.copies, *(mount for mount in mounts if mount[1].is_absolute() and mount[1].exists())),
-        image.entrypoint,
-        image.command,
-        image.ports,
-        image.runs,
-    )
+    here = tuple(mount for mount in mounts if mount[1].is_absolute() and mount[1].exists())
+    return replace(image, folder=folder, copies=(*image.copies, *here))
 
 
 def _mount(volume: str) -> tuple[str, str]:

@@ -94,6 +94,7 @@ SERVICE = Table(
         "isolation": one_of("thread", "process"),
         "watch": TEXTS,
         "python": TEXT,
+        "requirements": TEXTS,
         "private": TEXTS,
         "shared": TEXTS,
         "profiles": NAMES,

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mesh.hosting.packages.requirement_files import requirement_files
+from mesh.topology.compose.pip_install import installs_otherwise
 from mesh.topology.compose.project import read_project
 from mesh.topology.compose.services import COMPLETED, HEALTHY, ComposeService, services_of, words_of
 from mesh.topology.drafting.container_command import Started, started
@@ -225,6 +227,7 @@ class _Drafting:
         for file in service.env_files:
             path = relative(Path(file.path), self.folder)
             sketch.env_files.append(path if file.required else {"path": path, "required": False})
+        sketch.requirements = _requirements(service, root, self.folder)
         sketch.profiles, sketch.grace = list(service.profiles), service.grace
         if service.unset:
             sketch.remarks.append(f"taken from mesh's own environment: {', '.join(service.unset)}")
@@ -275,6 +278,23 @@ class _Drafting:
         if host:
             sketch.remarks.append(f"port {host}, which Compose publishes, needs privileges: mesh chose {given}")
         return given
+
+
+def _requirements(service: ComposeService, root: Path, folder: Path) -> list[str]:
+    """Return what the image installs by pip, where `mesh install` would not find the same beside the code or above."""
+    lines = service.image.requires
+    usual = requirement_files(root, folder)
+    if usual is not None and list(lines) in ([f"-r {file}" for file in usual.files], [f"-e {usual.folder}"]):
+        return []
+    if installs_otherwise(service.image.runs) and not any(line.startswith("-r") for line in lines):
+        return []
+    return [_seen_from(root, line) for line in lines]
+
+
+def _seen_from(root: Path, line: str) -> str:
+    """Return a line of requirements with its file relative to the root."""
+    option, space, place = line.partition(" ")
+    return f"{option} {relative(Path(place), root)}" if space and place.startswith("/") else line
 
 
 def _watched(service: ComposeService, root: Path) -> list[str]:

@@ -36,6 +36,7 @@ class Sketch:
     profiles: list[str] = field(default_factory=list)
     watch: list[str] = field(default_factory=list)
     protos: list[str] = field(default_factory=list)
+    requirements: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
@@ -122,6 +123,7 @@ def _service(sketch: Sketch) -> list[str]:
     for key, names in (
         ("depends_on", sketch.depends_on),
         ("protos", sketch.protos),
+        ("requirements", sketch.requirements),
         ("volumes", sketch.volumes),
         ("profiles", sketch.profiles),
         ("watch", sketch.watch),

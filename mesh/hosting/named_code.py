@@ -9,6 +9,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from mesh.errors import UsageError
+from mesh.hosting.packages.node_packages import node_packages
 from mesh.hosting.packages.requirement_files import required_file, requirements_of
 from mesh.hosting.packages.requirements import misfits
 from mesh.python_command import PythonCommand
@@ -22,6 +23,8 @@ def missing_from(service: Service, project: Path, virtualenv: Virtualenv | None)
 
     project: the topology's folder. virtualenv: the one whose packages the service uses, if it is not mesh's own.
     """
+    if (packages := node_packages(service, project)) is not None and not packages.are_there:
+        yield f"{service.name}: the packages of its package.json are not there; `mesh install` installs them"
     if service.is_process:
         return
     root = service.root or project

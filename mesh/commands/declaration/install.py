@@ -1,12 +1,16 @@
-"""`mesh install`: makes an environment for each service that has requirements and none."""
+"""`mesh install`: installs what each service requires that has no environment of its own."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mesh.commands.terminal.streams import write_lines
+
+if TYPE_CHECKING:
+    from mesh.topology.model import Service, Topology
 
 
 @click.command()
@@ -15,17 +19,13 @@ def install(names: tuple[str, ...]) -> int:
     """Install the requirements of each service, or of those named, that has no virtual environment.
 
     Reads requirements*.txt, pyproject.toml with uv.lock or poetry.lock, or a Pipfile, in the service's folder or above
-    it, or what its table names.
-    Services with the same requirements share an environment under .mesh/venvs/.
+    it, or what its table names. Services with the same requirements share an environment under .mesh/venvs/. For a
+    command that runs Node, the packages of the package.json in its folder are installed there.
     """
     from mesh.errors import MeshError, UsageError
-    from mesh.hosting.packages.installation import install
-    from mesh.hosting.packages.requirement_files import requirements_of
-    from mesh.hosting.packages.requirements import are_met
     from mesh.store.topology import store
     from mesh.suggestions import no_such
     from mesh.topology.loading import load
-    from mesh.virtualenv import nearest_virtualenv
 
     topology = load(None, Path.cwd(), store)
     known = [service.name for service in topology]
@@ -35,19 +35,35 @@ def install(names: tuple[str, ...]) -> int:
     for service in topology:
         if (names and service.name not in names) or service.image is not None:
             continue
-        root = service.root or topology.folder
-        files = requirements_of(service, topology.folder)
-        if service.python is not None or nearest_virtualenv(root, topology.folder) is not None:
-            write_lines(f"{service.name}: has a virtual environment")
-        elif files is None:
-            write_lines(f"{service.name}: has no requirements to install")
-        elif are_met(files):
-            write_lines(f"{service.name}: has what it requires in mesh's own environment")
-        else:
-            try:
-                made = install(topology.folder, files, lambda text: write_lines(f"{text} ...", err=True))
-                write_lines(f"{service.name}: uses {made.relative_to(topology.folder)}")
-            except MeshError as error:
-                failed += 1
-                write_lines(f"mesh: {service.name}: {error}", err=True)
+        try:
+            write_lines(f"{service.name}: {_installed(service, topology)}")
+        except MeshError as error:
+            failed += 1
+            write_lines(f"mesh: {service.name}: {error}", err=True)
     return 1 if failed else 0
+
+
+def _installed(service: Service, topology: Topology) -> str:
+    """Install what the service requires, and return what it has now; raises MeshError."""
+    from mesh.hosting.packages.installation import install
+    from mesh.hosting.packages.node_packages import node_packages
+    from mesh.hosting.packages.requirement_files import requirements_of
+    from mesh.hosting.packages.requirements import are_met
+    from mesh.virtualenv import nearest_virtualenv
+
+    def tell(text: str) -> None:
+        write_lines(f"{text} ...", err=True)
+
+    project = topology.folder
+    if (packages := node_packages(service, project)) is not None:
+        if not packages.are_there:
+            packages.install(tell)
+        return "has the packages of its package.json"
+    if service.python is not None or nearest_virtualenv(service.root or project, project) is not None:
+        return "has a virtual environment"
+    files = requirements_of(service, project)
+    if files is None:
+        return "has no requirements to install"
+    if are_met(files):
+        return "has what it requires in mesh's own environment"
+    return f"uses {install(project, files, tell).relative_to(project)}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from mesh.commands.terminal.timings import timings
 from mesh.control.api import as_json
-from mesh.observing.escaping import COLOUR, escaped, shortened
+from mesh.observing.escaping import COLOUR, PROGRESS, escaped, shortened
 from mesh.observing.journal import Change, Line
 from mesh.observing.span import Span
 from mesh.runtime.messages import ServiceState, Snapshot
@@ -53,6 +53,7 @@ class Style:
 
     def text(self, text: str) -> str:
         """Return a line of a service, with its own colours where there may be any."""
+        text = PROGRESS.sub("", text)
         if not self.colour:
             return escaped(COLOUR.sub("", text))
         parts = [each if index % 2 else escaped(each) for index, each in enumerate(COLOUR.split(text))]

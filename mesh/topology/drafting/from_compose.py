@@ -195,6 +195,7 @@ class _Drafting:
         self._give_protos(sketch, service)
         if start.command:
             _take_port_from_mesh(sketch, service)
+            _take_program_from_npm(sketch, service)
         is_asked = start.command is not None or service.name in self.healthy
         if is_asked and (path := _health_path(service.health)) and sketch.http_ports:
             sketch.ready = path
@@ -246,7 +247,7 @@ class _Drafting:
             inside = [each for place in copied for each in proto_folders(place, compiled_too=True)]
         sketch.protos = list(dict.fromkeys(relative(place, self.folder) for place in inside))
         for run in service.image.runs:
-            if re.search(r"\b(?:unzip|wget|curl|make|npm)\b", run) and not re.search(r"\bap[tk]\b|apt-get", run):
+            if re.search(r"\b(?:unzip|wget|curl|make)\b", run) and not re.search(r"\bap[tk]\b|apt-get", run):
                 sketch.remarks.append(f"the image is built by this as well: {' '.join(run.split())[:90]}")
 
     def _give_ports(self, sketch: Sketch, service: ComposeService, facts: Listening) -> None:
@@ -320,6 +321,14 @@ def _take_port_from_mesh(sketch: Sketch, service: ComposeService) -> None:
         if sketch.env.get("PORT") == str(container):
             del sketch.env["PORT"]
         sketch.command = re.sub(rf"(?<![\w.]){container}(?![\w.])", "$PORT", sketch.command or "")
+
+
+def _take_program_from_npm(sketch: Sketch, service: ComposeService) -> None:
+    """Let npx run a program that the image installs for everyone, such as nodemon."""
+    program, space, rest = (sketch.command or "").partition(" ")
+    everywhere = re.compile(rf"\bnpm (?:install|i)\b(?=.* (?:-g|--global)\b).* {re.escape(program)}(?:@\S+)?(?:\s|$)")
+    if any(everywhere.search(run) for run in service.image.runs):
+        sketch.command = f"npx --yes {program}{space}{rest}"
 
 
 def _grpc_port(service: ComposeService, facts: Listening, inner: Sequence[int]) -> int | None:

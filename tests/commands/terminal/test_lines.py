@@ -28,6 +28,7 @@ def span(service: str, span_id: str, parent_id: str | None = None, **changes: ob
         ("plain ✓", "plain ✓"),
         ("a\tb", "a\tb"),
         ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[2K\x1b[1A\x1b[2K\x1b[G\x1b[?25l[3%] set-up", "[3%] set-up"),
         ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
         ("c1 \x9b31m", r"c1 \x9b31m"),
         ("del \x7f", r"del \x7f"),

@@ -407,6 +407,18 @@ services:
     assert topology["worker"].listeners == ()
 
 
+def test_a_program_that_the_image_installs_for_everyone_is_run_by_npx(tmp_path: Path) -> None:
+    compose = """
+        services:
+          web: {build: web, command: nodemon server.js, ports: ["8000:80"]}
+          other: {build: other, command: nodemonitor x.js, ports: ["8001:80"]}
+    """
+    dockerfile = "FROM node\nWORKDIR /app\nRUN npm install --quiet -g nodemon@3 pm2\nCOPY . .\n"
+    files = {"web__Dockerfile": dockerfile, "other__Dockerfile": dockerfile}
+    topology = composed(tmp_path, compose, web__server_js="", other__server_js="", **files)
+    assert [service.command for service in topology] == ["npx --yes nodemon server.js", "nodemonitor x.js"]
+
+
 def test_a_port_that_needs_privileges_is_another_and_told(tmp_path: Path) -> None:
     topology = composed(
         tmp_path, "services: {web: {build: ., command: uvicorn app:app --port 80, ports: ['80:80']}}\n", app_py=FASTAPI

@@ -63,3 +63,8 @@ class PythonCommand:
 
 
 _WAY_OUT = f"expected {EXPECTED}; for any other program use command, which runs it in a process of its own"
+
+
+def as_typed(run: str) -> str:
+    """Return the command line as a shell takes it."""
+    return run if run.startswith(("python", *PROGRAMS)) else f"python {run}"

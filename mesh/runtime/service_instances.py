@@ -11,6 +11,7 @@ from mesh import descriptors
 from mesh.calling.connections import Connections
 from mesh.hosting.imports.module_keys import is_supported
 from mesh.hosting.isolation import Isolation
+from mesh.hosting.packages.environments import virtualenv_of
 from mesh.observing.exchanges import Exchanges
 from mesh.observing.journal import Journal, Line
 from mesh.observing.lines import line_here
@@ -18,8 +19,8 @@ from mesh.runtime import thread_limit
 from mesh.runtime.addresses import Addresses, ServiceAddresses
 from mesh.runtime.contracts import Contracts
 from mesh.runtime.instances.ports import Patience, bind_all, bind_instance
+from mesh.runtime.instances.second_copies import second_copies
 from mesh.runtime.instances.thread import ThreadInstance
-from mesh.runtime.instances.virtualenvs import second_copies, virtualenv_of
 from mesh.runtime.messages import Message, ServiceCommand
 from mesh.runtime.options import Options
 from mesh.runtime.reload.change_set import ChangeSet, python_path

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mesh.errors import UsageError
+from mesh.hosting.packages.environments import by_own_python
 from mesh.topology.declaration.checking import check
 from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.declaration.reading import parse, read
@@ -32,7 +33,10 @@ def load(target: str | None, folder: Path, default: Callable[[], Topology], agai
     Raises UsageError for a target or a file that does not exist or cannot be read, TopologyError for mistakes in it,
     and MeshError if the user's module fails.
     """
-    folder = Path(os.path.abspath(folder))
+    return by_own_python(_load(target, Path(os.path.abspath(folder)), default, again))
+
+
+def _load(target: str | None, folder: Path, default: Callable[[], Topology], again: bool) -> Topology:
     if target is None:
         return _declared(folder, default)
     if target == STORE:

@@ -190,8 +190,8 @@ def test_code_for_another_python_is_told_before_anything_is_made(project: Shell)
     assert installed.process.returncode == 1
     own = ".".join(map(str, sys.version_info[:3]))
     assert installed.err[-1] == (
-        f"mesh: users: pyproject.toml of {project.folder / 'users'} requires Python >=3.99, and mesh runs with {own}; "
-        "install mesh with that Python, such as by `uv tool install --python`\n"
+        f"mesh: users: pyproject.toml of {project.folder / 'users'} requires Python >=3.99, which is not found here, "
+        f"and mesh runs with {own}; install it, such as by `uv python install`\n"
     )
     assert not any(each.is_dir() for each in (project.folder / ".mesh" / "venvs").iterdir())
 

@@ -21,7 +21,7 @@ def check(target: str | None) -> int:
     from mesh.calling.contract_lookup import refused_rules
     from mesh.commands.terminal.lines import count
     from mesh.hosting.named_code import missing_from
-    from mesh.runtime.instances.virtualenvs import virtualenv_of
+    from mesh.hosting.packages.environments import virtualenv_of
     from mesh.runtime.stubs import stubs_of
     from mesh.store.topology import store
     from mesh.topology.directory import Directory

@@ -47,6 +47,7 @@ def _installed(service: Service, topology: Topology) -> str:
     """Install what the service requires, and return what it has now; raises MeshError."""
     from mesh.hosting.packages.installation import install
     from mesh.hosting.packages.node_packages import node_packages
+    from mesh.hosting.packages.pythons import asked_python
     from mesh.hosting.packages.requirement_files import requirements_of
     from mesh.hosting.packages.requirements import are_met
     from mesh.virtualenv import nearest_virtualenv
@@ -66,4 +67,5 @@ def _installed(service: Service, topology: Topology) -> str:
         return "has no requirements to install"
     if are_met(files):
         return "has what it requires in mesh's own environment"
-    return f"uses {install(project, files, tell).relative_to(project)}"
+    asked = asked_python(service.root or project, project)
+    return f"uses {install(project, files, tell, asked).relative_to(project)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import shutil
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mesh.errors import MeshError
+from mesh.hosting.packages.pythons import Version, python_of, pythons
 from mesh.hosting.packages.requirement_files import RequirementFiles
 from mesh.state_folder import state_folder
 
@@ -26,9 +26,13 @@ def installed(project: Path, files: RequirementFiles) -> Path | None:
     return folder if (folder / _MARK).is_file() else None
 
 
-def install(project: Path, files: RequirementFiles, tell: Callable[[str], None]) -> Path:
+def install(
+    project: Path, files: RequirementFiles, tell: Callable[[str], None], asked: tuple[str, Version] | None = None
+) -> Path:
     """Make the environment, by uv if it is installed, else by pip; nothing is left of one that fails.
 
+    It is for mesh's Python where that can be. asked: the Python that the project names, which is taken if the files
+    exclude mesh's, or if what they require cannot be installed for it.
     tell: takes a line before it begins. What the tool says goes to stderr. Raises MeshError.
     """
     folder = _folder(project, files)
@@ -40,28 +44,39 @@ def install(project: Path, files: RequirementFiles, tell: Callable[[str], None])
         shutil.rmtree(folder, ignore_errors=True)
         uv = shutil.which("uv")
         tell(f"installing {files.names()} of {files.folder} with {'uv' if uv else 'pip'}")
+        interpreter = _fitting(files, asked)
         try:
-            _make(folder, files, uv)
-            (folder / _MARK).touch()
-        finally:
-            if not (folder / _MARK).exists():
-                shutil.rmtree(folder, ignore_errors=True)
+            _make_whole(folder, files, uv, interpreter)
+        except MeshError as error:
+            other = python_of(asked[1]) if asked and _is_mesh_own(interpreter) else None
+            if asked is None or other is None or _is_mesh_own(other) or not _allows(files, asked[1]):
+                raise
+            tell(f"for mesh's Python, {error}; {asked[0]} asks for Python {_shown(asked[1])}, which is tried now")
+            _make_whole(folder, files, uv, other)
     return folder
 
 
-def _make(folder: Path, files: RequirementFiles, uv: str | None) -> None:
+def _make_whole(folder: Path, files: RequirementFiles, uv: str | None, interpreter: Path) -> None:
+    try:
+        _make(folder, files, uv, interpreter)
+        (folder / _MARK).touch()
+    finally:
+        if not (folder / _MARK).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make(folder: Path, files: RequirementFiles, uv: str | None, interpreter: Path) -> None:
     python = folder / "bin" / "python"
     try:
         wanted = files.arguments()
         pins = files.pins()
-        _check_python(files)
     except ValueError as error:
         raise MeshError(str(error)) from error
     if uv is not None:
-        _run(folder, uv, "venv", "--quiet", "--python", sys.executable, str(folder))
+        _run(folder, uv, "venv", "--quiet", "--python", str(interpreter), str(folder))
         program = [uv, "pip", "install", "--python", str(python)]
     else:
-        _run(folder, sys.executable, "-m", "venv", str(folder))
+        _run(folder, str(interpreter), "-m", "venv", str(folder))
         quiet = () if sys.stderr.isatty() else ("--quiet",)
         program = [str(python), "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
     if wanted is None:
@@ -82,17 +97,35 @@ def _asked_of_backend(folder: Path, pip: Sequence[str], project: Path) -> list[s
     return [each for each in found["metadata"].get("requires_dist", ()) if "extra ==" not in each]
 
 
-def _check_python(files: RequirementFiles) -> None:
-    """Raise MeshError if the code is for another version of Python than the one that would run it."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+def _fitting(files: RequirementFiles, asked: tuple[str, Version] | None) -> Path:
+    """Return mesh's Python, or if the files exclude that, the one that is asked for, or the newest that they allow."""
+    if _allows(files, sys.version_info[:3]):
+        return Path(sys.executable)
+    if asked is not None and _allows(files, asked[1]) and (found := python_of(asked[1])) is not None:
+        return found
+    for version, python in pythons():
+        if _allows(files, version):
+            return python
+    own = ".".join(map(str, sys.version_info[:3]))
+    raise MeshError(
+        f"{files.names()} of {files.folder} requires Python {files.python()}, which is not found here, and mesh runs "
+        f"with {own}; install it, such as by `uv python install`"
+    )
 
-    with contextlib.suppress(InvalidSpecifier):
-        own, wanted = ".".join(map(str, sys.version_info[:3])), files.python()
-        if wanted is not None and not SpecifierSet(wanted).contains(own, prereleases=True):
-            raise MeshError(
-                f"{files.names()} of {files.folder} requires Python {wanted}, and mesh runs with {own}; install mesh "
-                "with that Python, such as by `uv tool install --python`"
-            )
+
+def _allows(files: RequirementFiles, version: tuple[int, ...]) -> bool:
+    try:
+        return files.allows(version)
+    except ValueError as error:
+        raise MeshError(str(error)) from error
+
+
+def _is_mesh_own(python: Path) -> bool:
+    return str(python) == sys.executable
+
+
+def _shown(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def _run(folder: Path, *words: str) -> None:

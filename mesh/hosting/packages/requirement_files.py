@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import sys
 import tomllib
@@ -18,6 +19,8 @@ from mesh.virtualenv import folders_up
 
 #: Lock files whose versions hold for the dependencies of the pyproject.toml beside them.
 LOCKS = ("uv.lock", "poetry.lock")
+#: How Poetry writes `the same major version`.
+_CARET = re.compile(r"\^\s*((\d+)[\d.]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,26 @@ class RequirementFiles:
 
     def python(self) -> str | None:
         """Return the versions of Python that a pyproject.toml requires, as `>=3.13`; None if it says none."""
-        is_declared = self._first == "pyproject.toml"
-        wanted = _read(self.files[0]).get("project", {}).get("requires-python") if is_declared else None
-        return str(wanted) if wanted else None
+        if self._first != "pyproject.toml":
+            return None
+        declared = _read(self.files[0])
+        of_poetry = declared.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python")
+        wanted = declared.get("project", {}).get("requires-python") or of_poetry
+        return _CARET.sub(lambda found: f">={found[1]},<{int(found[2]) + 1}", str(wanted)) if wanted else None
+
+    def allows(self, version: tuple[int, ...]) -> bool:
+        """Return whether they allow that version of Python; a minor version stands for its newest release.
+
+        Raises ValueError if the pyproject.toml cannot be read.
+        """
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+        if (wanted := self.python()) is None:
+            return True
+        shown = ".".join(map(str, version if len(version) > 2 else (*version, 99)))
+        with suppress(InvalidSpecifier):
+            return SpecifierSet(wanted).contains(shown, prereleases=True)
+        return True
 
     def pins(self) -> list[str]:
         """Return the constraints of the lock file: `requests==2.34.2`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections.abc import Iterable, Iterator
 
 from mesh.hosting.packages.requirement_files import RequirementFiles
@@ -64,7 +65,7 @@ def _version(name: str, virtualenv: Virtualenv | None) -> str:
 
 
 def are_met(files: RequirementFiles) -> bool:
-    """Return whether all that the files require is installed here; False if they say it in a way not compared above.
+    """Return whether all that the files require, Python too, is here; False if they say it in a way not compared above.
 
     Such are URLs, editable installs, and the tables of Poetry.
     """
@@ -75,4 +76,5 @@ def are_met(files: RequirementFiles) -> bool:
         is_plain = bool(listed) and not any(Requirement(each).url for each in listed)
     except InvalidRequirement:
         return False
-    return is_plain and not files.has_options() and not any(misfits(files))
+    is_for_this_python = is_plain and files.allows(sys.version_info[:3])
+    return is_for_this_python and not files.has_options() and not any(misfits(files))

@@ -19,7 +19,7 @@ from mesh.hosting.mains.main_thread import MainThread
 from mesh.hosting.mains.private_sockets import close_sockets
 from mesh.hosting.tracebacks import caller
 from mesh.observing.journal import Line
-from mesh.python_command import PROGRAMS, PythonCommand
+from mesh.python_command import PythonCommand, as_typed
 from mesh.runtime.diagnostics.stacks import stack_of
 from mesh.runtime.generation.program_ports import ProgramPorts
 from mesh.service import ServiceContext
@@ -64,7 +64,7 @@ class RunningProgram:
         bind: Callable[[Kind, int], int],
     ) -> None:
         self.name = service.name
-        self.command_line = _as_typed(service.run or "")
+        self.command_line = as_typed(service.run or "")
         self.is_serving = threading.Event()
         self._service = service
         self._context = context
@@ -259,8 +259,3 @@ class RunningProgram:
         self._failure = self._failure or error
         self._from_thread(self._settled.set)
         return error
-
-
-def _as_typed(run: str) -> str:
-    """Return the command line as a shell takes it."""
-    return run if run.startswith(("python", *PROGRAMS)) else f"python {run}"

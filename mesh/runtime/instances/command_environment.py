@@ -11,10 +11,10 @@ from pathlib import Path
 
 from mesh.hosting import child_names
 from mesh.hosting.clients.proxies import past_proxies
-from mesh.runtime.instances.virtualenvs import installed_for
+from mesh.hosting.packages.environments import installed_for
 from mesh.topology.directory import Directory, variable_of
 from mesh.topology.model import Address, Kind, Service, Topology
-from mesh.virtualenv import VENVS
+from mesh.virtualenv import VENVS, Virtualenv
 
 
 def command_environment(
@@ -61,6 +61,8 @@ def _is_script_of_python(file: str) -> bool:
 
 
 def _programs(service: Service, declared: Topology) -> Iterator[Path]:
+    if service.python is not None and (own := Virtualenv.at(service.python).python) is not None:
+        yield own.parent
     root = service.root or declared.folder
     inner = (root, *root.parents) if root.is_relative_to(declared.folder) else (root,)
     for folder in (folder for folder in inner if folder.is_relative_to(declared.folder) or folder == root):

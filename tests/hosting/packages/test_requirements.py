@@ -57,6 +57,8 @@ def test_the_dependencies_of_a_pyproject_count_too(tmp_path: Path) -> None:
         ("requirements.txt", "", False),
         ("pyproject.toml", '[tool.poetry.dependencies]\nclick = "^8"\n', False),
         ("pyproject.toml", "[project", False),
+        ("pyproject.toml", '[project]\nrequires-python = ">=3.11"\ndependencies = ["click"]\n', True),
+        ("pyproject.toml", '[project]\nrequires-python = "<3.11"\ndependencies = ["click"]\n', False),
     ],
 )
 def test_only_what_is_compared_whole_counts_as_met(tmp_path: Path, name: str, text: str, is_met: bool) -> None:

@@ -1,0 +1,78 @@
+"""The environment whose packages a service uses, and the Python that it is for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from mesh.hosting.packages.installation import installed
+from mesh.hosting.packages.requirement_files import requirements_of
+from mesh.python_command import as_typed
+from mesh.topology.model import Service, Topology
+from mesh.virtualenv import Virtualenv, nearest_virtualenv
+
+
+def virtualenv_of(service: Service, declared: Topology) -> Virtualenv | None:
+    """Return the service's virtual environment; None if it has none but mesh's own."""
+    root, project = service.root or declared.folder, declared.folder
+    if service.python is not None:
+        found: Virtualenv | None = Virtualenv.at(service.python)
+    else:
+        found = nearest_virtualenv(root, project)
+        if found is None and (made := installed_for(service, project)) is not None:
+            found = Virtualenv.at(made)
+    return None if found is None or found.is_mesh_own() else found
+
+
+def installed_for(service: Service, project: Path) -> Path | None:
+    """Return the environment that `mesh install` has made for what the service requires as it is now."""
+    if not (project / ".mesh" / "venvs").is_dir():
+        return None
+    files = requirements_of(service, project)
+    return None if files is None else installed(project, files)
+
+
+def by_own_python(topology: Topology) -> Topology:
+    """Return the topology; programs whose environment mesh's Python cannot use are commands in it.
+
+    That is one which `mesh install` has made for another version, since mesh's would not do, and one with extensions
+    for another version.
+    """
+    services, remarks = [], list(topology.remarks)
+    for service in topology:
+        found = virtualenv_of(service, topology) if service.run is not None else None
+        if found is None or found.python is None or not _is_for_another_python(found, topology):
+            services.append(service)
+            continue
+        version = ".".join(map(str, found.version or ()))
+        remarks.append(f"{service.name}: its environment is for Python {version}: it runs by that, in its own process")
+        watched = (*service.watch, "**/*.py")
+        services.append(replace(service, run=None, command=_command(service), python=found.python, watch=watched))
+    return topology.with_services(services, remarks=remarks) if services != list(topology) else topology
+
+
+def _is_for_another_python(virtualenv: Virtualenv, topology: Topology) -> bool:
+    version = virtualenv.version
+    if version is None or version == sys.version_info[:2] or virtualenv.prefix is None:
+        return False
+    if virtualenv.prefix.is_relative_to(topology.folder / ".mesh"):
+        return True
+    extensions = f"*.cpython-{version[0]}{version[1]}-*.so"
+    return any(next(folder.rglob(extensions), None) is not None for folder in virtualenv.packages)
+
+
+def _command(service: Service) -> str:
+    """Return the program's command line for a shell; a port that it names becomes the one that mesh gives it."""
+    line = as_typed(service.run or "")
+    listener = service.http or service.grpc
+    if listener is None or (service.http and service.grpc):
+        return line
+    inner = {int(alias.rpartition(":")[2]) for alias in listener.aliases}
+    words = shlex.split(line)
+    for port in {*listener.ports, *inner} - {0}:
+        words = [re.sub(rf"(?<![\w.]){port}(?![\w.])", "$PORT", word) for word in words]
+    # Double quotes, in which a shell replaces it.
+    return " ".join(f'"{word}"' if "$PORT" in word else shlex.quote(word) for word in words)

@@ -1,0 +1,102 @@
+"""A service whose packages are for another Python than mesh's runs by that one."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from mesh.hosting.packages.pythons import pythons
+from tests.support.programs import Shell, get
+
+MAIN = """
+    import http.server
+    import os
+    import sys
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"{sys.version_info[0]}.{sys.version_info[1]} {os.getpid()}".encode())
+
+    http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+TOML = """
+    [services.users]
+    root = "users"
+    run = "main.py 8000"
+    http = {port = 0, aliases = ["users:8000"]}
+"""
+
+
+@pytest.fixture
+def other() -> tuple[str, Path]:
+    """Return a version of Python that is not mesh's, and its interpreter."""
+    found = next((each for each in pythons() if each[0] != sys.version_info[:2]), None)
+    if found is None:
+        pytest.skip("this machine has one Python alone")
+    return ".".join(map(str, found[0])), found[1]
+
+
+@pytest.fixture
+def project(shell: Shell) -> Shell:
+    shell.env |= {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null", "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
+    shell.write({"mesh.toml": TOML, "users/main.py": MAIN})
+    return shell
+
+
+def answers_by(shell: Shell, version: str) -> None:
+    """Start the mesh, and compare the Python that answers and the process that it is in."""
+    mesh = shell.up()
+    told = f"mesh: users: its environment is for Python {version}: it runs by that, in its own process\n"
+    mesh.wait_for(lambda: told in mesh.err)
+    found, pid = get(mesh.http("users")).text.split()
+    assert found == version
+    assert int(pid) != mesh.process.pid
+    shell.write({"users/main.py": f"{textwrap.dedent(MAIN)}# edited\n"})
+    mesh.wait_for(lambda: any("(main.py)" in each.get("text", "") for each in mesh.events()))
+    assert get(mesh.http("users")).text.split()[1] != pid
+    assert mesh.end(signal.SIGTERM) == 143
+
+
+def test_what_excludes_mesh_s_python_is_installed_for_and_run_by_one_that_it_allows(
+    project: Shell, other: tuple[str, Path]
+) -> None:
+    version, _ = other
+    needs = f'[project]\nname = "users"\nversion = "1"\nrequires-python = "=={version}.*"\n'
+    needs += "dependencies = []\n[tool.poetry]\n"
+    project.write({"users/pyproject.toml": needs})
+    done = project.run("install")
+    assert done.process.returncode == 0, done.text()
+    answers_by(project, version)
+
+
+def test_what_mesh_s_python_cannot_install_is_tried_with_the_one_of_its_dockerfile(
+    project: Shell, other: tuple[str, Path], tmp_path: Path
+) -> None:
+    version, _ = other
+    own = ".".join(map(str, sys.version_info[:2]))
+    # For mesh's version alone, there is no such package.
+    project.write({"users/requirements.txt": f"no-such-package; python_version == '{own}'\n"})
+    assert project.run("install").process.returncode == 1
+    project.write({"users/Dockerfile": f"FROM python:{version}-slim\n"})
+    done = project.run("install")
+    assert done.process.returncode == 0, done.text()
+    assert any(f"Dockerfile asks for Python {version}, which is tried now" in line for line in done.err)
+    answers_by(project, version)
+
+
+def test_an_environment_with_extensions_for_another_python_is_run_by_that(
+    project: Shell, other: tuple[str, Path]
+) -> None:
+    version, python = other
+    subprocess.run([python, "-m", "venv", "--without-pip", project.folder / "users" / ".venv"], check=True)
+    packages = project.folder / "users" / ".venv" / "lib" / f"python{version}" / "site-packages" / "fast"
+    packages.mkdir()
+    (packages / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
+    answers_by(project, version)

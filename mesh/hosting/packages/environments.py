@@ -50,7 +50,7 @@ def by_own_python(topology: Topology) -> Topology:
         version = ".".join(map(str, found.version or ()))
         remarks.append(f"{service.name}: its environment is for Python {version}: it runs by that, in its own process")
         watched = (*service.watch, "**/*.py")
-        services.append(replace(service, run=None, command=_command(service), python=found.python, watch=watched))
+        services.append(replace(service, run=None, command=_command(service), watch=watched))
     return topology.with_services(services, remarks=remarks) if services != list(topology) else topology
 
 

@@ -23,8 +23,9 @@ def command_environment(
     """Return this process's variables, those that describe the topology, and the service's own, which win.
 
     Names of services in the service's own variables become addresses, and a Python process looks them up in MESH_NAMES.
-    PATH begins with the virtual environments of the service and of the project, and with mesh's own programs, so that
-    `python` and `uvicorn` are found although no environment is activated. addresses: where the command listens.
+    PATH begins with the virtual environments and Node's programs of the service and of the project, and with mesh's
+    own programs, so that `python` and `uvicorn` are found although no environment is activated.
+    addresses: where the command listens.
     """
     found = {
         variable_of(name, kind): str(address)
@@ -67,6 +68,7 @@ def _programs(service: Service, declared: Topology) -> Iterator[Path]:
     inner = (root, *root.parents) if root.is_relative_to(declared.folder) else (root,)
     for folder in (folder for folder in inner if folder.is_relative_to(declared.folder) or folder == root):
         yield from (folder / name / "bin" for name in VENVS if (folder / name / "bin").is_dir())
+        yield from [programs] if (programs := folder / "node_modules" / ".bin").is_dir() else []
     if (made := installed_for(service, declared.folder)) is not None:
         yield made / "bin"
     yield Path(sys.executable).parent

@@ -50,9 +50,11 @@ def test_the_environments_of_the_service_and_of_the_project_come_first_on_the_pa
         """
     for folder in (tmp_path / "worker" / "venv", tmp_path / ".venv"):
         (folder / "bin").mkdir(parents=True)
+    (tmp_path / "worker" / "node_modules" / ".bin").mkdir(parents=True)
     with supervised(tmp_path, {"mesh.toml": toml}) as project:
-        assert project.line("worker", "venv").text.split(":")[:3] == [
+        assert project.line("worker", "venv").text.split(":")[:4] == [
             str(tmp_path / "worker" / "venv" / "bin"),
+            str(tmp_path / "worker" / "node_modules" / ".bin"),
             str(tmp_path / ".venv" / "bin"),
             str(Path(sys.executable).parent),
         ]

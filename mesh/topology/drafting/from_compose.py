@@ -14,6 +14,8 @@ from mesh.hosting.packages.requirement_files import requirement_files
 from mesh.topology.compose.pip_install import installs_otherwise
 from mesh.topology.compose.project import read_project
 from mesh.topology.compose.services import COMPLETED, HEALTHY, ComposeService, services_of, words_of
+from mesh.topology.drafting.composed_images import copied, image_name, image_ports, is_image, volume_here
+from mesh.topology.drafting.composed_ports import grpc_port_of, http_port_of, ports_of_code, take_port_from_mesh
 from mesh.topology.drafting.container_command import Started, started
 from mesh.topology.drafting.discovery import FoundCode, codes, proto_folders
 from mesh.topology.drafting.files import beside_code, relative
@@ -28,18 +30,6 @@ _ONE_SHOT = re.compile(
 )
 #: What is built from these has no code, but files for a server that runs beside the services.
 _SERVER_IMAGES = re.compile(r"(?:[\w.-]+/)*(?:nginx|httpd|caddy|traefik|haproxy|envoy|openresty)\b")
-#: The ports at which well-known images listen, for those that publish none.
-_USUAL_PORTS = {"postgres": 5432, "postgis": 5432, "redis": 6379, "valkey": 6379, "mongo": 27017, "mysql": 3306} | {
-    "mariadb": 3306,
-    "rabbitmq": 5672,
-    "memcached": 11211,
-    "elasticsearch": 9200,
-    "minio": 9000,
-    "kafka": 9092,
-    "nats": 4222,
-}
-#: Whose scripts the images of databases run once, on an empty database.
-_FIRST_SCRIPTS = "/docker-entrypoint-initdb.d"
 
 
 @dataclass
@@ -63,19 +53,19 @@ def from_compose(file: Path) -> Composed:
     declared = services_of(project)
     found = Composed(project.name, (*project.files, *project.variables.files))
     starts = {service.name: _start(service) for service in declared}
-    ours = [service for service in declared if starts[service.name] is not None or _is_image(service)]
+    ours = [service for service in declared if starts[service.name] is not None or is_image(service)]
     names: dict[str, str] = {}
     for service in ours:
         names[service.name] = service_name(service.name, names.values())
     ports = Ports(reserved=frozenset(port for service in ours for port, _ in service.ports))
     waits = [(name, how) for service in declared for name, how in service.depends_on.items()]
     ending = {name for name, how in waits if how == COMPLETED}
-    images = {names[service.name] for service in ours if _is_image(service)}
+    images = {names[service.name] for service in ours if is_image(service)}
     drafting = _Drafting(project.folder, names, ports, {name for name, how in waits if how == HEALTHY}, images)
     for service in declared:
         if (start := starts[service.name]) is not None:
             found.sketches += drafting.sketches(service, start, service.name in ending)
-        elif _is_image(service):
+        elif is_image(service):
             found.sketches.append(drafting.image(service))
         else:
             found.remarks.append(_left_out(service, file.name))
@@ -83,22 +73,11 @@ def from_compose(file: Path) -> Composed:
     return found
 
 
-def _is_image(service: ComposeService) -> bool:
-    return bool(_image_name(service))
-
-
-def _image_name(service: ComposeService) -> str:
-    """Return the image that is run as it is, or with a few files more, such as a database's first scripts."""
-    if service.context is None:
-        return service.image_name
-    return service.image.base if _plain_name(service.image.base) in _USUAL_PORTS else ""
-
-
 def _start(service: ComposeService) -> Started | FoundCode | None:
     """Return what the service starts of what is on this machine; None for an image that mesh does not run."""
     if service.context is None or not service.context.is_dir() or _SERVER_IMAGES.match(service.image.base):
         return None
-    if _image_name(service):
+    if image_name(service):
         return None
     if service.command is not None:
         env = {key: value for key, value in {**_of_files(service), **service.env}.items() if "$" not in value}
@@ -168,13 +147,13 @@ class _Drafting:
         """Return a service that is run by a container engine, or by the program that is in its image."""
         sketch = self._sketch(self.names[service.name], service, self.folder)
         sketch.env = dict(service.env)  # Its paths are those of the container.
-        sketch.image = _image_name(service)
+        sketch.image = image_name(service)
         if service.command is not None:
             sketch.command = shlex.join(words_of(service.command))
-        sketch.volumes = [_volume(volume, self.folder) for volume in (*_copied(service), *service.volumes)]
+        sketch.volumes = [volume_here(volume, self.folder) for volume in (*copied(service), *service.volumes)]
         if service.context is not None:
             sketch.remarks += [f"the image is built by this as well: {run[:90]}" for run in service.image.runs]
-        pairs = _image_ports(service)
+        pairs = image_ports(service)
         for host, inside in pairs:
             given = self._given(sketch, host, inside)
             sketch.tcp_ports.append(given)
@@ -194,7 +173,7 @@ class _Drafting:
         self._give_ports(sketch, service, facts)
         self._give_protos(sketch, service)
         if start.command:
-            _take_port_from_mesh(sketch, service)
+            take_port_from_mesh(sketch, service)
             _take_program_from_npm(sketch, service)
         is_asked = start.command is not None or service.name in self.healthy
         if is_asked and (path := _health_path(service.health)) and sketch.http_ports:
@@ -253,10 +232,10 @@ class _Drafting:
     def _give_ports(self, sketch: Sketch, service: ComposeService, facts: Listening) -> None:
         """Assign each of the service's ports to a listener, with the container's port as an alias."""
         listens = facts.http or facts.grpc
-        pairs = list(service.ports if listens else service.published) or _from_code(service, facts)
+        pairs = list(service.ports if listens else service.published) or ports_of_code(service, facts)
         inner = [container for _, container in pairs]
-        grpc = _grpc_port(service, facts, inner)
-        http = _http_port(facts, [port for port in inner if port != grpc])
+        grpc = grpc_port_of(service, facts, inner)
+        http = http_port_of(facts, [port for port in inner if port != grpc])
         for host, container in pairs:
             if container not in (grpc, http) and not sketch.command:
                 sketch.remarks.append(f"port {container} is left out: no server was found for it")
@@ -307,49 +286,6 @@ def _watched(service: ComposeService, root: Path) -> list[str]:
     return list(dict.fromkeys([*beside_code(root), *below]))
 
 
-def _from_code(service: ComposeService, facts: Listening) -> list[tuple[int, int]]:
-    """Return the ports of a service that publishes none: its variables name one, or its code does."""
-    named = {key: int(value) for key, value in service.env.items() if key in facts.variables and value.isdecimal()}
-    grpc = next((port for key, port in named.items() if "GRPC" in key or not facts.http), facts.grpc_port)
-    http = next((port for key, port in named.items() if port != grpc), facts.http_port)
-    return [(0, port) for port in (http if facts.http else None, grpc if facts.grpc else None) if port]
-
-
-def _take_port_from_mesh(sketch: Sketch, service: ComposeService) -> None:
-    """Let a command listen on the port that mesh gives it, where it names the one that it has in the container."""
-    for _, container in service.ports[:1]:
-        if sketch.env.get("PORT") == str(container):
-            del sketch.env["PORT"]
-        sketch.command = re.sub(rf"(?<![\w.]){container}(?![\w.])", "$PORT", sketch.command or "")
-
-
-def _take_program_from_npm(sketch: Sketch, service: ComposeService) -> None:
-    """Let npx run a program that the image installs for everyone, such as nodemon."""
-    program, space, rest = (sketch.command or "").partition(" ")
-    everywhere = re.compile(rf"\bnpm (?:install|i)\b(?=.* (?:-g|--global)\b).* {re.escape(program)}(?:@\S+)?(?:\s|$)")
-    if any(everywhere.search(run) for run in service.image.runs):
-        sketch.command = f"npx --yes {program}{space}{rest}"
-
-
-def _grpc_port(service: ComposeService, facts: Listening, inner: Sequence[int]) -> int | None:
-    """Return the container port for gRPC: its code's, one in a GRPC variable, one from 50000 to 50999, or the last."""
-    if facts.grpc_port in inner:
-        return facts.grpc_port
-    named = [port for key, text in service.env.items() if "GRPC" in key for port in inner if text.endswith(str(port))]
-    usual = [port for port in inner if 50000 <= port <= 50999]
-    if not facts.grpc:
-        return next(iter([*named, *usual]), None) if not facts.http_port else None
-    if not facts.http:
-        return inner[0] if inner else None
-    return next(iter([*named, *usual, *inner[1:][-1:]]), None)
-
-
-def _http_port(facts: Listening, others: Sequence[int]) -> int | None:
-    if not others or (facts.grpc and not facts.http):
-        return None
-    return facts.http_port if facts.http_port in others else others[0]
-
-
 def _verb(line: str) -> str:
     """Return what a command does, for the name of its service."""
     words = [re.sub(r"[^a-z]", "", word.lower()) for word in line.split() if not word.startswith("-")]
@@ -371,14 +307,6 @@ def _health_path(words: Sequence[str]) -> str | None:
     return found[1] if found else None
 
 
-def _volume(volume: str, folder: Path) -> str:
-    """Return a mount with the place on this machine relative to mesh.toml."""
-    source, colon, rest = volume.partition(":")
-    if not source.startswith("/") or not Path(source).is_relative_to(folder):
-        return volume
-    return f"./{relative(Path(source), folder)}{colon}{rest}"
-
-
 def _left_out(service: ComposeService, file: str) -> str:
     way = f"`docker compose -f {file} up -d {service.name}`"
     return f"{service.name} is left out (no Python code found): run it beside mesh, such as by {way}"
@@ -390,31 +318,9 @@ def _external(service: ComposeService) -> dict[str, str]:
     return {f"{name}:{inside}": f"localhost:{host}" for host, inside in pairs for name in service.names}
 
 
-def _image_ports(service: ComposeService) -> list[tuple[int, int]]:
-    """Return the ports of an image: those that are published, and the one at which others reach a well-known one."""
-    published = [pair for pair in service.ports if pair[0]]
-    port = _usual_port(_image_name(service))
-    is_named = port is None or any(inside == port for _, inside in published)
-    return published if is_named else [(0, port or 0), *published]
-
-
-def _usual_port(image: str) -> int | None:
-    return next((port for word, port in _USUAL_PORTS.items() if word in _plain_name(image)), None)
-
-
-def _plain_name(image: str) -> str:
-    """Return the name without its registry, owner and version."""
-    return image.rpartition("/")[2].partition(":")[0]
-
-
-def _copied(service: ComposeService) -> list[str]:
-    """Return the mounts that stand for what is copied into an image when it is built."""
-    if service.context is None:
-        return []
-    mounted = {volume.split(":")[1] for volume in service.volumes if ":" in volume}
-    # Copied into a folder of the base image, a file keeps its name.
-    places = [
-        (f"{inside}/{place.name}" if inside == _FIRST_SCRIPTS and place.is_file() else inside, place)
-        for inside, place in service.image.copies
-    ]
-    return [f"{place}:{inside}" for inside, place in places if inside not in mounted]
+def _take_program_from_npm(sketch: Sketch, service: ComposeService) -> None:
+    """Let npx run a program that the image installs for everyone, such as nodemon."""
+    program, space, rest = (sketch.command or "").partition(" ")
+    everywhere = re.compile(rf"\bnpm (?:install|i)\b(?=.* (?:-g|--global)\b).* {re.escape(program)}(?:@\S+)?(?:\s|$)")
+    if any(everywhere.search(run) for run in service.image.runs):
+        sketch.command = f"npx --yes {program}{space}{rest}"

@@ -1,0 +1,70 @@
+"""What a Compose file's service is as an image: its name, its ports and its mounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mesh.topology.compose.services import ComposeService
+from mesh.topology.drafting.files import relative
+
+#: The ports at which well-known images listen, for those that publish none.
+_USUAL_PORTS = {"postgres": 5432, "postgis": 5432, "redis": 6379, "valkey": 6379, "mongo": 27017, "mysql": 3306} | {
+    "mariadb": 3306,
+    "rabbitmq": 5672,
+    "memcached": 11211,
+    "elasticsearch": 9200,
+    "minio": 9000,
+    "kafka": 9092,
+    "nats": 4222,
+}
+#: Whose scripts the images of databases run once, on an empty database.
+_FIRST_SCRIPTS = "/docker-entrypoint-initdb.d"
+
+
+def is_image(service: ComposeService) -> bool:
+    return bool(image_name(service))
+
+
+def image_name(service: ComposeService) -> str:
+    """Return the image that is run as it is, or with a few files more, such as a database's first scripts."""
+    if service.context is None:
+        return service.image_name
+    return service.image.base if _plain_name(service.image.base) in _USUAL_PORTS else ""
+
+
+def image_ports(service: ComposeService) -> list[tuple[int, int]]:
+    """Return the ports of an image: those that are published, and the one at which others reach a well-known one."""
+    published = [pair for pair in service.ports if pair[0]]
+    port = _usual_port(image_name(service))
+    is_named = port is None or any(inside == port for _, inside in published)
+    return published if is_named else [(0, port or 0), *published]
+
+
+def copied(service: ComposeService) -> list[str]:
+    """Return the mounts that stand for what is copied into an image when it is built."""
+    if service.context is None:
+        return []
+    mounted = {volume.split(":")[1] for volume in service.volumes if ":" in volume}
+    # Copied into a folder of the base image, a file keeps its name.
+    places = [
+        (f"{inside}/{place.name}" if inside == _FIRST_SCRIPTS and place.is_file() else inside, place)
+        for inside, place in service.image.copies
+    ]
+    return [f"{place}:{inside}" for inside, place in places if inside not in mounted]
+
+
+def volume_here(volume: str, folder: Path) -> str:
+    """Return a mount with the place on this machine relative to mesh.toml."""
+    source, colon, rest = volume.partition(":")
+    if not source.startswith("/") or not Path(source).is_relative_to(folder):
+        return volume
+    return f"./{relative(Path(source), folder)}{colon}{rest}"
+
+
+def _usual_port(image: str) -> int | None:
+    return next((port for word, port in _USUAL_PORTS.items() if word in _plain_name(image)), None)
+
+
+def _plain_name(image: str) -> str:
+    """Return the name without its registry, owner and version."""
+    return image.rpartition("/")[2].partition(":")[0]

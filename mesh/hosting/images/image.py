@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.errors import MeshError
+from mesh.hosting.child_names import Names
 from mesh.hosting.images import containers
 from mesh.hosting.images.programs import PROGRAMS
 
@@ -19,6 +20,7 @@ class WantedImage:
 
     ports: the port on this machine and the one in the container, of each. arguments: what follows the image.
     volumes: as Compose writes them, with absolute paths. data: where its files are kept if no container keeps them.
+    names: those of the other services, and where they are.
     """
 
     project: str
@@ -29,6 +31,7 @@ class WantedImage:
     env: Sequence[str]
     volumes: Sequence[str]
     data: Path
+    names: Names = field(default_factory=dict)
 
     @property
     def base(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mesh.hosting.images.installed import installed
 from mesh.hosting.images.mysql import mysql
+from mesh.hosting.images.nginx import nginx
 from mesh.hosting.images.postgres import postgres
 from mesh.hosting.images.rabbitmq import rabbitmq
 
@@ -89,6 +90,7 @@ PROGRAMS = {
     "redis/redis-stack": InstalledProgram(("redis-server",), _redis, "modules and pages"),
     "mongo": InstalledProgram(("mongod",), _mongo),
     "rabbitmq": InstalledProgram(("rabbitmq-server",), rabbitmq),
+    "nginx": InstalledProgram(("nginx",), nginx),
     "memcached": InstalledProgram(("memcached",), _memcached),
     "minio/minio": InstalledProgram(("minio",), _minio),
     "axllent/mailpit": InstalledProgram(("mailpit",), _mailpit),

@@ -262,7 +262,7 @@ def test_an_installed_redis_gets_the_port_the_folder_and_its_own_arguments(
 @pytest.mark.parametrize(
     ("image", "told"),
     [
-        ("nginx:1", "mesh knows no program for nginx:1"),
+        ("caddy:2", "mesh knows no program for caddy:2"),
         ("mongo", "mongod is not installed"),
         ("registry.test:5000/team/postgres:1", "mesh knows no program for registry.test:5000/team/postgres:1"),
     ],

@@ -56,7 +56,8 @@ def _arguments(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         if option in _KEPT:
             yield _KEPT[option], value if equals else next(rest, "")
         elif _DROPPED.fullmatch(option):
-            _ = equals or next(rest, "")
+            if not equals:
+                next(rest, "")
         elif re.match(r"-r.", word) and not word.startswith("--"):
             yield "-r", word[2:]
         elif not word.startswith("-"):

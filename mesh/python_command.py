@@ -68,3 +68,8 @@ _WAY_OUT = f"expected {EXPECTED}; for any other program use command, which runs 
 def as_typed(run: str) -> str:
     """Return the command line as a shell takes it."""
     return run if run.startswith(("python", *PROGRAMS)) else f"python {run}"
+
+
+def with_given_port(line: str, port: int) -> str:
+    """Return a command line that names this port with the one that mesh gives it, `$PORT`, in its place."""
+    return re.sub(rf"(?<![\w.]){port}(?![\w.])", "$PORT", line)

@@ -10,7 +10,7 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u202
 #: What sets a colour of the text, and nothing else.
 COLOUR = re.compile(r"(\x1b\[[0-9;:]*m)")
 
-#: What a progress bar draws itself anew with: within its lines, and the cursor itself.
+#: How a progress bar redraws itself: it moves the cursor, erases the line, and hides the cursor.
 PROGRESS = re.compile(r"\x1b\[(?:\d*[A-DGK]|\?25[hl])")
 
 

@@ -75,6 +75,10 @@ class Directory:
         parts = ((*name.partition(":"), address) for name, address in declared.externals.items())
         return {(host, int(port or 0)): address for host, _, port, address in parts}
 
+    def reachable(self, declared: Topology) -> dict[tuple[str, int], Address]:
+        """Return the names of the listeners, and those of what mesh does not run, for programs in other processes."""
+        return {**self.externals(declared), **self.names(declared)}
+
     def described(self, *services: str) -> bytes:
         """Return one serialized FileDescriptorSet that describes these services; empty if none is described."""
         files = dict.fromkeys(path for service in services for path in self.descriptors.get(service, ()))

@@ -1,4 +1,4 @@
-"""`mesh install`: installs what each service requires that has no environment of its own."""
+"""`mesh install`: installs the requirements of each service that has no environment of its own."""
 
 from __future__ import annotations
 

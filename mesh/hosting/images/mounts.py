@@ -19,10 +19,15 @@ def assignments(values: Mapping[str, str]) -> str:
     return "\n".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
 
 
+def mounts(image: WantedImage) -> dict[str, str]:
+    """Return the places on this machine of the files and folders that are mounted, by those in the container."""
+    pairs = [volume.split(":") for volume in image.volumes if volume.startswith("/")]
+    return {inside: source for source, inside, *_ in pairs}
+
+
 def shell_function(image: WantedImage) -> str:
     """Return a shell function, `here`, that prints where a file of the container is on this machine."""
-    mounts = [volume.split(":")[:2] for volume in image.volumes if volume.startswith("/")]
-    cases = [f"{shlex.quote(inside)}) echo {shlex.quote(source)};;" for source, inside in mounts]
+    cases = [f"{shlex.quote(inside)}) echo {shlex.quote(source)};;" for inside, source in mounts(image).items()]
     return f'here() {{ case $1 in {" ".join(cases)} *) printf "%s" "$1";; esac; }}'
 
 

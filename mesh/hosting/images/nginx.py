@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mesh.errors import MeshError
 from mesh.hosting.child_names import rewritten
+from mesh.hosting.images.mounts import mounts
 
 if TYPE_CHECKING:
     from mesh.hosting.images.image import WantedImage
@@ -41,9 +42,8 @@ def nginx(image: WantedImage, program: str) -> str:
 
     Raises MeshError for a configuration that the image's own scripts would make.
     """
-    pairs = [volume.split(":") for volume in image.volumes if volume.startswith("/")]
-    mounts = {inside: source for source, inside, *_ in pairs}
-    if any(inside.startswith(_TEMPLATES) for inside in mounts):
+    mounted = mounts(image)
+    if any(inside.startswith(_TEMPLATES) for inside in mounted):
         raise MeshError(
             f"{image.service}: {_TEMPLATES} is for the scripts of the image; mount the configuration itself"
         )
@@ -51,21 +51,21 @@ def nginx(image: WantedImage, program: str) -> str:
     servers.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in servers.iterdir():
         file.unlink()
-    for name, text in _configurations(mounts).items():
-        (servers / name).write_text(_for_this_machine(text, image, mounts))
-    main = Path(mounts[_MAIN]).read_text() if _MAIN in mounts else _USUAL
+    for name, text in _configurations(mounted).items():
+        (servers / name).write_text(_for_this_machine(text, image, mounted))
+    main = Path(mounted[_MAIN]).read_text() if _MAIN in mounted else _USUAL
     places = "".join(f" {kind}_temp_path {image.data}/{kind};" for kind in _TEMPORARY)
-    main = _HTTP.sub(rf"\1 access_log /dev/stdout;{places}", _for_this_machine(main, image, mounts))
+    main = _HTTP.sub(rf"\1 access_log /dev/stdout;{places}", _for_this_machine(main, image, mounted))
     (image.data / "nginx.conf").write_text(main.replace(f"{_SERVERS}/", f"{servers}/"))
     user = " user root;" if os.geteuid() == 0 else ""
     options = f"daemon off; pid {image.data}/pid; error_log stderr warn;{user}"
     return f"exec {shlex.join([program, '-e', 'stderr', '-p', str(image.data), '-c', 'nginx.conf', '-g', options])}"
 
 
-def _configurations(mounts: Mapping[str, str]) -> dict[str, str]:
+def _configurations(mounted: Mapping[str, str]) -> dict[str, str]:
     """Return the mounted files of the folder that nginx.conf includes, by their names."""
     files: dict[str, Path] = {}
-    for inside, source in mounts.items():
+    for inside, source in mounted.items():
         place = Path(source)
         if inside.rstrip("/") == _SERVERS and place.is_dir():
             files |= {file.name: file for file in place.glob("*.conf")}
@@ -74,15 +74,15 @@ def _configurations(mounts: Mapping[str, str]) -> dict[str, str]:
     return {name: file.read_text() for name, file in files.items()}
 
 
-def _for_this_machine(text: str, image: WantedImage, mounts: Mapping[str, str]) -> str:
+def _for_this_machine(text: str, image: WantedImage, mounted: Mapping[str, str]) -> str:
     """Return a configuration with the ports, the services' names and the files as they are here."""
     text = _CONTAINERS.sub(r"\1", text)
     text = _LISTEN.sub(lambda found: _listen(found, image), text)
     text = rewritten({"text": text}, image.names)["text"]
-    for inside in sorted(mounts, key=len, reverse=True):
+    for inside in sorted(mounted, key=len, reverse=True):
         if inside not in (_MAIN, _SERVERS):
             named = re.compile(rf"(?<![\w./-]){re.escape(inside.rstrip('/'))}(?=[/;\s\"'])")
-            text = named.sub(mounts[inside].rstrip("/").replace("\\", r"\\"), text)
+            text = named.sub(mounted[inside].rstrip("/").replace("\\", r"\\"), text)
     return text
 
 

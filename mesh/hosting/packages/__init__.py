@@ -1,1 +1,1 @@
-"""What packages services require, and the environments that `mesh install` makes of them."""
+"""The packages that services require, and the environments that `mesh install` makes for them."""

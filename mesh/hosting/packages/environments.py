@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+from mesh.hosting.imports.sites.common_packages import is_loadable
 from mesh.hosting.packages.installation import installed
 from mesh.hosting.packages.requirement_files import requirements_of
-from mesh.python_command import as_typed
+from mesh.python_command import as_typed, with_given_port
 from mesh.topology.model import Service, Topology
 from mesh.virtualenv import Virtualenv, nearest_virtualenv
 
@@ -56,7 +55,7 @@ def by_own_python(topology: Topology) -> Topology:
 
 def _is_for_another_python(virtualenv: Virtualenv, topology: Topology) -> bool:
     version = virtualenv.version
-    if version is None or version == sys.version_info[:2] or virtualenv.prefix is None:
+    if version is None or is_loadable(virtualenv) or virtualenv.prefix is None:
         return False
     if virtualenv.prefix.is_relative_to(topology.folder / ".mesh"):
         return True
@@ -73,6 +72,6 @@ def _command(service: Service) -> str:
     inner = {int(alias.rpartition(":")[2]) for alias in listener.aliases}
     words = shlex.split(line)
     for port in {*listener.ports, *inner} - {0}:
-        words = [re.sub(rf"(?<![\w.]){port}(?![\w.])", "$PORT", word) for word in words]
+        words = [with_given_port(word, port) for word in words]
     # Double quotes, in which a shell replaces it.
     return " ".join(f'"{word}"' if "$PORT" in word else shlex.quote(word) for word in words)

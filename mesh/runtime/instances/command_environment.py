@@ -36,7 +36,7 @@ def command_environment(
     port = {"PORT": str(own[0].port)} if own else {}
     path = os.pathsep.join([*map(str, _programs(service, declared)), os.environ.get("PATH", os.defpath)])
     proxies = past_proxies(os.environ, (each.name for each in declared))
-    names = {**Directory.externals(declared), **directory.names(declared)}
+    names = directory.reachable(declared)
     own_variables = service.env if service.image else child_names.rewritten(service.env, names)
     # Into a pipe, Python would buffer lines; show them as they are printed.
     variables = {"PYTHONUNBUFFERED": "1", **os.environ, **proxies, **found, **port, "PATH": path, **own_variables}

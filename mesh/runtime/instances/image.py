@@ -11,7 +11,6 @@ from mesh.hosting.images.image import WantedImage, command_of, stop_signal
 from mesh.runtime.instances.command import CommandInstance
 from mesh.runtime.launching import process_group
 from mesh.runtime.launching.forked_process import ChildProcess
-from mesh.topology.directory import Directory
 from mesh.topology.model import Address
 
 
@@ -38,7 +37,7 @@ class ImageInstance(CommandInstance):
             tuple(self.service.env),
             [self._absolute(volume) for volume in self.service.volumes],
             self._data(),
-            {**Directory.externals(self._declared), **self.context.directory.names(self._declared)},
+            self.context.directory.reachable(self._declared),
         )
         return process_group.start(command_of(image), self.context.root, self._environment())
 

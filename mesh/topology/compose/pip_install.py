@@ -1,4 +1,4 @@
-"""What the commands that build an image install by pip, as lines of a requirements.txt."""
+"""The packages that a Dockerfile installs by pip, as lines of a requirements.txt."""
 
 from __future__ import annotations
 

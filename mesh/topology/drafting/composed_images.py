@@ -1,4 +1,4 @@
-"""What a Compose file's service is as an image: its name, its ports and its mounts."""
+"""Services of a Compose file that are run as images: their names, ports and mounts."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from mesh.python_command import with_given_port
 from mesh.topology.compose.services import ComposeService
 from mesh.topology.drafting.listening import Listening
 from mesh.topology.drafting.sketch import Sketch
@@ -42,4 +42,4 @@ def take_port_from_mesh(sketch: Sketch, service: ComposeService) -> None:
     for _, container in service.ports[:1]:
         if sketch.env.get("PORT") == str(container):
             del sketch.env["PORT"]
-        sketch.command = re.sub(rf"(?<![\w.]){container}(?![\w.])", "$PORT", sketch.command or "")
+        sketch.command = with_given_port(sketch.command or "", container)

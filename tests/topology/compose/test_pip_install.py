@@ -1,4 +1,4 @@
-"""What the commands of a Dockerfile install by pip."""
+"""The packages that a Dockerfile installs by pip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def required(folder: Path, *lines: str) -> list[str]:
         ("pip install --no-cache-dir --upgrade -r ./requirements.txt", ["-r requirements.txt"]),
         ("python -m pip install --requirement=requirements.txt", ["-r requirements.txt"]),
         ("pip3 install -rrequirements.txt", ["-r requirements.txt"]),
-        ("--mount=type=cache,target=/root/.cache pip install -r requirements.txt", ["-r requirements.txt"]),
+        ("--mount=type=cache,target=/cache pip install -r requirements.txt", ["-r requirements.txt"]),
         ("uv pip install --system --no-cache -r /srv/app/dev.txt", ["-r app/dev.txt"]),
         ("pip wheel --wheel-dir /wheels -r requirements.txt", ["-r requirements.txt"]),
         ("pip install --upgrade pip && pip install 'flask[async]==3.0' gunicorn", ["flask[async]==3.0", "gunicorn"]),

@@ -13,8 +13,9 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -36,8 +37,7 @@ def new_span_id() -> str:
     return f"{_random.getrandbits(64):016x}"
 
 
-@dataclass(slots=True)
-class Timing:
+class Timing(Struct):
     """One answered call made for the current call: to whom, over which transport, for how many milliseconds."""
 
     service: str
@@ -48,8 +48,7 @@ class Timing:
         return f'{self.service};desc="{self.way}";dur={self.milliseconds:.1f}'
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """The call that the running code answers.
 
     deadline: on the clock of `time.monotonic()`, in seconds; None if the caller set none.

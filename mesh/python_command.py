@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from mesh.errors import UsageError
 
@@ -22,8 +23,7 @@ PROGRAMS = ("uvicorn", "flask", "gunicorn", "fastapi", "hypercorn", "waitress-se
 EXPECTED = '"server.py", "-m app.server", "uvicorn app:app" or "flask run", with arguments if need be'
 
 
-@dataclass(frozen=True, slots=True)
-class PythonCommand:
+class PythonCommand(Struct, frozen=True):
     """A script, a module or an installed program, and its arguments.
 
     target: the script's path, relative to the service's root, the module's dotted name, or the program's name.

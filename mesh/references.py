@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mesh.errors import UsageError
 
@@ -14,8 +15,7 @@ _FORM = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """An object by the module, or the file, that holds it.
 
     module: dotted name (`app.views`) or path of a file (`web/app.py`), relative to where the reference is read.

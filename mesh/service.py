@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from mesh.errors import MeshError
 from mesh.observing.exchanges import Exchanges
@@ -15,8 +16,7 @@ from mesh.observing.journal import Journal
 from mesh.topology.directory import Directory
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Hook:
+class Hook(Struct, frozen=True, eq=False):
     """A function that a service wants called. module: the one of its modules that it belongs to; empty for none."""
 
     function: Callable[[], object]
@@ -26,8 +26,7 @@ class Hook:
         return self.function()
 
 
-@dataclass(slots=True)
-class ServiceContext:
+class ServiceContext(Struct, eq=False):
     """One running service, as its own code sees it.
 
     directory: addresses of the other services.
@@ -52,8 +51,8 @@ class ServiceContext:
     stop_hooks: list[Hook] = field(default_factory=list)
     reset_hooks: list[Hook] = field(default_factory=list)
     generation: int = 0
-    main: Any = field(default=None, repr=False, compare=False)
-    import_scope: Any = field(default=None, repr=False, compare=False)
+    main: Any = None
+    import_scope: Any = None
 
     def on_stop(self, hook: Callable[[], object]) -> None:
         """Call `hook` once when the service stops, the last one given first."""

@@ -7,8 +7,9 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 #: Usual names of a virtual environment's folder.
 VENVS = (".venv", "venv")
@@ -20,8 +21,7 @@ PROCESS_PACKAGES = tuple(sorted({sysconfig.get_path(name) for name in ("purelib"
 _VERSION = re.compile(r"python(\d+)\.(\d+)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Virtualenv:
+class Virtualenv(Struct, frozen=True):
     """packages: its site-packages folders. prefix, python: None for a bare site-packages folder.
 
     version: of its Python, such as `(3, 11)`; None if unknown.

@@ -14,7 +14,7 @@ import pytest
 from mesh.context import Call, call_from, current_call
 from mesh.errors import Code, StatusError
 from mesh.layers import in_time, inbound, status_of
-from mesh.observing.journal import InFlight, Line
+from mesh.observing.journal import Line
 from mesh.observing.span import Span
 from mesh.service import ServiceContext, current_service_var
 
@@ -59,7 +59,10 @@ def test_a_call_that_is_left_to_the_garbage_collector_changes_nothing_elsewhere(
 def test_a_call_is_in_flight_with_its_thread_until_it_ends(service: ServiceContext) -> None:
     call = call_from({})
     with inbound(service, "grpc", "GetUser", call):
-        assert service.journal.in_flight == {call.span_id: InFlight(service, "GetUser", threading.get_ident())}
+        (in_flight,) = service.journal.in_flight.items()
+        assert in_flight[0] == call.span_id
+        assert (in_flight[1].service, in_flight[1].name) == (service, "GetUser")
+        assert in_flight[1].thread == threading.get_ident()
     assert service.journal.in_flight == {}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from msgspec import Struct
 
 from mesh.errors import MeshError
 from mesh.sockets import connect, unverified
@@ -19,8 +19,7 @@ WITHIN = 2.0
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
-@dataclass(frozen=True)
-class Certificate:
+class Certificate(Struct, frozen=True, dict=True):
     """What a listener shows. pem: its certificate. name: one that it holds for. problem: why no client accepts it."""
 
     pem: str

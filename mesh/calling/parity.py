@@ -6,12 +6,13 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from mesh.calling.reflected import Reflected
 from mesh.contract import Method
@@ -30,8 +31,7 @@ _HEADERS = ("content-type", "retry-after", "allow")
 _REQUEST_ID = re.compile(r"\(request [0-9a-f]+\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """One read made both ways. differences: a line each, `what: over gRPC != over HTTP`."""
 
     service: str
@@ -46,8 +46,7 @@ class Compared:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
+class CallResult(Struct, frozen=True):
     """An HTTP answer, or the one that a gRPC answer corresponds to."""
 
     status: int

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
+
+from msgspec import Struct
 
 from mesh.commands.terminal.streams import terminal_columns, write_lines
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from mesh.topology.model import Topology
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Options of the output.
 
     otlp: the address of a collector, otlp_port: where to receive spans, if either is wanted. apart: the mesh has its

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from mesh.commands.processor import affinity
 from mesh.commands.project import current_folder

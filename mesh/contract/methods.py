@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +10,8 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mesh.contract.http_rules.router import Router
 from mesh.contract.http_rules.template import Template, TemplateError
@@ -21,8 +22,7 @@ _NO_SIDE_EFFECTS = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
 _IDEMPOTENT = descriptor_pb2.MethodOptions.IDEMPOTENT
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """One HTTP form of a method.
 
     http_method: upper case; `*` for any.
@@ -38,8 +38,7 @@ class Binding:
         return f"{self.http_method} {self.template.text}"
 
 
-@dataclass(frozen=True, eq=False)
-class Method:
+class Method(Struct, frozen=True, eq=False, dict=True):
     """One rpc: `full_name` as in `user.UserService.GetUser`, `path` as in `/user.UserService/GetUser`.
 
     idempotent: it may be repeated, by its idempotency_level or by a GET binding. refused: a sentence for each rule

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
+from msgspec import Struct
 
 from mesh.compat.grpcio import methods_of
 from mesh.contract.methods import Contract
@@ -19,8 +19,7 @@ from mesh.errors import UsageError
 Handler = Any  # grpc.RpcMethodHandler: a class whose attributes grpc itself does not type.
 
 
-@dataclass(frozen=True)
-class Handlers:
+class Handlers(Struct, frozen=True):
     """Handlers of servicers. by_path: by `/package.Service/Method`. services: full names, in order of addition.
 
     generic: handlers that look up their methods themselves, and so name none.

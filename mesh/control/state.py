@@ -8,9 +8,11 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from mesh.state_folder import state_folder, writing
 from mesh.topology.model import Topology
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
     import psutil
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """A running mesh. url: where its control API listens. parts: what it runs, as `parts_of` names it."""
 
     pid: int

@@ -7,8 +7,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from mesh.observing.journal import Entry
 from mesh.observing.span import PAYLOAD_LIMIT, Span, SpanKind
@@ -21,8 +22,7 @@ MAX_PENDING, PATIENCE_SECONDS = 10_000, 10.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """One span as it came. kind: `server`, `client` or `internal`. is_noise: one message of an ASGI application."""
 
     service: str

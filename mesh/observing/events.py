@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from mesh.observing.journal import Change, Entry, Hold, Line
 from mesh.observing.secrets import Secrets

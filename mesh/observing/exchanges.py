@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from mesh.topology.model import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """A request that changes nothing, and its answer.
 
     target: path and query, or the method's path. headers: or metadata. request, answer: bodies, or serialized messages.

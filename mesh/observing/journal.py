@@ -7,14 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from mesh.observing.span import Span
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Struct):
     """A line that a service wrote (stream `stdout` or `stderr`), or that mesh reports about it (`mesh`)."""
 
     service: str
@@ -26,8 +26,7 @@ class Line:
     level: str | None = None
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Struct):
     """A new state of a service, or of the whole mesh (named `mesh`), with the reason if there is one."""
 
     service: str
@@ -36,8 +35,7 @@ class Change:
     at: float = field(default_factory=time.time)
 
 
-@dataclass(slots=True)
-class Hold:
+class Hold(Struct):
     """A time in which the code of a service held its event loop, or the GIL of the whole process.
 
     function, file, line: where it was.
@@ -136,8 +134,7 @@ class Journal:
             return list(self._entries)
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(Struct):
     """Work of a call that waits for a thread of a pool of `size`; looks: how often it was found waiting."""
 
     threads: int
@@ -145,8 +142,7 @@ class Waiting:
     looks: int = 0
 
 
-@dataclass(slots=True)
-class InFlight:
+class InFlight(Struct, eq=False):
     """A call being answered: by which ServiceContext, its name, and the thread (an ident; the loop's if async).
 
     task: the asyncio.Task that answers it; None in a thread without a loop.
@@ -161,7 +157,7 @@ class InFlight:
     name: str
     thread: int
     task: Any = None
-    started: float = field(default_factory=time.perf_counter, compare=False)
+    started: float = field(default_factory=time.perf_counter)
     is_answered: bool = False
     cause: str = ""
     workers: list[int] = field(default_factory=list)

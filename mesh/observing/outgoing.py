@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mesh.context import current_call, new_span_id, new_trace_id, trace_and_span
 from mesh.observing.span import Span
@@ -25,8 +26,7 @@ def current_task() -> asyncio.Task[Any] | None:
         return None
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(Struct):
     """The attempts of one call, over one transport after the other; see Span for `way`."""
 
     count: int = 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from mesh.observing.span import Span
 from mesh.observing.waterfall import has_failed, name_of
@@ -15,8 +16,7 @@ from mesh.observing.waterfall import has_failed, name_of
 RouteKey = tuple[str, str]
 
 
-@dataclass(slots=True)
-class RouteStatistics:
+class RouteStatistics(Struct):
     """The calls of one route.
 
     statuses: how often each was answered. shapes: paths into JSON answers with the types found there, `$.id: number`.

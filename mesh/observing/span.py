@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from mesh.topology.model import Kind
 
@@ -13,8 +14,7 @@ SpanKind = Literal["server", "client", "internal"]
 PAYLOAD_LIMIT = 16 * 1024
 
 
-@dataclass(slots=True)
-class Span:
+class Span(Struct):
     """One attempt of one call, as recorded by the service that made it (`client`) or that answered it (`server`).
 
     Of the kind `internal` is what a service's own OpenTelemetry SDK has sent: its name is the method, its attributes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mesh.observing.critical_path import critical_path, end_of
 from mesh.observing.escaping import COLOUR, escaped, shortened
@@ -100,8 +101,7 @@ def _nested(entries: Sequence[Span | Line]) -> tuple[list[Span | Line], dict[str
     return roots, children
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(Struct, frozen=True):
     """Rows of one trace. start, total: in seconds. width: columns for a service's name. critical: ids of calls.
 
     longest, bar, payloads: see `waterfall`.

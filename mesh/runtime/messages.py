@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from mesh.topology.model import Address, Kind
 
@@ -12,16 +13,14 @@ State = Literal["waiting", "starting", "ready", "failed", "done", "stopping", "s
 Phase = Literal["bound", "starting", "running", "stopping", "stopped"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """An instance serves on all of its listeners. milliseconds: what its code took to load and start."""
 
     service: str
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """An instance could not start, or ended unexpectedly.
 
     reason: one line. traceback: the service's own. again: whether a retry without a change of the code may help.
@@ -33,8 +32,7 @@ class Failed:
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reloaded:
+class Reloaded(Struct, frozen=True):
     """A new generation serves instead of the old one. why: what changed. how: in a word.
 
     executed, modules: how many of the service's own modules were executed for it, and how many it has; 0 if all were to
@@ -49,8 +47,7 @@ class Reloaded:
     modules: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReloadFailed:
+class ReloadFailed(Struct, frozen=True):
     """A new generation could not start; the old one keeps serving."""
 
     service: str
@@ -58,8 +55,7 @@ class ReloadFailed:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """An instance has closed its listeners, and its thread or process is gone.
 
     reason: why, if not requested. again: True if another start may go better.
@@ -71,31 +67,27 @@ class Ended:
     again: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """A command has ended with status 0, as a migration does; nothing of it runs any more."""
 
     service: str
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """Files that were written, created or deleted."""
 
     files: frozenset[Path]
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceCommand:
+class ServiceCommand(Struct, frozen=True):
     """A request to start, stop or restart one service."""
 
     service: str
     what: Literal["start", "stop", "restart"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """A request to end: a signal, `mesh down`, a test. `exit_status` is that of the process."""
 
     why: str
@@ -105,8 +97,7 @@ class Stop:
 Message = Ready | Failed | Reloaded | ReloadFailed | Ended | Done | Changed | ServiceCommand | Stop
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceState:
+class ServiceState(Struct, frozen=True):
     """One service at one moment.
 
     http: every address of its HTTP listener. tcp: those of other protocols. tls: the listeners that encrypt. reason:
@@ -136,8 +127,7 @@ class ServiceState:
         return [*([f"{grpc} {self.grpc}"] if self.grpc else []), *(f"tcp {address}" for address in self.tcp)]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """The whole topology at one moment."""
 
     topology: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from mesh.hosting.processes.one_processor import Affinity
 from mesh.topology.model import GRACE_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Options of a running topology.
 
     data: the folder of the services' databases, None for databases in memory. grace: seconds that calls in flight get

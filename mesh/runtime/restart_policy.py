@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from mesh.runtime.instances.ports import CLOSED_FOR
 
 
-@dataclass(slots=True)
-class RestartPolicy:
+class RestartPolicy(Struct):
     """due: when each service that waits for its next attempt is to be started, on the monotonic clock.
 
     first_pause: seconds before the first retry. growth: of each pause over the previous one. tries: retries before

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from mesh.compat.importlib import observed_imports
 from mesh.observing.journal import Change, Entry
@@ -15,8 +16,7 @@ from mesh.runtime.messages import Ready
 from mesh.service import current_service_var
 
 
-@dataclass(slots=True)
-class ServiceTimes:
+class ServiceTimes(Struct):
     """Times of one service, in milliseconds.
 
     imports: by the top-level name of the package or module, the time of its own modules without those that they import.

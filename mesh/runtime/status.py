@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from mesh.observing.journal import Change, Journal, Line
 from mesh.runtime.messages import Phase, ServiceState, Snapshot

@@ -8,8 +8,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mesh.contract.protoc import ProtoError, compile_protos, describe_protos, proto_files
 from mesh.errors import UsageError
@@ -26,8 +27,7 @@ _BOUND = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stubs:
+class Stubs(Struct, frozen=True):
     """root: the import root of the generated modules. descriptors: a FileDescriptorSet with comments."""
 
     root: Path

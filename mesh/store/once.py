@@ -6,9 +6,9 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from mesh import Code, StatusError, current_call
 
@@ -17,8 +17,7 @@ CREATE TABLE idempotency (key TEXT PRIMARY KEY, content TEXT NOT NULL, row INTEG
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
+class Once(Struct, frozen=True):
     """The key and a digest of the content of a request; used within a transaction of the service's database."""
 
     key: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from mesh.errors import UsageError
 from mesh.suggestions import no_such
@@ -15,8 +16,7 @@ from mesh.topology.model import LOOPBACK, Address, Kind, Topology
 KINDS: tuple[Kind, ...] = ("http", "grpc", "tcp")
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     """The facts that a caller needs about the services it may call.
 
     addresses: of each listener, by service and kind. services: full names of the protobuf services behind each

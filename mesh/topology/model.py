@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 Kind = Literal["http", "grpc", "tcp"]
 Isolation = Literal["thread", "process"]
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A host and a port; port 0 requests any free one."""
 
     host: str
@@ -38,8 +40,7 @@ LOOPBACK = "localhost"
 LOG = "log:"
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """PEM files of a listener that encrypts: its certificate, with the chain if there is one, and the private key.
 
     client_ca: certificates of which one must have signed that of each client; without it, clients need none.
@@ -50,8 +51,7 @@ class Tls:
     client_ca: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What an HTTP listener accepts; beyond it, requests are answered as docs/http.md says.
 
     requests: in flight at once; None for any number. url_bytes: of path and query. headers, header_bytes: of one
@@ -70,8 +70,7 @@ class Limits:
     idle_seconds: float = 75.0
 
 
-@dataclass(frozen=True, slots=True)
-class Http:
+class Http(Struct, frozen=True):
     """A service's HTTP listener.
 
     ports: one server listens on all of them.
@@ -89,7 +88,7 @@ class Http:
     tls: it serves HTTPS. limits: of its requests.
     """
 
-    kind: Kind = field(default="http", init=False)
+    kind: ClassVar[Kind] = "http"
     ports: tuple[int, ...]
     app: Any = None
     contracts: tuple[str, ...] = ()
@@ -107,8 +106,7 @@ class Http:
 GRPC_WORKERS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Grpc:
+class Grpc(Struct, frozen=True):
     """A service's gRPC listener.
 
     servicers: classes, objects, or functions that take the server; as objects or as `"module:attribute"`.
@@ -123,7 +121,7 @@ class Grpc:
         `{"grpc.max_receive_message_length": 16_777_216}`. tls: its connections are encrypted.
     """
 
-    kind: Kind = field(default="grpc", init=False)
+    kind: ClassVar[Kind] = "grpc"
     port: int
     servicers: tuple[Any, ...] = ()
     services: tuple[str, ...] = ()
@@ -141,20 +139,18 @@ class Grpc:
         return (self.port,)
 
 
-@dataclass(frozen=True, slots=True)
-class Tcp:
+class Tcp(Struct, frozen=True):
     """A listener of another protocol, of a command or an image: a database's, say.
 
     aliases: `host:port` pairs under which other services' code knows this listener.
     """
 
-    kind: Kind = field(default="tcp", init=False)
+    kind: ClassVar[Kind] = "tcp"
     ports: tuple[int, ...]
     aliases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """One service: its listeners, its dependencies, and the location of its code.
 
     root: its own import root and working folder, if any.
@@ -317,7 +313,7 @@ class Topology:
 
     def with_services(self, services: Sequence[Service], **changed: Any) -> Topology:
         """Return the same topology with other services, and with these fields changed."""
-        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("name", "services")}
+        kept = {name: value for name, value in vars(self).items() if name not in ("name", "services")}
         return Topology(self.name, *services, **{**kept, **changed})
 
 

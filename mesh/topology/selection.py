@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mesh.errors import UsageError
 from mesh.suggestions import no_such
@@ -12,8 +14,7 @@ from mesh.topology.declaration.mistakes import TopologyError
 from mesh.topology.model import LOOPBACK, Address, Grpc, Http, Kind, Service, Tcp, Topology, without_listener
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """A topology as declared, and the part of it that runs here; the rest is expected to run elsewhere."""
 
     declared: Topology

@@ -10,7 +10,6 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import grpc
 from google.protobuf.message import Message
 from library_pb2 import Everything
 from library_pb2_grpc import LibraryStub
+from msgspec.structs import replace
 
 from mesh.contract import Method, http_call
 from mesh.errors import Code, StatusError

@@ -7,7 +7,6 @@ import ssl
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 import requests
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from msgspec.structs import replace
 from websockets.sync.client import connect
 
 from mesh import Http, Options, Service, Supervisor, Tls, Topology

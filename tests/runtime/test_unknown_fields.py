@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import requests
+from msgspec.structs import replace
 
 from mesh import Supervisor
 from mesh.store.topology import store

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import replace
 from itertools import count
 
 from google.protobuf.message import Message
+from msgspec.structs import replace
 
 from mesh.calling.connections import Connections
 from mesh.calling.grpc_transport import GrpcTransport

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from mesh.contract import Method
 from mesh.topology.model import Kind
 
 
-@dataclass(slots=True)
-class OutgoingCall:
+class OutgoingCall(Struct):
     """One attempt of a call, as an interceptor sees it before it is made.
 
     request: the message, or the iterator of a method that takes a stream. timeout: in seconds, None for none. An

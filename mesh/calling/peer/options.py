@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import TypedDict
 
 import grpc
+from msgspec import Struct
 
 from mesh.calling.connections import ChannelOptions
 from mesh.calling.peer.interceptors import Interceptor
@@ -17,8 +17,7 @@ from mesh.errors import UsageError
 TIMEOUT = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """Repeats a call that is safe to repeat and reached no server: a read, or one with an idempotency key.
 
     attempts: at most, the first included. The pause before the second is a random part of `initial_seconds`, before
@@ -67,8 +66,7 @@ class PeerKeywords(TypedDict, total=False):
     channel_options: ChannelOptions
 
 
-@dataclass(frozen=True, slots=True)
-class PeerOptions:
+class PeerOptions(Struct, frozen=True):
     """PeerKeywords with their defaults, except `service` and `at`."""
 
     timeout: float = TIMEOUT
@@ -81,8 +79,7 @@ class PeerOptions:
     channel_options: ChannelOptions = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CallOptions:
+class CallOptions(Struct, frozen=True):
     """The keyword arguments of one call that are not fields of its request."""
 
     timeout: float | None = None
@@ -105,4 +102,4 @@ class CallOptions:
         return [*pairs, ("idempotency-key", self.idempotency_key)] if self.idempotency_key else pairs
 
 
-CALL_OPTIONS = frozenset(field.name for field in fields(CallOptions))
+CALL_OPTIONS = frozenset(CallOptions.__struct_fields__)

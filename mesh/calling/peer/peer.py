@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from mesh.calling.connections import Connections, current_connections
 from mesh.calling.contract_lookup import contract_of
@@ -123,8 +123,7 @@ class PeerMethod:
         return self._peer.prepare(self._name, request, given).reply_here()
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedCall:
+class PreparedCall(Struct, frozen=True):
     """A call that has been checked but not made."""
 
     call: OutgoingCall

@@ -71,7 +71,7 @@ def field_test(where: str) -> Callable[[Span], bool]:
     if not (name and equals):
         raise UsageError(f"--where {where}: write a field and its value, such as status=404 or user_id=1")
     payloads = Payloads()
-    is_of_record = name in Span.__dataclass_fields__
+    is_of_record = name in Span.__struct_fields__
 
     def is_in(value: object) -> bool:
         if isinstance(value, dict):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from mesh.commands.terminal.lines import Style, failure, line_of, where
 from mesh.observing.escaping import escaped

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mesh.commands.terminal.timings import timings
 from mesh.control.api import as_json
@@ -29,8 +31,7 @@ SLOW_MILLISECONDS = 500
 _LEAST_NAME, _LEAST_WHAT, _BESIDE = 12, 20, 30
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Struct, frozen=True):
     """The style of lines.
 
     colour: whether to write escape sequences. width: columns for the name of a service. names: of the services, each of
@@ -75,8 +76,7 @@ def style_for(names: Sequence[str], colour: bool, columns: int | None) -> Style:
     return Style(colour, width, tuple(names), max(_LEAST_WHAT, min(38, columns - width - _BESIDE)), most)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """The banner's content.
 
     milliseconds: from the command's start until every service was ready or had failed. times: where they went, if that

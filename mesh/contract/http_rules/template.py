@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from mesh.contract.http_rules.segments import MANY, ONE, Wildcard, decode, decode_keeping_slashes, encode, fill_pattern
 from mesh.errors import UsageError
@@ -36,8 +38,7 @@ class TemplateError(UsageError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     """A field bound to the segments from `start` to before `end`; a negative `end` counts from the path's end, plus 1.
 
     multi: the pattern spans more than one segment, so that an escaped slash stays escaped in its value.
@@ -60,8 +61,7 @@ class Variable:
         return "/".join(map(decode_keeping_slashes, segments[self.start : end]))
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True, dict=True):
     """A parsed template.
 
     segments: the pattern with variables expanded: decoded literals, `*` and `**`.
@@ -71,11 +71,6 @@ class Template:
     segments: tuple[str | Wildcard, ...]
     variables: tuple[Variable, ...]
     verb: str
-    #: The parts of a filled path: escaped literals, and variables by number; None if a wildcard has no name.
-    _pieces: tuple[str | int, ...] | None = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_pieces", self._taken_apart())
 
     @classmethod
     def parse(cls, text: str) -> Template:
@@ -103,7 +98,9 @@ class Template:
         path = "/" + "/".join(parts)
         return f"{path}:{encode(self.verb)}" if self.verb else path
 
-    def _taken_apart(self) -> tuple[str | int, ...] | None:
+    @cached_property
+    def _pieces(self) -> tuple[str | int, ...] | None:
+        """The parts of a filled path: escaped literals, and variables by number; None if a wildcard has no name."""
         pieces: list[str | int] = []
         at = 0
         starts = {variable.start: number for number, variable in enumerate(self.variables)}

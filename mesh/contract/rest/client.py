@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,6 +10,7 @@ from google.protobuf import json_format
 from google.protobuf import message as message_errors
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from mesh.contract.http_rules.router import ANY_METHOD
 from mesh.contract.methods import Binding, Method
@@ -30,8 +30,7 @@ class _Unfit(Exception):
 _UNSAYABLE = (json_format.Error, message_errors.Error, ValueError, TypeError)
 
 
-@dataclass(frozen=True, slots=True)
-class HttpCall:
+class HttpCall(Struct, frozen=True):
     """One call in its HTTP form.
 
     target: path and query, escaped. body: None if the rule has none.

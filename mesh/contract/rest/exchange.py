@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.message import Message
+from msgspec import Struct
 from starlette.types import Message as AsgiMessage
 from starlette.types import Receive, Send
 
@@ -34,8 +34,7 @@ class Response(NamedTuple):
     body: bytes = b""
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(Struct):
     """A request whose rule is known.
 
     values: of the path's variables. query: raw. timeout: in seconds. head: the method is HEAD.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from mesh.errors import MeshError
 from mesh.hosting.child_names import Names
@@ -14,8 +15,7 @@ from mesh.hosting.images import containers
 from mesh.hosting.images.programs import PROGRAMS
 
 
-@dataclass(frozen=True, slots=True)
-class WantedImage:
+class WantedImage(Struct, frozen=True):
     """An image to run, and what it gets.
 
     ports: the port on this machine and the one in the container, of each. arguments: what follows the image.

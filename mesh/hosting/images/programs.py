@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from mesh.hosting.images.installed import installed
 from mesh.hosting.images.mysql import mysql
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from mesh.hosting.images.image import WantedImage
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledProgram:
+class InstalledProgram(Struct, frozen=True):
     """names: of executables, the first of which that is there is taken. line: its shell command, made from its path.
 
     lacks: what the image has and the program does not, said at its start.

@@ -6,9 +6,11 @@ import contextlib
 import socket
 import ssl
 import sys
-from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mesh.hosting.threads import ThreadEnd
 from mesh.topology.model import LOOPBACK, Address
@@ -18,8 +20,7 @@ WRAPS = "wraps its listening socket in TLS, to which mesh cannot forward"
 ASKS = "asks clients for certificates in a server that mesh does not know"
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """The request of a program to listen: its `main`, the address to bind to, and the SSLContext if there is one."""
 
     main: Any

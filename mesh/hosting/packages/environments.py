@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from mesh.hosting.imports.sites.common_packages import is_loadable
 from mesh.hosting.packages.installation import installed

@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mesh.errors import MeshError
 from mesh.topology.model import Service
@@ -23,8 +24,7 @@ _TOOLS = {
 _PROGRAMS = re.compile(r"\b(?:node|nodejs|npm|npx|yarn|pnpm|nodemon|vite|next|tsx|ts-node)\b")
 
 
-@dataclass(frozen=True, slots=True)
-class NodePackages:
+class NodePackages(Struct, frozen=True):
     """folder: of the package.json."""
 
     folder: Path

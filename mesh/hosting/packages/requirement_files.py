@@ -9,9 +9,10 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mesh.hosting.packages import pipfile
 from mesh.topology.model import Service
@@ -23,8 +24,7 @@ LOCKS = ("uv.lock", "poetry.lock")
 _CARET = re.compile(r"\^\s*((\d+)[\d.]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class RequirementFiles:
+class RequirementFiles(Struct, frozen=True):
     """files: requirements*.txt, or a pyproject.toml or a Pipfile and perhaps its lock file.
 
     lines: further requirements, as lines of a requirements.txt in the folder.

@@ -11,8 +11,9 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.patches import Patch
@@ -38,8 +39,7 @@ COMPUTING = (
 _TASKS = "/proc/self/task"
 
 
-@dataclass(frozen=True, slots=True)
-class _Times:
+class _Times(Struct, frozen=True):
     """Of a thread, since it began: seconds on a processor, seconds ready without one, and turns on one."""
 
     used: float
@@ -55,8 +55,7 @@ class _Times:
         return self.used >= 0.001 * self.turns
 
 
-@dataclass(frozen=True, slots=True)
-class Affinity:
+class Affinity(Struct, frozen=True):
     """processor: the number of the one to keep to. is_fixed: it is not left, whatever computes."""
 
     processor: int

@@ -12,9 +12,10 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+
+from msgspec import Struct, field
 
 from mesh.hosting.patches import Patch
 from mesh.hosting.processes.exits import Notice, tell_last
@@ -38,16 +39,14 @@ _INITIAL: dict[int, Any] = {
 }
 
 
-@dataclass(slots=True)
-class _Handler:
+class _Handler(Struct):
     """loop: the one that `add_signal_handler` was called on."""
 
     function: Any
     loop: asyncio.AbstractEventLoop | None = None
 
 
-@dataclass(slots=True)
-class _Table:
+class _Table(Struct):
     """The handlers of one generation of a service. told: the messages about its signals, each given once."""
 
     service: ServiceContext

@@ -7,9 +7,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+from msgspec import Struct
 
 from mesh.compat.interpreter import current_frames
 from mesh.hosting.tracebacks import is_own
@@ -22,8 +23,7 @@ from mesh.runtime.diagnostics.watchdog import IDLE, Watched, times_of
 Place = tuple[str, str, str, str]
 
 
-@dataclass(slots=True)
-class _Probe:
+class _Probe(Struct):
     """A callback sent to a busy loop. frame: the id of the service's innermost frame, at each look so far the same."""
 
     sent: float

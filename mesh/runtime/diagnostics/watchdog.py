@@ -10,9 +10,10 @@ import threading
 import time
 from asyncio import runners
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
+
+from msgspec import Struct
 
 from mesh.compat.interpreter import current_frames
 from mesh.hosting.imports.source_loader import service_of
@@ -34,8 +35,7 @@ class Watched(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Ping:
+class Ping(Struct):
     """A callback sent to a loop. looks: how many checks found it unanswered; a suspended process makes no checks."""
 
     sent: float

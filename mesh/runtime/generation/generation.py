@@ -6,10 +6,10 @@ import asyncio
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from starlette.types import ASGIApp
 
 from mesh.contract import Handlers, collect_handlers

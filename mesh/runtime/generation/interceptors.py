@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import grpc
+from msgspec.structs import replace
 
 from mesh.contract.servicers import Handler, Handlers, is_async
 from mesh.errors import UsageError

@@ -10,12 +10,12 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
+from msgspec.structs import replace
 
 from mesh.contract.servicers import Handler, Handlers, behavior, is_async
 from mesh.serving.grpc.status import CODES

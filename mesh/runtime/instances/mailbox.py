@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 #: Seconds that a start-up gets before another request interrupts it; one that takes longer is waiting for something.
 MIN_START_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reload:
+class Reload(Struct, frozen=True):
     """An order to load the code. why: for the log. executes_all: no module is carried over from the code so far."""
 
     why: str

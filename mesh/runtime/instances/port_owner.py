@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from mesh.sockets import connect
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 _ENDED = frozenset({"TIME_WAIT", "FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK"})
 
 
-@dataclass(frozen=True, slots=True)
-class PortOwner:
+class PortOwner(Struct, frozen=True):
     """The holder of a port. program, pid: None if the system does not tell this user.
 
     listens: False for an outgoing connection that happens to use the port. has_ended: the connection was closed,

@@ -6,8 +6,10 @@ import pickle
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mesh.errors import UsageError
 from mesh.observing.events import entry_of
@@ -32,8 +34,7 @@ ENDING = "ending"
 MAX_DUMP_LINES = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """The input of such a process, on its standard input: the topology with the actual ports, and its own part."""
 
     declared: Topology

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 #: Consecutive loads that a service may cause by its own writes; seconds until the next, doubled each time.
 ROUNDS, FIRST_PAUSE, LONGEST_PAUSE = 3, 5.0, 60.0
 
 
-@dataclass(slots=True)
-class _Loads:
+class _Loads(Struct):
     """began, ended: of the newest load, by the file system's clock. rounds: consecutive loads that wrote their cause.
 
     requested: when the newest load was, on the monotonic clock: the file system's is too coarse to compare loads by.
@@ -29,8 +29,7 @@ class _Loads:
     why: str = ""
 
 
-@dataclass(slots=True)
-class OwnWrites:
+class OwnWrites(Struct):
     _loads: dict[str, _Loads] = field(default_factory=dict)
 
     def began(self, service: str) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from mesh.contract.servicers import Handlers, collect_handlers
 from mesh.hosting.mains.main_thread import SLICE

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import Struct, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.hosting.mains.main_thread import SLICE
@@ -27,8 +27,7 @@ _END = object()
 _KEEP_ALIVE = 5
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramApp:
+class ProgramApp(Struct, frozen=True):
     """An application that a program serves. runs_lifespan: True if its server does not run the lifespan itself.
 
     limits: fields of Limits that its server sets.

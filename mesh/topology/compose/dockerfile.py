@@ -7,9 +7,11 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mesh.topology.compose.pip_install import required
 from mesh.topology.environment.interpolation import InterpolationError, interpolated
@@ -21,8 +23,7 @@ _INSTRUCTION = re.compile(r"\s*([A-Za-z]+)\s+(.*)", re.DOTALL)
 _HEREDOC = re.compile(r"<<-?(['\"]?)(\w+)\1")
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """What a stage of a Dockerfile makes.
 
     folder: the working folder in the container. copies: each path in the container with the one on this machine.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mesh.errors import UsageError
 from mesh.topology.compose.merging import Table, merged_service, merged_services, plain
@@ -25,8 +26,7 @@ _PATHS = ("env_file", "volumes")
 _GIVEN = {"secrets": "/run/secrets/", "configs": "/"}
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(Struct, frozen=True):
     """The services of a project by name, with paths made absolute; `files` are those that were read."""
 
     name: str

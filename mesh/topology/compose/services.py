@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mesh.topology.compose.dockerfile import Command, Image, read_dockerfile
 from mesh.topology.compose.ports import port_range, published
@@ -21,8 +23,7 @@ HEALTHY = "service_healthy"
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-@dataclass(frozen=True, slots=True)
-class ComposeService:
+class ComposeService(Struct, frozen=True):
     """One service of a Compose file.
 
     names: the host names under which the other services address it, its own first.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mesh import references
 from mesh.errors import UsageError
@@ -17,8 +18,7 @@ _HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*|[0-9a-fA-F]*:[0-9a-fA-F:.]*")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """A kind of value.
 
     expected: what to write, for the sentence "expected ..., not ...".
@@ -33,8 +33,7 @@ class Form:
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table with these keys; a bare number instead of the table is read as the value of `shorthand`."""
 
     keys: Mapping[str, Form | Table]

@@ -7,9 +7,10 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from mesh.errors import UsageError
 from mesh.suggestions import nearest
@@ -45,7 +46,7 @@ def read(text: str, file: Path, shown: Path) -> Topology:
     Raises UsageError for a text that is not TOML, and TopologyError with every mistake in it.
     """
     tables = parse(text, shown)
-    reading = _Reading(file)
+    reading = _Reading(file, Variables(file.parent))
     topology = reading.pyproject(tables["tool"]["mesh"]) if _is_pyproject(file) else reading.mesh_toml(tables)
     mistakes = reading.mistakes + [mistake for mistake in check(topology) if not reading.doubts(mistake)]
     if mistakes:
@@ -65,15 +66,12 @@ def _located_mistake(mistake: Mistake, shown: Path, known: dict[toml_positions.P
     return Mistake(key, mistake.problem, mistake.nearest, shown, toml_positions.line_of(known, tuple(key.split("."))))
 
 
-@dataclass
-class _Reading:
+class _Reading(Struct):
     """One file being read; mistakes are collected in `mistakes`."""
 
     file: Path
+    variables: Variables
     mistakes: list[Mistake] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.variables = Variables(self.file.parent)
 
     def mesh_toml(self, tables: Mapping[str, Any]) -> Topology:
         for key in tables:

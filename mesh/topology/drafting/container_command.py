@@ -6,9 +6,10 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from mesh.errors import UsageError
 from mesh.python_command import PythonCommand
@@ -41,8 +42,7 @@ _ALL_ARGUMENTS = re.compile(r'(?:exec\s+)?"?\$[@*]"?')
 _IN_VARIABLE = re.compile(r'(?:exec\s+)?"?\$\{?([A-Za-z_]\w*)\}?"?')
 
 
-@dataclass
-class Started:
+class Started(Struct):
     """What a container starts. Either `run` or `command` is given.
 
     root: the folder it runs in. before: commands that have to end first. env: variables that the command line sets.

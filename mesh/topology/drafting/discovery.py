@@ -6,8 +6,10 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mesh.topology.drafting.files import beside_code, files_below, is_test, relative
 from mesh.topology.drafting.listening import listening
@@ -22,8 +24,7 @@ _SCRIPTS = ("dev", "start")
 _GENERATED = re.compile(r".*_pb2(_grpc)?\.py")
 
 
-@dataclass(frozen=True, slots=True)
-class FoundCode:
+class FoundCode(Struct, frozen=True):
     """Code under one import root: `app` and `servicers` as `module:attribute`; `place` is the file to name it by.
 
     run: the command line of its own main, if that starts a server.

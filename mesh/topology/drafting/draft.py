@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mesh.errors import UsageError
 from mesh.topology.drafting.discovery import discover, proto_folders
@@ -16,8 +17,7 @@ from mesh.topology.drafting.sketch import Ports, Sketch, mesh_toml, service_name
 from mesh.topology.loading import declares_itself
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """Files to write: each path, relative to the folder, with its text; `origin` says what they were drafted from.
 
     sources: the files that it was read from, whose change would change it; none if these are all of the folder's.

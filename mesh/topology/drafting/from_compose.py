@@ -7,8 +7,9 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from mesh.hosting.packages.requirement_files import requirement_files
 from mesh.topology.compose.pip_install import installs_otherwise
@@ -32,8 +33,7 @@ _ONE_SHOT = re.compile(
 _SERVER_IMAGES = re.compile(r"(?:[\w.-]+/)*(?:nginx|httpd|caddy|traefik|haproxy|envoy|openresty)\b")
 
 
-@dataclass
-class Composed:
+class Composed(Struct):
     """What a Compose file becomes. externals: addresses by `name:port`. remarks: what was left out."""
 
     name: str
@@ -99,8 +99,7 @@ def _of_files(service: ComposeService) -> dict[str, str]:
     return found
 
 
-@dataclass
-class _Drafting:
+class _Drafting(Struct):
     """names: of the services that become sketches, by those in the file; images: those that are images.
 
     healthy: those that others wait for to be.

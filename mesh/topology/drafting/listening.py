@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mesh.topology.drafting.files import files_below
 
@@ -26,8 +27,7 @@ _PORT_VARIABLE = re.compile(rb"[\"']((?:[A-Z]+_)*PORT)[\"']")
 _LARGEST = 500_000
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
+class Listening(Struct, frozen=True):
     """Whether a program has an HTTP or a gRPC server, and at which port, if that is known.
 
     variables: the environment variables that may name its port.

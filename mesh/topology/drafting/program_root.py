@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mesh.python_command import PythonCommand
 
@@ -17,8 +18,7 @@ _ENTRY = re.compile(r"([A-Za-z_][\w.]*)(?::([\w.()]+))?")
 _FOLDER_OPTIONS = ("--app-dir", "--chdir")
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """root: the folder; line: the command line as it is typed there."""
 
     root: Path

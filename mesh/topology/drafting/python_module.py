@@ -6,8 +6,9 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mesh.topology.own_main import starts_a_server
 
@@ -22,8 +23,7 @@ _LARGEST = 500_000
 _HINT = re.compile("|".join(["Servicer", "scope", "environ", "__main__", *sorted(_APPS), *_FACTORIES]).encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """The offer of one module: attributes that are or make an app, names of servicers, ports it would bind itself.
 
     main: it starts a server when it is run as a program. added: classes that it gives to a server, of all the modules'.

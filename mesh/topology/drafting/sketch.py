@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 _WIDTH = 110
 
 
-@dataclass
-class Sketch:
+class Sketch(Struct):
     """One service of a drafted mesh.toml; `remarks` are the comments above it, folders are relative to the file."""
 
     name: str
@@ -40,8 +40,7 @@ class Sketch:
     remarks: list[str] = field(default_factory=list)
 
 
-@dataclass
-class Ports:
+class Ports(Struct):
     """Ports assigned so far, each only once; reserved ones are for those who claim them by number."""
 
     reserved: frozenset[int] = frozenset()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from mesh.topology.environment.dotenv import DotenvError, read_dotenv
 from mesh.topology.environment.interpolation import InterpolationError, interpolated
 
 
-@dataclass(frozen=True, slots=True)
-class EnvFile:
+class EnvFile(Struct, frozen=True):
     """A file of variables, relative to the declaration's folder; one that is not required may be missing."""
 
     path: str
@@ -23,8 +23,7 @@ class VariableError(ValueError):
     """Raised for variables that cannot be read."""
 
 
-@dataclass
-class Variables:
+class Variables(Struct):
     """Looks variables up in this process's environment, then in `.env` in the declaration's folder.
 
     files: that have been read, or would have been. unset: names that had no value, with the key that used each.

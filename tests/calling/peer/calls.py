@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import grpc
 from calls_pb2 import Item
 from calls_pb2_grpc import CallsServicer, add_CallsServicer_to_server
 from google.rpc import error_details_pb2
+from msgspec.structs import replace
 
 from mesh import Address, Code, ServiceContext, StatusError
 from mesh.context import Call, current_call

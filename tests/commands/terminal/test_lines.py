@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from mesh.commands.terminal.lines import Header, Style, banner, failure, line_of, style_for, tree
 from mesh.observing.journal import Change, Line

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from library_pb2 import (
     UpdateBookRequest,
     UploadRequest,
 )
+from msgspec.structs import replace
 
 from mesh.contract import http_call
 from mesh.contract.http_rules.router import Router

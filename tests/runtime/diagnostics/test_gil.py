@@ -78,6 +78,20 @@ def test_a_process_that_was_stopped_blames_nobody() -> None:
     assert said == []
 
 
+def test_full_collections_that_follow_each_other_are_counted_together() -> None:
+    collections = FullCollections()
+    try:
+        many = [[number] for number in range(300_000)]
+        began = time.perf_counter()
+        for _ in range(4):
+            gc.collect()
+        took = time.perf_counter() - began
+        assert collections.took_most_of(took, took)
+        del many
+    finally:
+        collections.close()
+
+
 def test_a_full_collection_just_before_is_not_taken_for_the_holder() -> None:
     collections = FullCollections()
     try:

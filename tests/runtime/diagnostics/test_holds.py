@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mesh.observing.journal import Hold, Line
 from mesh.runtime.diagnostics.holds import Holds, sentence

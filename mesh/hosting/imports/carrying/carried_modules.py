@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Literal
+
+from msgspec import Struct, field
 
 from mesh.hosting.imports.carrying.footprint import Footprint, Footprints
 from mesh.hosting.imports.carrying.static_imports import StaticImports
@@ -22,8 +23,7 @@ from mesh.hosting.imports.extension_loader import Identity, identity
 _executing: ContextVar[str] = ContextVar("executing", default="")
 
 
-@dataclass(slots=True, eq=False)
-class ExecutedModule:
+class ExecutedModule(Struct, eq=False):
     """A module that has run; one object for all generations that share it.
 
     identity: of its file before it was read. sets_up: it has changed what a generation has once, such as environment
@@ -53,8 +53,7 @@ class ExecutedModule:
         return self.imports.names if self.footprint is None else self.imports.names | self.footprint.refers_to
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Library:
+class Library(Struct, frozen=True, eq=False):
     """A C extension of the service's own, which all generations share as long as its file stays as it is."""
 
     module: ModuleType
@@ -69,8 +68,7 @@ def _closes_nothing(executed: Collection[str]) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Conditions that decide together with the modules' own state, by module name.
 
     declared: modules that are always executed. keep: carried unless their code, or code that they import, has changed.
@@ -87,8 +85,7 @@ class Choice:
     packages: Collection[str] = ()
 
 
-@dataclass(eq=False)
-class ModuleRecords:
+class ModuleRecords(Struct, eq=False):
     """The modules of one generation, by name, in the order in which they have begun.
 
     carried: names of those that came from the generation before. libraries: C extensions of the service's own.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import opcode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import CodeType
 from typing import Any
+
+from msgspec import Struct
 
 _IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
 _LOAD_CONST = opcode.opmap["LOAD_CONST"]
@@ -18,8 +19,7 @@ _LOAD_SMALL_INT = opcode.opmap.get("LOAD_SMALL_INT", -1)
 _DYNAMIC = frozenset({"import_module", "__import__", "import_string", "exec", "runpy", "entry_points"})
 
 
-@dataclass(frozen=True, slots=True)
-class StaticImports:
+class StaticImports(Struct, frozen=True):
     """names: absolute; of `from a import b` both `a` and `a.b`, whichever it is. is_dynamic: there may be more.
 
     asks_subclasses: the code asks classes for their subclasses.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 
 #: The similarity, 1.0 for equal words, from which a name is suggested.
 _MIN_LIKENESS = 0.6
@@ -28,6 +27,8 @@ def no_such(what: str, word: str, known: Iterable[str]) -> str:
 
 
 def _likeness(word: str, name: str) -> float:
+    from difflib import SequenceMatcher  # a start has nothing to suggest
+
     whole = SequenceMatcher(None, word, name).ratio()
     parts = name.replace("_", "-").replace(".", "-").split("-")
     # A part counts a little less than the whole, so that `user-servic` is no closer to `user` than to `user-service`.

@@ -64,7 +64,7 @@ def up(
 ) -> None:
     """Run TARGET (a file, module:attribute, or store), mesh.toml, [tool.mesh], or what Compose files and code say."""
     started = time.perf_counter()
-    gc.set_threshold(GROWTH, *gc.get_threshold()[1:])
+    gc.disable()  # Until all is imported: none of that is ever freed.
     from mesh.commands.running import Wanted, run, told_of_crashes
     from mesh.commands.signals import StopSignals
     from mesh.descriptors import raise_limit
@@ -87,6 +87,9 @@ def up(
     )
     options = replace(options, crashed=told_of_crashes(declared))
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
+    gc.freeze()
+    gc.set_threshold(GROWTH, *gc.get_threshold()[1:])
+    gc.enable()
     run(supervisor, declared, signals, started, wanted)
 
 

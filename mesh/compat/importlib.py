@@ -1,10 +1,14 @@
-"""The part of the import system that is frozen into the interpreter: imports of modules not yet loaded, and locks."""
+"""The part of the import system that is frozen into the interpreter: imports of modules not yet loaded, and locks.
+
+Loader: that of importlib.abc, which itself imports more, such as importlib.resources: two milliseconds of a start.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib._abc import Loader as Loader
 from typing import Any
 
 _bootstrap: Any = importlib._bootstrap  # where `import` goes for a module that is not loaded; not public

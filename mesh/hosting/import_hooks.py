@@ -6,11 +6,11 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from mesh.compat.importlib import Loader
 from mesh.hosting.imports.module_keys import current_site, shared_imports
 
 Callback = Callable[[ModuleType], None]

@@ -10,10 +10,6 @@ from msgspec.structs import replace
 
 from mesh.errors import UsageError
 from mesh.hosting.packages.environments import by_own_python
-from mesh.topology.declaration.checking import check
-from mesh.topology.declaration.mistakes import TopologyError
-from mesh.topology.declaration.reading import parse, read
-from mesh.topology.importing import import_topology
 from mesh.topology.model import Topology
 
 #: The target that names mesh's example.
@@ -46,6 +42,10 @@ def _load(target: str | None, folder: Path, default: Callable[[], Topology], aga
         return read_file(folder / target, folder)
     if ":" not in target:
         raise UsageError(f"{target!r} is neither a file such as path/to/mesh.toml nor a module:attribute, nor store")
+    from mesh.topology.declaration.checking import check
+    from mesh.topology.declaration.mistakes import TopologyError
+    from mesh.topology.importing import import_topology
+
     topology = _anchored(*import_topology(target, folder, again), folder)
     if mistakes := check(topology):
         raise TopologyError(mistakes)
@@ -76,6 +76,8 @@ def read_file(file: Path, folder: Path, looked: Sequence[Path] = ()) -> Topology
     file = Path(os.path.abspath(file))
     shown = file.relative_to(folder) if file.is_relative_to(folder) else file
     text = _text(file, shown)
+    from mesh.topology.declaration.reading import read  # the store is declared in Python
+
     if file.name == "pyproject.toml" and not _declares(text, shown):
         raise UsageError(f"{shown}: it has no [tool.mesh] table")
     topology = read(text, file, shown)
@@ -109,6 +111,8 @@ def _found(folder: Path) -> Topology | None:
     """
     if is_bare(folder):
         return None
+    from mesh.topology.declaration.mistakes import TopologyError
+    from mesh.topology.declaration.reading import read
     from mesh.topology.drafting.draft import folder_of, found_services, has_code, nothing_found
 
     folder = folder_of(folder)
@@ -165,6 +169,8 @@ def _declares(text: str, shown: Path) -> bool:
     """Return whether a pyproject.toml has a [tool.mesh] table; one that does not mention it is not parsed."""
     if "mesh" not in text:
         return False
+    from mesh.topology.declaration.reading import parse
+
     tool = parse(text, shown).get("tool")
     return isinstance(tool, dict) and isinstance(tool.get("mesh"), dict)
 

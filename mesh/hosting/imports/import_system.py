@@ -6,12 +6,12 @@ import importlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.abc import Loader
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from threading import Lock
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mesh.compat.importlib import Loader
 from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.imports import interpreter_modules
 from mesh.hosting.imports.asking_code import is_asked_by_mesh

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import asyncio
 import contextlib
-import ctypes
 import signal
 import threading
 import time
@@ -168,6 +167,8 @@ class MainThread:
 
     def _raise_in_code(self) -> None:
         """Raise KeyboardInterrupt in the program's thread, wherever its code is."""
+        import ctypes
+
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(KeyboardInterrupt))
 
     def _run(self) -> None:

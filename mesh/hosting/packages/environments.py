@@ -8,8 +8,6 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from mesh.hosting.imports.sites.common_packages import is_loadable
-from mesh.hosting.packages.installation import installed
-from mesh.hosting.packages.requirement_files import requirements_of
 from mesh.python_command import as_typed, with_given_port
 from mesh.topology.model import Service, Topology
 from mesh.virtualenv import Virtualenv, nearest_virtualenv
@@ -31,6 +29,9 @@ def installed_for(service: Service, project: Path) -> Path | None:
     """Return the environment that `mesh install` has made for what the service requires as it is now."""
     if not (project / ".mesh" / "venvs").is_dir():
         return None
+    from mesh.hosting.packages.installation import installed
+    from mesh.hosting.packages.requirement_files import requirements_of
+
     files = requirements_of(service, project)
     return None if files is None else installed(project, files)
 

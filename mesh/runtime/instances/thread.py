@@ -18,7 +18,6 @@ from mesh.contract import Handlers
 from mesh.errors import StatusError
 from mesh.hosting.isolation import Isolation
 from mesh.hosting.loops import end_work
-from mesh.hosting.packages.requirement_files import RequirementFiles, requirements_of
 from mesh.hosting.process_state.working_folder import own_folder
 from mesh.hosting.threads import show_service
 from mesh.observing.journal import Line
@@ -34,6 +33,7 @@ from mesh.topology.model import GRPC_WORKERS, Address, Kind, Service
 from mesh.virtualenv import Virtualenv
 
 if TYPE_CHECKING:
+    from mesh.hosting.packages.requirement_files import RequirementFiles
     from mesh.runtime.generation.program import RunningProgram
     from mesh.runtime.instances.readiness import Readiness, ReadyLine
 
@@ -230,8 +230,7 @@ class ThreadInstance:
             self._generation.program.serving()
         self._tell(await self._when_healthy(outcome))
         self._prepare_channels()
-        root, virtualenv = self.service.root, self._virtualenv()
-        files = None if root is None else requirements_of(self.service, root, above=False)
+        virtualenv, files = self._virtualenv(), self._required()
         if virtualenv is not None or files is not None:
             self._pool.submit(self._compare_packages, files, virtualenv)
         while (order := await self._next_request()) is not None:
@@ -396,6 +395,13 @@ class ThreadInstance:
     def _seconds_left(self) -> float:
         """Return how long the end may wait for hooks and threads once the calls have ended or have been cut."""
         return max(0.25, self._stop_by - time.monotonic())
+
+    def _required(self) -> RequirementFiles | None:
+        if self.service.root is None:
+            return None
+        from mesh.hosting.packages.requirement_files import requirements_of
+
+        return requirements_of(self.service, self.service.root, above=False)
 
     def _compare_packages(self, files: RequirementFiles | None, virtualenv: Virtualenv | None) -> None:
         from mesh.runtime.instances.unmet_packages import told_of_packages  # after the start

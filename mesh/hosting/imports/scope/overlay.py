@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mesh.compat.importlib import Loader
 from mesh.hosting.imports.module_keys import shared_imports
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from msgspec import Struct
@@ -77,15 +78,17 @@ def nearest_virtualenv(root: Path, project: Path) -> Virtualenv | None:
     """Return the environment in the service's root, or in a folder between it and the project's, which is the last."""
     for folder in folders_up(root, project):
         for name in VENVS:
-            if (folder / name / "pyvenv.cfg").is_file():
+            if os.path.isfile(f"{folder}/{name}/pyvenv.cfg"):
                 return Virtualenv.at(folder / name)
     return None
 
 
 def folders_up(root: Path, project: Path) -> list[Path]:
     """Return the service's root, the folders above it up to the project's, and in any case that one."""
-    within = [each for each in (root, *root.parents) if each == root or each.is_relative_to(project)]
-    return list(dict.fromkeys((*within, project)))
+    if root == project or not root.is_relative_to(project):
+        return list(dict.fromkeys((root, project)))
+    between = takewhile(lambda each: each != project, root.parents)
+    return [root, *between, project]
 
 
 def _version_of(folder: Path) -> tuple[int, int] | None:

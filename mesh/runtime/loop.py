@@ -108,12 +108,14 @@ class Loop:
             return
         unsettled = self._status.snapshot.in_state("waiting", "starting")
         topology = self._instances.topology
+        free = MAX_CONCURRENT_STARTS - len(self._starts_in_grace())
         for name in self._instances.order:
-            if len(self._starts_in_grace()) >= MAX_CONCURRENT_STARTS:
+            if free <= 0:
                 break
             waits = self._status.snapshot[name].state == "waiting"
             if waits and not unsettled.intersection(topology.needs(topology[name])):
                 self._launch(name)
+                free -= 1
         if not unsettled:
             self._status.set_phase("running")
             self.settled.set()

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -38,7 +39,7 @@ class SharedModules(Patch):
     def __init__(self, notice: Notice) -> None:
         super().__init__()
         self._notice = notice
-        self._before: dict[str, Any] = {}
+        self._before: dict[str, dict[str, Any]] = {}
         self._said: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -58,11 +59,8 @@ class SharedModules(Patch):
     def _compare(self, name: str, when: str) -> None:
         with self._lock:
             before, self._before = self._before, _attributes()
-            changed = [
-                (attribute, value)
-                for attribute, value in self._before.items()
-                if attribute in before and value is not before[attribute]
-            ]
+            # Two dicts of the same objects are compared in C: that is so at nearly every look.
+            changed = [] if before == self._before else list(_replaced(before, self._before))
         for attribute, value in changed:
             code = getattr(value, "__code__", None)
             place = f" by {code.co_filename}:{code.co_firstlineno}" if isinstance(code, CodeType) else ""
@@ -86,6 +84,14 @@ def _owner(value: Any) -> str:
     return next(filter(None, (service_of(getattr(each, "__globals__", {})) for each in functions)), "")
 
 
-def _attributes() -> dict[str, Any]:
-    found = {f"{owner}.{name}": value for owner, kind in _OWNERS.items() for name, value in list(vars(kind).items())}
-    return {name: value for name, value in found.items() if name not in _TIME_ZONE}
+def _attributes() -> dict[str, dict[str, Any]]:
+    return {owner: dict(vars(kind)) for owner, kind in _OWNERS.items()}
+
+
+def _replaced(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield each attribute, `time.sleep`, that has another value, and that value."""
+    for owner, values in after.items():
+        for name, value in values.items():
+            known = before[owner].get(name, value)
+            if value is not known and f"{owner}.{name}" not in _TIME_ZONE:
+                yield f"{owner}.{name}", value

@@ -178,7 +178,8 @@ class Footprint:
         return issubclass(type(value), ModuleType) and value.__name__ == f"{self._name}.{name}"
 
     def _visit(self, module: ModuleType, objects: Mapping[int, str]) -> None:
-        seen = {id(module)}
+        # Generated code keeps its own namespace under a name.
+        seen = {id(module), id(self._namespace)}
         found = of_namespace(self._namespace)
         self._watched.append((self._namespace, of_namespace, found))
         stack = [value for name, value in pairs(found) if name not in _PYTHONS and not self._is_submodule(name, value)]

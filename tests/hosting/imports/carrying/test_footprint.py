@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from types import ModuleType
 
 from mesh.hosting.imports.carrying.footprint import Footprint, Footprints
@@ -38,6 +39,18 @@ def test_of_many_modules_one_that_was_written_to_is_noticed_and_what_python_writ
     vars(modules[1])["items"].append(1)
     assert together.have_changed()
     assert [each.has_changed() for each in single] == [False, True, False]
+
+
+def test_a_namespace_under_a_name_of_its_own_is_the_namespace_itself() -> None:
+    # Generated protobuf code has `_globals = globals()`.
+    module = ModuleType("item_pb2")
+    exec("namespace = globals()", vars(module))
+    vars(module)["__builtins__"] = dict(vars(builtins))
+    footprint = Footprint(module, {}, {})
+    vars(module)["__builtins__"]["answer"] = object()
+    assert not footprint.has_changed()
+    vars(module)["item"] = object()
+    assert footprint.has_changed()
 
 
 def test_a_new_subclass_counts_where_it_is_asked_for() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec.structs import replace
 
 from mesh.commands.processor import affinity
 from mesh.commands.project import current_folder
@@ -83,14 +82,27 @@ def up(
     grace, record = declared.grace, not no_record
     kept = affinity(pin, () if processes else selection.running)
     options = Options(
-        host, folder, grace, processes=processes, watch=watch, replay=replay, record=record, holds=True, affinity=kept
+        host,
+        folder,
+        grace,
+        processes=processes,
+        watch=watch,
+        replay=replay,
+        record=record,
+        holds=True,
+        affinity=kept,
+        crashed=told_of_crashes(declared),
     )
-    options = replace(options, crashed=told_of_crashes(declared))
     supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
+    _collect_garbage()
+    run(supervisor, declared, signals, started, wanted)
+
+
+def _collect_garbage() -> None:
+    """Let the collector begin, which never looks at what is here already."""
     gc.freeze()
     gc.set_threshold(GROWTH, *gc.get_threshold()[1:])
     gc.enable()
-    run(supervisor, declared, signals, started, wanted)
 
 
 def _data_folder(data: Path | None, memory: bool, project: Path) -> Path | None:

@@ -17,6 +17,7 @@ from mesh.observing.journal import Line
 from mesh.runtime.instances.command_environment import command_environment, starts_python
 from mesh.runtime.instances.port_owner import listening_ports
 from mesh.runtime.instances.readiness import Readiness, ReadyLine
+from mesh.runtime.instances.relays import Relays
 from mesh.runtime.launching import process_group
 from mesh.runtime.launching.forked_process import ChildProcess
 from mesh.runtime.messages import Done, Ended, Message, Ready, Reloaded
@@ -67,6 +68,7 @@ class CommandInstance:
         self._may_go_better = True
         #: The line for which `ready` waits, if it does.
         self._ready_line: ReadyLine | None = None
+        self._relays = Relays(())
         #: Seconds for the process to end in its own way.
         self._grace = grace
 
@@ -171,10 +173,12 @@ class CommandInstance:
         if self._stopping:
             self._terminate()  # The request came before there was a process.
         readers = [self._read(process, name) for name in ("stdout", "stderr")]
+        self._relays = Relays(self._published())
         if self._wait_until_ready(process):
             took = (time.perf_counter() - started) * 1000
             self._post(Reloaded(self.service.name, why, took, "restarted") if why else Ready(self.service.name, took))
         status = process.wait()
+        self._relays.close()
         process_group.clear(process)
         for reader in readers:
             reader.join()
@@ -245,6 +249,14 @@ class CommandInstance:
             for address in each
         ]
 
+    def _published(self) -> list[tuple[Address, int]]:
+        """Return where each listener is published for which an alias has another port, that of its container."""
+        found: list[tuple[Address, int]] = []
+        for listener in self.service.listeners:
+            named = [each.port for each in map(Address.parse, listener.aliases) if each.host == self.service.name]
+            found += zip(self._addresses.get(listener.kind, []), named, strict=False)
+        return [(address, port) for address, port in found if port != address.port and self.service.image is None]
+
     def _wait_until_ready(self, process: ChildProcess) -> bool:
         """Return True if the process answers before it ends."""
         if self.service.ready == "done":
@@ -260,6 +272,8 @@ class CommandInstance:
             while process.poll() is None:
                 if all(each.answers() for each in listening):
                     return True
+                for sentence in self._relays.look(process.pid):
+                    self.context.journal.append(Line(self.service.name, sentence, "mesh"))
                 time.sleep(LOOK)
         return False
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
+import requests
 
 from mesh.observing.journal import Line
 from mesh.runtime.messages import ServiceCommand
 from mesh.runtime.options import Options
+from tests.support.ports import free_row
 from tests.support.processes import mesh_up
 from tests.support.programs import Shell, Up, ended
 from tests.support.supervised import ECHO, PATIENCE, supervised, write
@@ -91,6 +93,41 @@ def test_a_command_that_listens_elsewhere_is_named_with_the_port_that_it_opened(
             f", without an answer on http port {declared} yet; it listens on {opened}: declare that, or make the "
             "command listen on the one in its variable PORT"
         )
+
+
+def test_a_command_that_has_the_port_of_its_container_is_reached_at_the_published_one(tmp_path: Path) -> None:
+    serve = """\
+        from http.server import BaseHTTPRequestHandler, HTTPServer
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[::-1])
+            def log_message(self, *message):
+                pass
+
+        HTTPServer(("127.0.0.1", CONTAINER), Handler).serve_forever()
+        """
+    container = free_row(1)
+    toml = f"""\
+        [services.web]
+        command = "exec python serve.py"
+        http = {{ port = 0, aliases = ["web:{container}"] }}
+        """
+    files = {"mesh.toml": toml, "serve.py": serve.replace("CONTAINER", str(container))}
+    with supervised(tmp_path, files) as project:
+        published = project.supervisor.directory.address("web", "http").port
+        project.line("web", f"it listens on {container}, the port of its container: {published} is passed on to it")
+        sent = bytes(range(256)) * 4096
+        for _ in range(2):
+            answer = requests.post(f"http://127.0.0.1:{published}/", data=sent, timeout=30)
+            assert answer.content == sent[::-1]
+            seen = len(project.entries)
+            project.supervisor.post(ServiceCommand("web", "restart"))
+            project.line("web", "restarted in", seen)
 
 
 def test_a_command_that_does_not_listen_is_named_with_its_port_and_may_still_come(tmp_path: Path) -> None:

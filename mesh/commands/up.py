@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from mesh.commands.processor import affinity
 from mesh.commands.project import current_folder
@@ -63,46 +66,40 @@ def up(
 ) -> None:
     """Run TARGET (a file, module:attribute, or store), mesh.toml, [tool.mesh], or what Compose files and code say."""
     started = time.perf_counter()
-    gc.disable()  # Until all is imported: none of that is ever freed.
-    from mesh.commands.running import Wanted, run, told_of_crashes
-    from mesh.commands.signals import StopSignals
-    from mesh.descriptors import raise_limit
+    with _collecting_garbage_later():
+        from mesh.commands.running import Wanted, run, told_of_crashes
+        from mesh.commands.signals import StopSignals
+        from mesh.descriptors import raise_limit
 
-    raise_limit()
-    signals = StopSignals(guarded=True)
-    apart = bool(chosen["free_ports"] or chosen["port_base"])
-    wanted = Wanted(apart=apart, **{name: chosen.pop(name) for name in PRINTED})
-    selection = selection_of(target, **chosen)
-    declared = selection.declared
-    from mesh.runtime.options import Options
-    from mesh.runtime.supervisor import Supervisor
+        raise_limit()
+        signals = StopSignals(guarded=True)
+        apart = bool(chosen["free_ports"] or chosen["port_base"])
+        wanted = Wanted(apart=apart, **{name: chosen.pop(name) for name in PRINTED})
+        selection = selection_of(target, **chosen)
+        declared = selection.declared
+        from mesh.runtime.options import Options
+        from mesh.runtime.supervisor import Supervisor
 
-    folder = _data_folder(data, memory, declared.folder)
-    watch = (target is not None or declared.source is not None) and not no_reload
-    grace, record = declared.grace, not no_record
-    kept = affinity(pin, () if processes else selection.running)
-    options = Options(
-        host,
-        folder,
-        grace,
-        processes=processes,
-        watch=watch,
-        replay=replay,
-        record=record,
-        holds=True,
-        affinity=kept,
-        crashed=told_of_crashes(declared),
-    )
-    supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
-    _collect_garbage()
+        folder = _data_folder(data, memory, declared.folder)
+        watch = (target is not None or declared.source is not None) and not no_reload
+        kept = affinity(pin, () if processes else selection.running)
+        options = Options(host, folder, declared.grace, processes=processes, watch=watch, holds=True, affinity=kept)
+        crashed = told_of_crashes(declared)
+        options = replace(options, replay=replay, record=not no_record, crashed=crashed)
+        supervisor = Supervisor(selection, options, lambda: selection_of(target, again=True, **chosen))
     run(supervisor, declared, signals, started, wanted)
 
 
-def _collect_garbage() -> None:
-    """Let the collector begin, which never looks at what is here already."""
-    gc.freeze()
-    gc.set_threshold(GROWTH, *gc.get_threshold()[1:])
-    gc.enable()
+@contextmanager
+def _collecting_garbage_later() -> Iterator[None]:
+    """Collect no garbage in the block, which imports mesh, and never look at what is there at its end."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+        gc.set_threshold(GROWTH, *gc.get_threshold()[1:])
+    finally:
+        gc.enable()
 
 
 def _data_folder(data: Path | None, memory: bool, project: Path) -> Path | None:

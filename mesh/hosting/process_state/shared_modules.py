@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from operator import is_
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -59,8 +60,7 @@ class SharedModules(Patch):
     def _compare(self, name: str, when: str) -> None:
         with self._lock:
             before, self._before = self._before, _attributes()
-            # Two dicts of the same objects are compared in C: that is so at nearly every look.
-            changed = [] if before == self._before else list(_replaced(before, self._before))
+            changed = [] if _are_same(before, self._before) else list(_replaced(before, self._before))
         for attribute, value in changed:
             code = getattr(value, "__code__", None)
             place = f" by {code.co_filename}:{code.co_firstlineno}" if isinstance(code, CodeType) else ""
@@ -86,6 +86,14 @@ def _owner(value: Any) -> str:
 
 def _attributes() -> dict[str, dict[str, Any]]:
     return {owner: dict(vars(kind)) for owner, kind in _OWNERS.items()}
+
+
+def _are_same(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> bool:
+    """Return True if every attribute is the very object that it was, as at nearly every look: compared in C."""
+    return all(
+        before[owner].keys() == values.keys() and all(map(is_, before[owner].values(), values.values()))
+        for owner, values in after.items()
+    )
 
 
 def _replaced(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mesh.compat.importlib import observed_imports
+from mesh.compat.importlib import Loader, observed_imports
+
+
+def test_the_loader_is_that_of_importlib_abc() -> None:
+    assert Loader is importlib.abc.Loader
 
 
 def test_imports_are_observed_nested_in_any_form_and_only_in_the_block(

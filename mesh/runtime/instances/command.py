@@ -23,7 +23,7 @@ from mesh.runtime.launching.forked_process import ChildProcess
 from mesh.runtime.messages import Done, Ended, Message, Ready, Reloaded
 from mesh.service import ServiceContext
 from mesh.serving.server_sockets import bind
-from mesh.topology.model import Address, Kind, Service, Topology
+from mesh.topology.model import Address, Grpc, Http, Kind, Service, Tcp, Topology
 from mesh.topology.selection import moved_ports
 
 #: Seconds between two checks whether a child is ready.
@@ -253,9 +253,12 @@ class CommandInstance:
         """Return where each listener is published for which an alias has another port, that of its container."""
         found: list[tuple[Address, int]] = []
         for listener in self.service.listeners:
-            named = [each.port for each in map(Address.parse, listener.aliases) if each.host == self.service.name]
-            found += zip(self._addresses.get(listener.kind, []), named, strict=False)
-        return [(address, port) for address, port in found if port != address.port and self.service.image is None]
+            found += zip(self._addresses.get(listener.kind, []), self._container_ports(listener), strict=False)
+        return [(address, port) for address, port in found if port != address.port]
+
+    def _container_ports(self, listener: Http | Grpc | Tcp) -> list[int]:
+        """Return the ports that the listener has in its container, which the service's own name has in an alias."""
+        return [each.port for each in map(Address.parse, listener.aliases) if each.host == self.service.name]
 
     def _wait_until_ready(self, process: ChildProcess) -> bool:
         """Return True if the process answers before it ends."""

@@ -42,14 +42,17 @@ class ImageInstance(CommandInstance):
         return process_group.start(command_of(image), self.context.root, self._environment())
 
     def _ports(self) -> list[tuple[int, int]]:
-        """Return the port here and the one in the container, which the service's own name has in an alias."""
+        """Return the port here and the one in the container."""
         pairs: list[tuple[int, int]] = []
         for listener in self.service.listeners:
-            named = [each.port for each in map(Address.parse, listener.aliases) if each.host == self.service.name]
+            named = self._container_ports(listener)
             bound = self._addresses.get(listener.kind, [])
             inside = named if len(named) >= len(listener.ports) else [*named, *listener.ports]
             pairs += [(address.port, inside[at]) for at, address in enumerate(bound)]
         return pairs
+
+    def _published(self) -> list[tuple[Address, int]]:
+        return []  # What runs the image publishes its ports.
 
     def _data(self) -> Path:
         """Return the folder of its files; with databases in memory, one that nothing else uses."""

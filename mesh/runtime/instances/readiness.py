@@ -15,7 +15,7 @@ from mesh.sockets import LocalConnection, connect
 from mesh.topology.model import Address, Kind
 
 #: Where a program that was given a port listens: some read `localhost` as `::1` only.
-_LOOPBACK = ("127.0.0.1", "::1")
+LOOPBACK = ("127.0.0.1", "::1")
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -31,7 +31,7 @@ class Readiness:
 
     def __init__(self, kind: Kind, address: Address, path: str | None, at_once: bool = True) -> None:
         self.name = f"{kind} port {address.port}"
-        self._hosts = _LOOPBACK if address.host in _LOOPBACK else (address.host,)
+        self._hosts = LOOPBACK if address.host in LOOPBACK else (address.host,)
         self._port = address.port
         self._path = path
         self._at_once = at_once

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from mesh.runtime.instances.port_owner import listening_ports
+from mesh.runtime.instances.readiness import LOOPBACK
 from mesh.serving.server_sockets import bind
 from mesh.sockets import connect
 from mesh.topology.model import Address
 
-#: Where such a command listens.
-_HOSTS = ("127.0.0.1", "::1")
 #: Seconds in which a command that listens there may still come to the port that it was given.
 _GIVEN = 0.5
 _PIECE = 64 * 1024
@@ -34,55 +33,53 @@ class Relays:
         """Open a relay to each container's port on which the process listens; yield a sentence about it."""
         for pair in [*self._pairs]:
             address, port = pair
-            if not self._is_settled(port) or port not in listening_ports(pid):
+            host = _host_of(port)
+            if host is None or not self._is_settled(port) or port not in listening_ports(pid):
                 continue
             self._pairs.remove(pair)
-            with contextlib.suppress(OSError):  # It listens on both.
-                self._open.append(Relay(address, port))
-                yield f"it listens on {port}, the port of its container: {address.port} is passed on to it"
+            try:
+                relay = Relay(address, Address(host, port))
+            except OSError:  # It listens on both.
+                continue
+            self._open.append(relay)
+            yield f"it listens on {port}, the port of its container: {address.port} is passed on to it"
 
     def close(self) -> None:
         for relay in self._open:
             relay.close()
 
     def _is_settled(self, port: int) -> bool:
-        if _host_of(port) is None:
-            return False
         return time.monotonic() - self._seen.setdefault(port, time.monotonic()) > _GIVEN
 
 
 class Relay:
-    """Passes on each connection to an address, byte by byte, in a thread of its own; OSError if that is taken."""
+    """Listens on one address and forwards each connection to another, in its own thread; OSError if it is taken."""
 
-    def __init__(self, address: Address, port: int) -> None:
-        self._port = port
+    def __init__(self, address: Address, target: Address) -> None:
+        self._target = target
         self._listening = bind(address)
-        self._begun, self._end = threading.Event(), asyncio.Event()
+        self._listening.listen()
+        self._end = asyncio.Event()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name=f"relay to {port}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"relay to {target}", daemon=True)
         self._thread.start()
-        self._begun.wait()
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
     def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # which ends what is still open
-                runner.run(self._serve())
-        finally:
-            self._begun.set()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # which ends what is still open
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._connected, sock=self._listening)
-        self._begun.set()
         await self._end.wait()
         server.close()
 
     async def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
         with contextlib.suppress(OSError), closing(writer):  # Either side may leave at any time.
-            answers, requests = await asyncio.open_connection(_host_of(self._port), self._port)
+            answers, requests = await asyncio.open_connection(self._target.host, self._target.port)
             with closing(requests):
                 await asyncio.gather(_pass(reader, requests), _pass(answers, writer))
 
@@ -95,7 +92,7 @@ async def _pass(source: StreamReader, target: StreamWriter) -> None:
 
 
 def _host_of(port: int) -> str | None:
-    for host in _HOSTS:
+    for host in LOOPBACK:
         with contextlib.suppress(OSError), closing(connect(host, port, 1)):
             return host
     return None

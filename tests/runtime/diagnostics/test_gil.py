@@ -6,6 +6,8 @@ import gc
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,30 +80,35 @@ def test_a_process_that_was_stopped_blames_nobody() -> None:
     assert said == []
 
 
-def test_full_collections_that_follow_each_other_are_counted_together() -> None:
-    collections = FullCollections()
-    try:
-        many = [[number] for number in range(300_000)]
-        began = time.perf_counter()
-        for _ in range(4):
-            gc.collect()
-        took = time.perf_counter() - began
-        assert collections.took_most_of(took, took)
-        del many
-    finally:
-        collections.close()
+@pytest.fixture
+def collections() -> Iterator[FullCollections]:
+    with closing(FullCollections()) as listening:
+        yield listening
 
 
-def test_a_full_collection_just_before_is_not_taken_for_the_holder() -> None:
-    collections = FullCollections()
-    try:
+@pytest.fixture
+def many() -> list[list[int]]:
+    """Objects for a collection to look at."""
+    return [[number] for number in range(300_000)]
+
+
+def seconds_of_collections(times: int) -> float:
+    """Return how long so many full collections take, one after the other."""
+    began = time.perf_counter()
+    for _ in range(times):
         gc.collect()
-        assert not collections.took_most_of(60, 60)
-        many = [[number] for number in range(300_000)]
-        began = time.perf_counter()
-        gc.collect()
-        took = time.perf_counter() - began
-        assert collections.took_most_of(took, took)
-        del many
-    finally:
-        collections.close()
+    return time.perf_counter() - began
+
+
+@pytest.mark.usefixtures("many")
+def test_full_collections_that_follow_each_other_are_counted_together(collections: FullCollections) -> None:
+    took = seconds_of_collections(4)
+    assert collections.took_most_of(took, took)
+
+
+@pytest.mark.usefixtures("many")
+def test_a_full_collection_just_before_is_not_taken_for_the_holder(collections: FullCollections) -> None:
+    gc.collect()
+    assert not collections.took_most_of(60, 60)
+    took = seconds_of_collections(1)
+    assert collections.took_most_of(took, took)

@@ -1,11 +1,14 @@
-"""Client sockets whose ports are free for listeners as soon as they are closed.
+"""Client sockets whose ports are free for listeners as soon as they are closed, and that never reach themselves.
 
 Ports such as 50051 lie in the range that Linux gives to outgoing connections. The system keeps a connection for a
 minute after its end (TIME_WAIT), during which its port cannot be bound, unless such a socket made the connection.
+Where nothing listens on a port of that range, the system may also give that very port to the client, and connects it
+to itself: once in about 40,000 attempts on Linux 6.
 """
 
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import ssl
@@ -31,6 +34,8 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
         connected.settimeout(timeout)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.connect((host, port))
+        if connected.getsockname() == connected.getpeername():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"nothing listens on port {port}")
     except OSError:
         connected.close()
         raise

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mesh.hosting.packages.requirement_files import requirement_files
 from mesh.topology.drafting.files import beside_code, files_below, is_test, relative
 from mesh.topology.drafting.listening import listening
+from mesh.topology.drafting.node_script import node_scripts
 from mesh.topology.drafting.python_module import Offer, offer_of
 from mesh.topology.drafting.sketch import Ports, Sketch, service_name
 
@@ -20,7 +22,6 @@ _PLAIN = {"src", "app", "code", "backend", "server", "service"}
 _PREFERRED = ("main", "app", "asgi", "wsgi", "server", "api")
 #: Modules that only name the application of another one.
 _ENTRIES = ("wsgi", "asgi", "manage", "celery")
-_SCRIPTS = ("dev", "start")
 _GENERATED = re.compile(r".*_pb2(_grpc)?\.py")
 
 
@@ -45,11 +46,13 @@ def discover(folder: Path, ports: Ports) -> list[Sketch]:
     for code in codes(folder):
         name = service_name(_telling(code.place), [sketch.name for sketch in sketches])
         sketches.append(_sketch(name, code, folder, ports))
-    for place, script, port in _packages(folder):
-        name = service_name(_telling(place), [sketch.name for sketch in sketches])
-        given = ports.take(port)
-        env = {} if given == port else {"PORT": str(given)}
-        sketches.append(Sketch(name, relative(place, folder), [given], command=f"npm run {script}", env=env))
+    for script in node_scripts(folder):
+        name = service_name(_telling(script.folder), [sketch.name for sketch in sketches])
+        given = ports.take(script.port)
+        env = {} if given == script.port else {"PORT": str(given)}
+        sketches.append(
+            Sketch(name, relative(script.folder, folder), [given], command=f"npm run {script.name}", env=env)
+        )
     return sketches
 
 
@@ -61,6 +64,9 @@ def _sketch(name: str, code: FoundCode, folder: Path, ports: Ports) -> Sketch:
     else:
         facts = listening(code.run, code.root)
         has_http, has_grpc, http_port, grpc_port = facts.http, facts.grpc, facts.http_port, facts.grpc_port
+        if has_http and http_port is None and "PORT" not in facts.variables:
+            has_http = False
+            sketch.remarks.append("its HTTP port is known only when it runs: declare that as http = PORT")
     if has_http:
         sketch.http_ports = [ports.take(http_port or 8001)]
         _keep_name(sketch.http_aliases, name, http_port, sketch.http_ports[0])
@@ -68,6 +74,8 @@ def _sketch(name: str, code: FoundCode, folder: Path, ports: Ports) -> Sketch:
         sketch.grpc_port = ports.take(grpc_port or 50051)
         _keep_name(sketch.grpc_aliases, name, grpc_port, sketch.grpc_port)
     sketch.watch = beside_code(code.root)
+    if requirement_files(code.root, folder) is None and (inner := requirement_files(code.place, code.root)):
+        sketch.requirements = [f"-r {relative(file, code.root)}" for file in inner.files if file.suffix == ".txt"]
     return sketch
 
 
@@ -184,7 +192,10 @@ def _rank(offer: Offer) -> tuple[bool, int, int, str]:
 def _root(offer: Offer, folder: Path) -> Path:
     """Return where the module is imported from: above its packages, and where what it imports is found."""
     inner = [place for place in offer.file.parents if place.is_relative_to(folder)]
-    steps = max(offer.level, *(_steps_to(name, inner) for name in offer.imports), 0)
+    found = [at for name in offer.imports if (at := _steps_to(name, inner, offer.file)) is not None]
+    steps = max(offer.level, *found, 0)
+    if found and steps == 0:
+        return inner[0]  # A module that imports those beside it by their bare names is in no package.
     while steps + 1 < len(inner) and (inner[steps] / "__init__.py").exists():
         steps += 1
     steps = min(steps, len(inner) - 1)
@@ -193,16 +204,18 @@ def _root(offer: Offer, folder: Path) -> Path:
     return inner[named]
 
 
-def _steps_to(module: str, places: Sequence[Path]) -> int:
-    """Return how far up the first folder is in which the module is found; 0 if it is not one of the project's."""
+def _steps_to(module: str, places: Sequence[Path], importer: Path) -> int | None:
+    """Return how far up the first folder is in which the module is found; None if it is not one of the project's."""
     parts = module.split(".")
+    if parts[0] in sys.stdlib_module_names:
+        return None
     for at, place in enumerate(places):
         found = place.joinpath(*parts)
-        if found.with_suffix(".py").is_file() or (found.is_dir() and len(parts) > 1):
+        if ((file := found.with_suffix(".py")) != importer and file.is_file()) or (found.is_dir() and len(parts) > 1):
             return at
         if (len(parts) == 1 and (found / "__init__.py").is_file()) or place / parts[0] in places:
             return at
-    return 0
+    return None
 
 
 def _module(file: Path, root: Path) -> str:
@@ -213,27 +226,6 @@ def _module(file: Path, root: Path) -> str:
 def _telling(place: Path) -> str:
     """Return the name of the folder, or of its parent if it is called `src` or similar."""
     return place.parent.name if place.name in _PLAIN and place.parent.name else place.name
-
-
-def _packages(folder: Path) -> Iterator[tuple[Path, str, int]]:
-    """Yield the topmost folders with a package.json that has a dev or start script, with that script and its port."""
-    seen: list[Path] = []
-    for file in files_below(folder, "package.json"):
-        place = file.parent
-        try:
-            scripts = json.loads(file.read_text("utf-8")).get("scripts", {})
-        except (OSError, ValueError, AttributeError):
-            continue
-        script = next((name for name in _SCRIPTS if name in scripts), None)
-        if script and not any(place.is_relative_to(other) for other in seen):
-            seen.append(place)
-            yield place, script, _script_port(str(scripts[script]))
-
-
-def _script_port(script: str) -> int:
-    if found := re.search(r"(?:--port|-p|PORT)[ =](\d{2,5})\b", script):
-        return int(found[1])
-    return 5173 if "vite" in script else 3000
 
 
 def _proto_root(file: Path, folder: Path) -> Path:

@@ -20,7 +20,13 @@ _HTTP = re.compile(
     rb"\b(?:uvicorn\.run|run_simple|run_app|HTTPServer|serve_forever|app\.run|application\.run|waitress\.serve)\s*\("
     rb"|\b(?:make_server|TCPServer|create_server|listen)\s*\("
 )
-_HTTP_PORT = re.compile(rb"\bport\s*=\s*(?:int\()?[^)\n]*?\b(\d{4,5})\b|\.listen\(\s*(\d{4,5})")
+_HTTP_PORT = re.compile(
+    rb"\bport\s*=\s*(?:int\()?[^)\n]*?\b(\d{4,5})\b|\.listen\(\s*(\d{4,5})|\.run\(\s*[\"'][\w.:]*[\"']\s*,\s*(\d{4,5})\b"
+)
+_ANY_PORT = re.compile(rb"\bport\s*=")
+#: The ports of calls that are given none.
+_OF_CALLS = {b"uvicorn.run(": 8000, b"app.run(": 5000, b"application.run(": 5000, b"run_app(": 8080}
+_NAMED_PORT = re.compile(rb"\bport\s*=\s*[\w.(\[\"']*?\b(\w*port)\b[\"'\])]*[,)]", re.IGNORECASE)
 _CONFIGURATION = re.compile(r"(?:^|\s)(?:-c|--config)[ =](?:file:|python:)?(\S+)")
 _BIND = re.compile(rb"^bind\s*=\s*\[?\s*[\"'][^\"'\n]*?:(\d{2,5})[\"']", re.MULTILINE)
 _PORT_VARIABLE = re.compile(rb"[\"']((?:[A-Z]+_)*PORT)[\"']")
@@ -53,12 +59,29 @@ def listening(line: str, root: Path) -> Listening:
         return Listening(True, bool(grpc), given or _USUAL.get(program or "", 8000), grpc_port, variables)
     variables = frozenset(found.decode() for text in texts for found in _PORT_VARIABLE.findall(text))
     http = [text for text in texts if _HTTP.search(text)]
-    ports = [int(found[1] or found[2]) for text in http for found in _HTTP_PORT.finditer(text)]
+    ports = [int(found[found.lastindex or 0]) for text in http for found in _HTTP_PORT.finditer(text)]
     given = _option(line)
     if given and grpc and not http:
         return Listening(False, True, None, given)
-    http_port = given or next(iter(ports), None) if http else None
+    http_port = given or next(iter(ports), None) or _named_port(http, root) or _of_calls(http) if http else None
     return Listening(bool(http), bool(grpc), http_port, grpc_port, variables)
+
+
+def _named_port(texts: Sequence[bytes], root: Path) -> int | None:
+    """Return the value of what a server is given as its port by name, if only one number is assigned to that."""
+    for name in dict.fromkeys(found[1] for text in texts for found in _NAMED_PORT.finditer(text)):
+        assigned = re.compile(rb"^\s*" + name + rb"\s*(?::[^=\n]*)?=[^#\n]*?\b(\d{4,5})\b", re.MULTILINE)
+        numbers = {int(found[1]) for file in files_below(root, ".py") for found in assigned.finditer(_text(file))}
+        if len(numbers) == 1:
+            return numbers.pop()
+    return None
+
+
+def _of_calls(texts: Sequence[bytes]) -> int | None:
+    """Return the port at which a server listens that is given none."""
+    if any(_ANY_PORT.search(text) for text in texts):
+        return None
+    return next((port for call, port in _OF_CALLS.items() if any(call in text for text in texts)), None)
 
 
 def _option(line: str) -> int | None:

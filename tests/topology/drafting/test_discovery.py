@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,68 @@ def test_relative_imports_are_run_as_a_module_above_their_package(tmp_path: Path
     main = "from .model import x\n" + FASTAPI + "if __name__ == '__main__':\n    import uvicorn\n    uvicorn.run(app)\n"
     topology = found(tmp_path, {"orders/app/server.py": main, "orders/app/model.py": "x = 1\n"})
     assert topology.services == (
-        Service("orders", Http((8001,)), root=tmp_path / "orders", run="python -m app.server"),
+        Service("orders", Http((8000,)), root=tmp_path / "orders", run="python -m app.server"),
     )
+
+
+def test_bare_names_of_modules_beside_it_are_imported_from_its_folder(tmp_path: Path) -> None:
+    """Whatever `__init__.py` there is: `app/main.py` is started in `app`."""
+    files = {"shop/app/__init__.py": "", "shop/app/main.py": "from model import x\n" + FASTAPI, "shop/app/model.py": ""}
+    topology = found(tmp_path, files)
+    assert [(each.root, each.http) for each in topology] == [(tmp_path / "shop" / "app", Http((8001,), app="main:app"))]
+
+
+def test_requirements_between_the_root_and_the_code_are_those_of_the_service(tmp_path: Path) -> None:
+    """`app/api/main.py` imports `app.libs`, and what it needs is in `app/requirements.txt`."""
+    main = "from app.libs.log import x\n" + FASTAPI
+    files = {"app/api/main.py": main, "app/pay/main.py": main, "app/libs/log.py": "x = 1\n", "app/requirements.txt": ""}
+    topology = found(tmp_path, files)
+    assert [(each.root, each.requirements) for each in topology] == [(tmp_path, ("-r app/requirements.txt",))] * 2
+
+
+_MAIN = "if __name__ == '__main__':\n    "
+
+
+@pytest.mark.parametrize(
+    ("call", "port"),
+    [
+        ("uvicorn.run(app)", 8000),
+        ("app.run(debug=True)", 5000),
+        ("app.run('0.0.0.0', 9001)", 9001),
+        ("web.run_app(app)", 8080),
+        ("uvicorn.run(app, port=settings.APP_PORT, host=settings.HOST)", 9100),
+        ("uvicorn.run(app, port=int(config['APP_PORT']))", 9100),
+    ],
+)
+def test_a_port_is_read_from_the_call_or_from_what_it_names(tmp_path: Path, call: str, port: int) -> None:
+    settings = "class Settings:\n    APP_PORT: int = 9100\n    DB_PORT = 5432\n"
+    topology = found(tmp_path, {"main.py": f"{FASTAPI}{_MAIN}{call}\n", "settings.py": settings})
+    assert [each.http for each in topology] == [Http((port,))]
+
+
+def test_a_port_that_only_the_program_knows_is_not_made_up(tmp_path: Path) -> None:
+    topology = found(tmp_path, {"main.py": f"{FASTAPI}{_MAIN}uvicorn.run(app, port=settings.port())\n"})
+    assert [(each.run, each.http) for each in topology] == [("python main.py", None)]
+    assert "its HTTP port is known only when it runs: declare that as http = PORT" in draft(tmp_path).text
+
+
+@pytest.mark.parametrize(
+    ("script", "config", "port"),
+    [
+        ("vite", "", 5173),
+        ("vite --port 4000", "export default { server: { port: 3000 } }", 4000),
+        ("vite", "export default defineConfig({\n  server: {\n    host: true,\n    port: 3000,\n  },\n})", 3000),
+        ("vue-cli-service serve", "module.exports = { devServer: { port: 8081 } }", 8081),
+        ("react-scripts start", "", 3000),
+    ],
+)
+def test_the_port_of_a_dev_script_is_that_of_its_configuration(
+    tmp_path: Path, script: str, config: str, port: int
+) -> None:
+    file = "vue.config.js" if "vue" in script else "vite.config.ts"
+    package = json.dumps({"scripts": {"dev": script}})
+    topology = found(tmp_path, {"page/package.json": package, f"page/{file}": config})
+    assert [(each.command, each.http) for each in topology] == [("npm run dev", Http((port,)))]
 
 
 def test_a_name_with_its_package_has_the_root_above_it(tmp_path: Path) -> None:

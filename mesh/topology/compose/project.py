@@ -1,13 +1,14 @@
 """Reads the Compose files of a project into the tables of its services.
 
 Values are interpolated file by file, but for those of `environment`: these become values of `env` in mesh.toml, where
-they are interpolated by the same rules, and no secret of `.env` gets into that file.
+they are interpolated by the same rules, and no secret of `.env` gets into that file. Where the Compose file lies in
+another folder than mesh.toml, which does not read the `.env` there, they are interpolated as well.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,20 @@ from msgspec import Struct
 from mesh.errors import UsageError
 from mesh.topology.compose.merging import Table, merged_service, merged_services, plain
 from mesh.topology.compose.yaml_file import Override, read_yaml
+from mesh.topology.environment.interpolation import escaped
 from mesh.topology.environment.variables import VariableError, Variables
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+#: Files for development, which repositories have that keep one for each purpose.
+_FOR_DEVELOPMENT = tuple(
+    f"{name}{dot}{purpose}.{ending}"
+    for purpose in ("development", "dev", "local")
+    for name in ("compose", "docker-compose")
+    for dot in (".", "-")
+    for ending in ("yaml", "yml")
+)
+#: Folders that hold a repository's Compose files where the top does not.
+_FOLDERS = ("docker", ".docker", "compose", "docker-compose", "docker_compose")
 
 #: Keys of a service with paths, which are relative to the file that has them.
 _PATHS = ("env_file", "volumes")
@@ -27,7 +39,10 @@ _GIVEN = {"secrets": "/run/secrets/", "configs": "/"}
 
 
 class Project(Struct, frozen=True):
-    """The services of a project by name, with paths made absolute; `files` are those that were read."""
+    """The services of a project by name, with paths made absolute; `files` are those that were read.
+
+    folder: of its first file.
+    """
 
     name: str
     folder: Path
@@ -36,20 +51,33 @@ class Project(Struct, frozen=True):
     variables: Variables
 
 
-def compose_file(folder: Path) -> Path | None:
-    """Return the Compose file that `docker compose` takes in this folder."""
-    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+def compose_files(folder: Path) -> tuple[Path, ...]:
+    """Return the Compose files of a folder, which are merged in this order; none if it has none.
+
+    These are the files that `docker compose` takes here: those of COMPOSE_FILE, or one of the usual name with its
+    override. Where there are none: one for development, here or in a folder such as `docker`.
+    """
+    variables = Variables(folder)
+    if named := variables.value("COMPOSE_FILE"):
+        separator = variables.value("COMPOSE_PATH_SEPARATOR") or os.pathsep
+        return tuple(Path(os.path.normpath(folder / name)) for name in named.split(separator) if name)
+    usual = [folder / name for name in (*FILES, *_FOR_DEVELOPMENT)]
+    further = [folder / place / name for place in _FOLDERS for name in (*FILES, *_FOR_DEVELOPMENT)]
+    file = next((file for file in (*usual, *further) if file.is_file()), None)
+    return () if file is None else (file, *_overrides(file))
 
 
-def read_project(file: Path) -> Project:
-    """Return the project of a Compose file, with its override file and what both include and extend.
+def read_project(files: Sequence[Path], folder: Path) -> Project:
+    """Return the project of Compose files, with what they include and extend.
 
+    folder: that of the declaration; variables come from the `.env` there, then from the one beside the first file.
     Raises UsageError for a file that is missing or no Compose file, and for a variable that one needs.
     """
-    reading = _ProjectReading(file.parent, Variables(file.parent))
+    own = files[0].parent
+    reading = _ProjectReading(own, Variables(folder, () if own == folder else (own,)))
     services: Table = {}
     name = ""
-    for each in (file, *_overrides(file)):
+    for each in files:
         content = reading.content(each)
         name = str(content.get("name") or name)
         services = merged_services(services, reading.services(each, content))
@@ -58,8 +86,8 @@ def read_project(file: Path) -> Project:
         if mounts := list(_mounts(table, reading.given)):
             table["volumes"] = [*(table.get("volumes") or ()), *mounts]
     return Project(
-        name or os.environ.get("COMPOSE_PROJECT_NAME") or file.parent.name or "mesh",
-        file.parent,
+        name or os.environ.get("COMPOSE_PROJECT_NAME") or folder.name or "mesh",
+        own,
         services,
         tuple(reading.files),
         reading.variables,
@@ -153,7 +181,8 @@ class _ProjectReading:
         return merged_service(self._service(source, inner, known, base, (*seen, (file, name))), table)
 
     def _interpolated(self, value: Any, shown: str, path: tuple[str, ...]) -> Any:
-        if path[:1] == ("services",) and path[2:3] == ("environment",):
+        in_environment = path[:1] == ("services",) and path[2:3] == ("environment",)
+        if in_environment and self.folder == self.variables.folder:
             return value
         if isinstance(value, dict):
             return {key: self._interpolated(item, shown, (*path, str(key))) for key, item in value.items()}
@@ -164,7 +193,8 @@ class _ProjectReading:
         if not isinstance(value, str):
             return value
         try:
-            return self.variables.text(value, f"{shown}: {'.'.join(path)}")
+            found = self.variables.text(value, f"{shown}: {'.'.join(path)}")
+            return escaped(found) if in_environment else found
         except VariableError as error:
             raise UsageError(f"{shown}: {'.'.join(path)}: {error}") from None
 

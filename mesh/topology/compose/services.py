@@ -79,9 +79,7 @@ def _service(project: Project, name: str, table: Mapping[str, Any], links: Seque
     context = _context(table.get("build"))
     image = _image(context, table, project)
     env = {key: value for key, value in variables(table.get("environment")) if key}
-    env = {
-        key: project.variables.value(key) and f"${{{key}}}" if value is None else value for key, value in env.items()
-    }
+    env = {key: _taken(project, key) if value is None else value for key, value in env.items()}
     open_ports = tuple(published(table.get("ports")))
     exposed = tuple((0, port) for port in _tcp([*each(table.get("expose")), *image.ports]))
     return ComposeService(
@@ -104,6 +102,13 @@ def _service(project: Project, name: str, table: Mapping[str, Any], links: Seque
         tuple(_watched(table.get("develop"), project.folder)),
         _duration(table.get("stop_grace_period")),
     )
+
+
+def _taken(project: Project, name: str) -> str | None:
+    """Return the value of a variable that is named without one, as mesh.toml writes it; None if it has none."""
+    value = project.variables.value(name)
+    # mesh.toml's own variables do not come from the folder of a Compose file elsewhere.
+    return value and (escaped(value) if project.variables.further else f"${{{name}}}")
 
 
 def each(value: Any) -> Iterator[str]:

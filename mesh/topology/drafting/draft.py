@@ -70,12 +70,12 @@ def found_services(folder: Path) -> Draft | None:
 
 def folder_of(folder: Path) -> Path:
     """Return the nearest folder with a Compose file, from here up to the top of the repository; else this one."""
-    from mesh.topology.compose.project import compose_file
+    from mesh.topology.compose.project import compose_files
 
     around = [folder, *folder.parents]
     top = next((place for place in around if (place / ".git").exists()), folder)
     inside = around[: around.index(top) + 1]
-    return next((place for place in inside if compose_file(place) is not None), folder)
+    return next((place for place in inside if compose_files(place)), folder)
 
 
 def has_code(folder: Path) -> bool:
@@ -93,18 +93,19 @@ def nothing_found(folder: Path) -> str:
 
 def _from_compose(folder: Path, left: list[str]) -> Draft | None:
     # Imported here: most folders have no Compose file.
-    from mesh.topology.compose.project import compose_file
+    from mesh.topology.compose.project import compose_files
     from mesh.topology.drafting.from_compose import from_compose
 
-    file = compose_file(folder)
-    if file is None:
+    files = compose_files(folder)
+    if not files:
         return None
-    found = from_compose(file)
+    found = from_compose(files, folder)
+    name = relative(files[0], folder)
     if not found.sketches:
         left += found.remarks
         return None
     beside = [] if any(sketch.image is None for sketch in found.sketches) else _beside(folder, found.sketches)
-    sketches, origin = [*found.sketches, *beside], f"{file.name} and the code beside it" if beside else file.name
+    sketches, origin = [*found.sketches, *beside], f"{name} and the code beside it" if beside else name
     protos = [relative(place, folder) for place in proto_folders(folder)] if beside else []
     text = mesh_toml(found.name, origin, sketches, protos, found.remarks, found.externals)
     remarks = [f"{sketch.name}: {remark}" for sketch in sketches for remark in sketch.remarks]

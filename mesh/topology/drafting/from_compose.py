@@ -43,13 +43,13 @@ class Composed(Struct):
     remarks: list[str] = field(default_factory=list)
 
 
-def from_compose(file: Path) -> Composed:
+def from_compose(files: Sequence[Path], folder: Path) -> Composed:
     """Return the project's services, and the addresses of those that mesh does not run.
 
     A service keeps its name as far as mesh's rules allow, and its host port. Its container port becomes an alias under
-    each of its names, so that code which connects to `users:8080` reaches it.
+    each of its names, so that code which connects to `users:8080` reaches it. folder: for which the draft is made.
     """
-    project = read_project(file)
+    project = read_project(files, folder)
     declared = services_of(project)
     found = Composed(project.name, (*project.files, *project.variables.files))
     starts = {service.name: _start(service) for service in declared}
@@ -61,14 +61,14 @@ def from_compose(file: Path) -> Composed:
     waits = [(name, how) for service in declared for name, how in service.depends_on.items()]
     ending = {name for name, how in waits if how == COMPLETED}
     images = {names[service.name] for service in ours if is_image(service)}
-    drafting = _Drafting(project.folder, names, ports, {name for name, how in waits if how == HEALTHY}, images)
+    drafting = _Drafting(folder, names, ports, {name for name, how in waits if how == HEALTHY}, images)
     for service in declared:
         if (start := starts[service.name]) is not None:
             found.sketches += drafting.sketches(service, start, service.name in ending)
         elif is_image(service):
             found.sketches.append(drafting.image(service))
         else:
-            found.remarks.append(_left_out(service, file.name))
+            found.remarks.append(_left_out(service, relative(files[0], folder)))
             found.externals |= _external(service)
     return found
 

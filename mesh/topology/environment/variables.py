@@ -26,10 +26,12 @@ class VariableError(ValueError):
 class Variables(Struct):
     """Looks variables up in this process's environment, then in `.env` in the declaration's folder.
 
+    further: folders whose `.env` is looked at after that.
     files: that have been read, or would have been. unset: names that had no value, with the key that used each.
     """
 
     folder: Path
+    further: tuple[Path, ...] = ()
     files: set[Path] = field(default_factory=set)
     unset: dict[str, str] = field(default_factory=dict)
     _dotenv: dict[str, str] | None = None
@@ -66,14 +68,14 @@ class Variables(Struct):
     def _of_dotenv(self) -> Mapping[str, str]:
         if self._dotenv is None:
             self._dotenv = {}  # also if it fails: one mistake is enough
-            path = self.folder / ".env"
-            self.files.add(path)
-            try:
-                self._dotenv = read_dotenv(path, os.environ.get)
-            except FileNotFoundError:
-                pass
-            except (DotenvError, OSError) as error:
-                raise VariableError(f".env: {_reason(error)}") from None
+            for path in (place / ".env" for place in (self.folder, *self.further)):
+                self.files.add(path)
+                try:
+                    self._dotenv = {**read_dotenv(path, os.environ.get), **self._dotenv}
+                except FileNotFoundError:
+                    pass
+                except (DotenvError, OSError) as error:
+                    raise VariableError(f".env: {_reason(error)}") from None
         return self._dotenv
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,39 @@ def test_every_name_of_a_compose_file_is_known(tmp_path: Path, name: str) -> Non
     write(tmp_path, {name: "services: {web: {build: ., ports: ['22:22']}}", "app.py": FASTAPI})
     _, topology = written(tmp_path)
     assert topology.services == (Service("web", Http((8022,), app="app:app", aliases=("web:22",)), root=tmp_path),)
+
+
+@pytest.mark.parametrize("name", ["docker-compose.dev.yml", "docker/compose.yaml", ".docker/docker-compose.local.yaml"])
+def test_a_compose_file_for_development_is_read_where_the_top_has_none(tmp_path: Path, name: str) -> None:
+    up = "../" if "/" in name else ""
+    compose = f"services: {{web: {{build: './{up}', env_file: '{up}web.env', environment: [OWN]}}}}"
+    write(
+        tmp_path, {name: compose, "app.py": FASTAPI, "web.env": "FOUND=yes\n", f"{Path(name).parent}/.env": "OWN=$1\n"}
+    )
+    drafted, topology = written(tmp_path)
+    assert drafted.origin == name
+    assert [(each.root, each.http) for each in topology] == [(tmp_path, Http((8001,), app="app:app"))]
+    assert [dict(each.env) for each in topology] == [{"FOUND": "yes", "OWN": "$1"}]
+
+
+def test_the_files_of_compose_file_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = "services: {web: {build: web, environment: {A: 1, B: 1}}}"
+    write(
+        tmp_path,
+        {
+            "compose.yaml": "services: {other: {build: web}}",
+            "run/base.yml": first.replace("build: web", "build: ../web"),
+            "run/dev.yml": "services: {web: {environment: {B: '${NAME}'}}}",
+            "web/app.py": FASTAPI,
+            "run/.env": "NAME=beside\nB=2\n",
+            ".env": f"COMPOSE_FILE=run/base.yml{os.pathsep}run/dev.yml\nNAME=top\n",
+        },
+    )
+    _, topology = written(tmp_path)
+    assert [(each.name, dict(each.env)) for each in topology] == [("web", {"A": "1", "B": "top"})]
+    monkeypatch.setenv("COMPOSE_FILE", "gone.yml")
+    with pytest.raises(UsageError, match=r"no such Compose file: gone\.yml"):
+        draft(tmp_path / "run")
 
 
 def test_unpublished_ports_that_clash_get_one_each_and_keep_their_names(tmp_path: Path) -> None:

@@ -46,10 +46,13 @@ def _of_service(name: str) -> property:
 
     def write(module: ModuleType, value: Any) -> None:
         scope = current_scope()
-        if scope is None:
-            module.__dict__[name] = value
-        else:
+        if scope is not None:
             scope.set_sys_attribute(name, value)
+        elif name in _PER_SITE and (site := current_site()) is not None:
+            # Its packages do so, too: nltk sets a shorter path and then the former one.
+            site.sys_attributes[name] = value
+        else:
+            module.__dict__[name] = value
 
     return property(read, write)
 

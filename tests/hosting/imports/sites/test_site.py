@@ -333,16 +333,20 @@ def test_folders_without_init_within_each_other_are_one_before_any_is_loaded(hos
 
 
 def test_code_that_runs_in_its_environment_sees_its_path_and_python(hosted: Hosted, write: Write) -> None:
-    packages = make_virtualenv(hosted.folder / ".venv", {"asking.py": "import sys\npath = list(sys.path)\n"})
+    setting = (
+        "import sys\nkept = sys.path[:]\nsys.path = []\nempty = not sys.path\nsys.path = kept\npath = list(sys.path)\n"
+    )
+    packages = make_virtualenv(hosted.folder / ".venv", {"asking.py": setting})
     app = "import asking, sys\npath, executable, prefix = list(sys.path), sys.executable, sys.prefix\n"
-    before = sys.executable, sys.prefix
+    before = sys.executable, sys.prefix, list(sys.path)
     service = hosted.add("alice", root=write("alice", {"app.py": app}), virtualenv=hosted.folder / ".venv")
     assert hosted.load(service, "app:path")[0] == str(hosted.folder / "alice")
     assert hosted.load(service, "app:path")[1:] == hosted.load(service, "app:asking").path
     assert hosted.load(service, "app:path")[-1] == str(packages)
     assert hosted.load(service, "app:executable") == str(hosted.folder / ".venv" / "bin" / "python")
     assert hosted.load(service, "app:prefix") == str(hosted.folder / ".venv")
-    assert (sys.executable, sys.prefix) == before
+    assert hosted.load(service, "app:asking").empty
+    assert (sys.executable, sys.prefix, sys.path) == before
 
 
 @pytest.mark.parametrize(

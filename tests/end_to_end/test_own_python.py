@@ -100,3 +100,30 @@ def test_an_environment_with_extensions_for_another_python_is_run_by_that(
     packages.mkdir()
     (packages / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
     answers_by(project, version)
+
+
+@pytest.mark.parametrize(
+    ("server", "app", "words"),
+    [
+        ("uvicorn", "main:app", "main:app --port PORT"),
+        ("uvicorn", "main:make()", "main:make --port PORT --factory"),
+        ("flask", "main:make()", "--app main:make() run --port PORT"),
+    ],
+)
+def test_an_application_for_another_python_is_served_by_the_server_of_its_environment(
+    project: Shell, other: tuple[str, Path], server: str, app: str, words: str
+) -> None:
+    version, python = other
+    project.write({"mesh.toml": f'[services.users]\nroot = "users"\nhttp = {{port = 0, app = "{app}"}}\n'})
+    subprocess.run([python, "-m", "venv", "--without-pip", project.folder / "users" / ".venv"], check=True)
+    packages = project.folder / "users" / ".venv" / "lib" / f"python{version}" / "site-packages"
+    serving = textwrap.dedent(MAIN).replace("int(sys.argv[1])", "int(sys.argv[sys.argv.index('--port') + 1])")
+    for name in (server, "fast"):
+        (packages / name).mkdir()
+    (packages / server / "__main__.py").write_text(f"print('told', *__import__('sys').argv[1:], flush=True)\n{serving}")
+    (packages / "fast" / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
+    mesh = project.up()
+    assert get(mesh.http("users")).text.split()[0] == version
+    port = mesh.http("users").rpartition(":")[2].strip("/")
+    assert any(f"told {words.replace('PORT', port)}" in each.get("text", "") for each in mesh.events())
+    assert mesh.end(signal.SIGTERM) == 143

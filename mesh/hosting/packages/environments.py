@@ -37,21 +37,26 @@ def installed_for(service: Service, project: Path) -> Path | None:
 
 
 def by_own_python(topology: Topology) -> Topology:
-    """Return the topology; programs whose environment mesh's Python cannot use are commands in it.
+    """Return the topology; programs and applications whose environment mesh's Python cannot use are commands in it.
 
     That is one which `mesh install` has made for another version, since mesh's would not do, and one with extensions
     for another version.
     """
     services, remarks = [], list(topology.remarks)
     for service in topology:
-        found = virtualenv_of(service, topology) if service.run is not None else None
+        found = virtualenv_of(service, topology) if service.run is not None or _is_app(service) else None
         if found is None or found.python is None or not _is_for_another_python(found, topology):
+            services.append(service)
+            continue
+        line = _command(service) if service.run is not None else _server(service, found)
+        if line is None:
             services.append(service)
             continue
         version = ".".join(map(str, found.version or ()))
         remarks.append(f"{service.name}: its environment is for Python {version}: it runs by that, in its own process")
         watched = (*service.watch, "**/*.py")
-        services.append(replace(service, run=None, command=_command(service), watch=watched))
+        http = service.http and replace(service.http, app=None)
+        services.append(replace(service, run=None, command=line, http=http, watch=watched))
     return topology.with_services(services, remarks=remarks) if services != list(topology) else topology
 
 
@@ -63,6 +68,24 @@ def _is_for_another_python(virtualenv: Virtualenv, topology: Topology) -> bool:
         return True
     extensions = f"*.cpython-{version[0]}{version[1]}-*.so"
     return any(next(folder.rglob(extensions), None) is not None for folder in virtualenv.packages)
+
+
+def _is_app(service: Service) -> bool:
+    """Return whether the service is an application alone, named by a text."""
+    http = service.http
+    return service.grpc is None and http is not None and isinstance(http.app, str) and not http.contracts
+
+
+def _server(service: Service, virtualenv: Virtualenv) -> str | None:
+    """Return the command line that serves the service's application by its environment's server; None without one."""
+    assert service.http
+    app, is_factory = service.http.app.removesuffix("()"), service.http.app.endswith("()")
+    has = {name for name in ("flask", "uvicorn") if any((each / name).is_dir() for each in virtualenv.packages)}
+    if not has:
+        return None
+    if "flask" in has:
+        return f'python -m flask --app {shlex.quote(service.http.app)} run --port "$PORT"'
+    return f'python -m uvicorn {shlex.quote(app)} --port "$PORT"{" --factory" if is_factory else ""}'
 
 
 def _command(service: Service) -> str:

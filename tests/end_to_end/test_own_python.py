@@ -91,6 +91,38 @@ def test_what_mesh_s_python_cannot_install_is_tried_with_the_one_of_its_dockerfi
     answers_by(project, version)
 
 
+BACKEND = """
+import sys, zipfile
+
+def build_wheel(directory, *_):
+    if sys.version_info[:2] == OWN:
+        raise SystemExit("it is not built for this one")
+    with zipfile.ZipFile(f"{directory}/fast-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("fast.py", "")
+        wheel.writestr("fast-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: fast\\nVersion: 1.0\\n")
+        wheel.writestr("fast-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("fast-1.0.dist-info/RECORD", "")
+    return "fast-1.0-py3-none-any.whl"
+"""
+
+
+def test_what_cannot_be_built_for_mesh_s_python_is_tried_with_older_ones(project: Shell) -> None:
+    own = sys.version_info[:2]
+    older = next((version for version, _ in pythons() if (3, 8) <= version < own), None)
+    if older is None:
+        pytest.skip("this machine has no older Python")
+    build = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    named = build + '[project]\nname = "fast"\nversion = "1.0"\n'
+    project.write({"fast/pyproject.toml": named, "fast/backend.py": BACKEND.replace("OWN", str(own))})
+    project.write({"users/requirements.txt": f"{project.folder / 'fast'}\n"})
+    done = project.run("install")
+    assert done.process.returncode == 0, done.text()
+    version = ".".join(map(str, older))
+    assert any(f"ended with status 1; Python {version}, which is tried now" in line for line in done.err)
+    assert "it is not built for this one" not in done.text() or "uv" in done.text()
+    answers_by(project, version)
+
+
 def test_an_environment_with_extensions_for_another_python_is_run_by_that(
     project: Shell, other: tuple[str, Path]
 ) -> None:

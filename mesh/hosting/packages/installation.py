@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mesh.errors import MeshError
 from mesh.hosting.packages.pythons import Version, python_of, pythons
@@ -18,6 +20,13 @@ from mesh.state_folder import state_folder
 
 #: In a finished environment; one without it was broken off, and is made again.
 _MARK = "installed-by-mesh"
+#: What uv and pip say that may be different for another Python.
+_MAY_BE_THE_VERSION = re.compile(
+    "subprocess-exited-with-error|metadata-generation-failed|Failed (?:to build|building)|different Python",
+    re.IGNORECASE,
+)
+#: No older Python is tried that nothing asks for.
+_OLDEST = (3, 8)
 
 
 def installed(project: Path, files: RequirementFiles) -> Path | None:
@@ -32,8 +41,10 @@ def install(
     """Make the environment, by uv if it is installed, else by pip; nothing is left of one that fails.
 
     It is for mesh's Python where that can be. asked: the Python that the project names, which is taken if the files
-    exclude mesh's, or if what they require cannot be installed for it.
-    tell: takes a line before it begins. What the tool says goes to stderr. Raises MeshError.
+    exclude mesh's, or if what they require cannot be installed for it. Where it names none, or one that is not here,
+    older ones are tried: what was pinned years ago has no wheels for newer ones.
+    tell: takes a line before it begins. What the tool says goes to stderr, of attempts that fail that of the first
+    alone. Raises MeshError.
     """
     folder = _folder(project, files)
     state_folder(project)
@@ -47,13 +58,53 @@ def install(
         interpreter = _fitting(files, asked)
         try:
             _make_whole(folder, files, uv, interpreter)
-        except MeshError as error:
-            other = python_of(asked[1]) if asked and _is_mesh_own(interpreter) else None
-            if asked is None or other is None or _is_mesh_own(other) or not _allows(files, asked[1]):
+        except ToolError as error:
+            if not _is_mesh_own(interpreter) or not _made_for_another(folder, files, uv, asked, tell, error):
+                sys.stderr.write("" if error.was_shown else error.said)
                 raise
-            tell(f"for mesh's Python, {error}; {asked[0]} asks for Python {_shown(asked[1])}, which is tried now")
-            _make_whole(folder, files, uv, other)
     return folder
+
+
+class ToolError(MeshError):
+    """Raised if uv or pip fails. said: what it has written to stderr. was_shown: that was passed on meanwhile."""
+
+    def __init__(self, tool: str, status: int, said: str, was_shown: bool) -> None:
+        super().__init__(f"{tool} ended with status {status}; what it said is above")
+        self.tool, self.status, self.said, self.was_shown = tool, status, said, was_shown
+
+
+def _made_for_another(
+    folder: Path,
+    files: RequirementFiles,
+    uv: str | None,
+    asked: tuple[str, Version] | None,
+    tell: Callable[[str], None],
+    first: ToolError,
+) -> bool:
+    """Make the environment for another Python than mesh's; return False if there is none for which that succeeds."""
+    if asked is None and not _MAY_BE_THE_VERSION.search(first.said):
+        return False
+    said = f"for mesh's Python, {first.tool} ended with status {first.status}"
+    for version, python in _others(files, asked):
+        asking = f"{asked[0]} asks for " if asked and asked[1] == version else ""
+        tell(f"{said}; {asking}Python {_shown(version)}, which is tried now")
+        try:
+            _make_whole(folder, files, uv, python)
+            return True
+        except ToolError as error:
+            said = f"for Python {_shown(version)}, too, {error.tool} ended with status {error.status}"
+    return False
+
+
+def _others(files: RequirementFiles, asked: tuple[str, Version] | None) -> Iterator[tuple[Version, Path]]:
+    """Yield the Pythons to try where mesh's fails: the one that is asked for, or else older ones, the newest first."""
+    own = sys.version_info[:2]
+    if asked is not None and asked[1] != own and (found := python_of(asked[1])) is not None:
+        if _allows(files, asked[1]):
+            yield asked[1], found
+        return
+    if asked is None or asked[1] != own:
+        yield from (each for each in pythons() if _OLDEST <= each[0] < own and _allows(files, each[0]))
 
 
 def _make_whole(folder: Path, files: RequirementFiles, uv: str | None, interpreter: Path) -> None:
@@ -130,10 +181,22 @@ def _shown(version: tuple[int, ...]) -> str:
 
 def _run(folder: Path, *words: str) -> None:
     where = folder if folder.is_dir() else None
-    done = subprocess.run(words, cwd=where, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), check=False)
-    if done.returncode:
-        tool = Path(words[0]).name if "uv" in Path(words[0]).name else words[2]
-        raise MeshError(f"{tool} ended with status {done.returncode}; what it said is above")
+    is_uv = "uv" in Path(words[0]).name
+    said: list[str] = []
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": sys.stderr.fileno(), "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, cwd=where, text=True, errors="replace", **options) as tool:
+        try:
+            for line in tool.stderr or ():
+                said.append(line)
+                if is_uv:  # which has no other progress
+                    sys.stderr.write(line)
+        except BaseException:
+            tool.kill()
+            raise
+    if tool.returncode:
+        raise ToolError(Path(words[0]).name if is_uv else words[2], tool.returncode, "".join(said), is_uv)
+    if not is_uv:
+        sys.stderr.write("".join(said))
 
 
 @contextmanager

@@ -22,6 +22,8 @@ _PLAIN = {"src", "app", "code", "backend", "server", "service"}
 _PREFERRED = ("main", "app", "asgi", "wsgi", "server", "api")
 #: Modules that only name the application of another one.
 _ENTRIES = ("wsgi", "asgi", "manage", "celery")
+#: protoc's modules from before 3.20 load with protobuf up to that.
+_PINS_OLD = re.compile(r"^protobuf\s*(?:==|<=?|~=)\s*[0-3]\.", re.MULTILINE)
 _GENERATED = re.compile(r".*_pb2(_grpc)?\.py")
 
 
@@ -141,13 +143,26 @@ def _main_line(offer: Offer, root: Path) -> str:
 
 
 def proto_folders(folder: Path, compiled_too: bool = False) -> list[Path]:
-    """Return the folders to import .proto files from; without `compiled_too`, not those whose modules are there."""
-    generated = set() if compiled_too else {file.name for file in files_below(folder, "_pb2.py")}
+    """Return the folders to import .proto files from.
+
+    Without `compiled_too`, not those whose modules are there: for the protobuf that is installed, or an old one that
+    the project pins.
+    """
+    generated = set() if compiled_too else set(_usable_modules(folder))
     missing = [file for file in files_below(folder, ".proto") if f"{file.stem}_pb2.py" not in generated]
     if missing and not compiled_too:
         used = _imported_protos(folder)
         missing = [file for file in missing if file.stem.replace("-", "_") in used]
     return list(dict.fromkeys(_proto_root(file, folder) for file in missing))
+
+
+def _usable_modules(folder: Path) -> Iterator[str]:
+    """Yield the names of generated modules, without those that need an older protobuf than will be there."""
+    pins_old = any(_PINS_OLD.search(file.read_text("utf-8", "replace")) for file in files_below(folder, ".txt"))
+    for file in files_below(folder, "_pb2.py"):
+        with contextlib.suppress(OSError):
+            if pins_old or b"_descriptor.FileDescriptor(" not in file.read_bytes():
+                yield file.name
 
 
 def _imported_protos(folder: Path) -> set[str]:

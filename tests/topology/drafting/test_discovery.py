@@ -232,6 +232,19 @@ def test_protos_of_other_languages_are_left_alone(tmp_path: Path) -> None:
     assert topology.protos == (tmp_path / "protos",)
 
 
+@pytest.mark.parametrize(("pins", "compiled"), [("grpcio\nprotobuf\n", True), ("protobuf==3.19.4\n", False)])
+def test_modules_of_an_old_protoc_are_made_anew_unless_the_project_has_an_old_protobuf(
+    tmp_path: Path, pins: str, compiled: bool
+) -> None:
+    files = {
+        "protos/user.proto": 'syntax = "proto3";\n',
+        "users/user_pb2.py": "DESCRIPTOR = _descriptor.FileDescriptor(\n)\n",
+        "users/app.py": "import user_pb2\n" + FASTAPI,
+        "users/requirements.txt": pins,
+    }
+    assert list(found(tmp_path, files).protos) == [tmp_path / "protos"] * compiled
+
+
 def test_templates_beside_an_application_reload_it(tmp_path: Path) -> None:
     topology = found(tmp_path, {"web/app.py": FASTAPI, "web/templates/page.html": "<p>", "web/data/prices.json": "{}"})
     assert topology["web"].watch == ("templates", "data/**/*.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,30 @@ def test_a_loop_that_waits_for_a_service_becomes_a_dependency(
     assert topology["web"].run == "python manage.py runserver"
     assert topology["web"].depends_on == ("db", *before)
     assert [topology[each].depends_on for each in before] == [("db",) for _ in before]
+
+
+@pytest.mark.parametrize(
+    ("command", "steps"),
+    [
+        (
+            "sh -c 'flask init; flask upgrade && flask seed; gunicorn app:app'",
+            ["init || true", "upgrade", "seed || true"],
+        ),
+        ("bash -ec 'flask init; gunicorn app:app'", ["init"]),
+        ("sh -c 'set -e; flask init; gunicorn app:app'", ["init"]),
+        ("./start.sh", ["init || true", "upgrade || true"]),
+        ("./strict.sh", ["init"]),
+    ],
+)
+def test_a_step_may_fail_where_the_shell_goes_on_after_it(tmp_path: Path, command: str, steps: list[str]) -> None:
+    topology = composed(
+        tmp_path,
+        f"services: {{web: {{build: ., command: {json.dumps(command)}, ports: ['8000:8000']}}}}\n",
+        app_py=FASTAPI,
+        start_sh="#!/bin/sh\nflask init\nflask upgrade\nexec gunicorn app:app\n",
+        strict_sh="#!/bin/bash -e\nflask init\nexec gunicorn app:app\n",
+    )
+    assert [each.command for each in topology if each.name != "web"] == [f"flask {step}" for step in steps]
 
 
 def test_a_step_is_what_runs_in_the_environment_of_a_tool(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ _ONE_SHOT = re.compile(
 _SERVER_IMAGES = re.compile(r"(?:[\w.-]+/)*(?:nginx|httpd|caddy|traefik|haproxy|envoy|openresty)\b")
 
 
+#: Images whose containers end at once without a command; one that only builds, for others, has none.
+_STARTS_NOTHING = re.compile(r"(?:[\w.-]+/)*(?:python|debian|ubuntu|alpine)(?::.*)?")
+
+
 class Composed(Struct):
     """What a Compose file becomes. externals: addresses by `name:port`. remarks: what was left out."""
 
@@ -84,6 +88,8 @@ def _start(service: ComposeService) -> Started | FoundCode | None:
         port = {"PORT": str(service.ports[0][1])} if service.ports else {}
         if (start := started(service.command, {**port, **env}, service.image.local)) is not None:
             return start
+    elif _STARTS_NOTHING.fullmatch(service.image.base) and not service.ports:
+        return None
     code = codes(service.context)
     alike = (each for each in code if service_name(each.place.name) == service_name(service.name))
     found = code[0] if len(code) == 1 else next(alike, None)
@@ -307,6 +313,8 @@ def _health_path(words: Sequence[str]) -> str | None:
 
 
 def _left_out(service: ComposeService, file: str) -> str:
+    if service.command is None and _STARTS_NOTHING.fullmatch(service.image.base) and service.context:
+        return f"{service.name} is left out: neither its Dockerfile nor {file} has a command"
     way = f"`docker compose -f {file} up -d {service.name}`"
     return f"{service.name} is left out (no Python code found): run it beside mesh, such as by {way}"
 

@@ -480,3 +480,10 @@ CMD ["python", "server.py"]
         **{"protos/users.proto": 'syntax = "proto3";\n', "go/other.proto": 'syntax = "proto3";\n'},
     )
     assert topology["users"].protos == (tmp_path / "protos",)
+
+
+def test_an_image_that_only_builds_for_others_is_left_out(tmp_path: Path) -> None:
+    services = "services: {builder: {build: {context: ., dockerfile: Builder}}, web: {build: ., ports: ['80']}}"
+    topology = composed(tmp_path, services, Builder="FROM python:3.12\nCOPY . .\n", app_py=FASTAPI)
+    assert [each.name for each in topology] == ["web"]
+    assert topology.remarks == ("builder is left out: neither its Dockerfile nor compose.yaml has a command",)

@@ -37,7 +37,8 @@ class WantedImage(Struct, frozen=True):
     def base(self) -> str:
         """Return the image's name without its registry and version: `postgres` of `docker.io/library/postgres:16`."""
         name = re.sub(r"@.*|:[^/]*$", "", self.name)
-        return name.removeprefix("docker.io/").removeprefix("library/")
+        name = re.sub(r"^(?:[\w-]+[.:][^/]*/)?(?:docker/)?(?:library/)?", "", name)
+        return re.sub(r"^bitnami(?:legacy|secure)/", "bitnami/", name)
 
     def port(self, inside: int, default: int | None = None) -> int:
         """Return the port on this machine of one in the container.

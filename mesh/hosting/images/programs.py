@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from mesh.hosting.images.installed import installed
 from mesh.hosting.images.mysql import mysql
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 class InstalledProgram(Struct, frozen=True):
     """names: of executables, the first of which that is there is taken. line: its shell command, made from its path.
 
-    lacks: what the image has and the program does not, said at its start.
+    lacks: what the image has and the program does not, said at its start. variables: those that the line reads, with
+    what the image calls them, as a shell has it after `$`.
     """
 
     names: tuple[str, ...]
     line: Callable[[WantedImage, str], str]
     lacks: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, image: WantedImage) -> str | None:
         """Return the shell command, or None if the program is not installed."""
@@ -35,13 +37,24 @@ class InstalledProgram(Struct, frozen=True):
         if found is None:
             return None
         told = f"{os.path.basename(found)} runs in the place of {image.name}, without its {self.lacks}"
-        return (f"echo {shlex.quote(told)} >&2\n" if self.lacks else "") + self.line(image, found)
+        lines = [f"echo {shlex.quote(told)} >&2"] if self.lacks else []
+        lines += [f'export {name}="${{{name}:-${other}}}"' for name, other in self.variables.items()]
+        return "\n".join([*lines, self.line(image, found)])
+
+
+#: Makes a line of Redis's configuration, if there is a password.
+_PASSWORD = r"""escaped=$(printf %s "$REDIS_PASSWORD" | sed 's/[\\"]/\\&/g') line=
+[ -z "$escaped" ] || line="requirepass \"$escaped\""
+"""
 
 
 def _redis(image: WantedImage, program: str) -> str:
     own = _own_arguments(image.arguments, "redis-server", "valkey-server")
     words = [program, *own, "--port", str(image.port(6379)), "--bind", "127.0.0.1", "--dir", str(image.data)]
-    return _in_folder(image, words)
+    if not image.base.startswith("bitnami/"):
+        return _in_folder(image, words)
+    # By its input, which no list of processes shows.
+    return f"{_PASSWORD}\n{_in_folder(image, [*words, '-'])} <<END\n$line\nEND\n"
 
 
 def _mongo(image: WantedImage, program: str) -> str:
@@ -77,19 +90,40 @@ def _in_folder(image: WantedImage, words: Sequence[str]) -> str:
     return f"umask 077; mkdir -p {shlex.quote(str(image.data))} && exec {shlex.join(words)}"
 
 
+_POSTGRES_WITH_MORE = ("postgis/postgis", "pgvector/pgvector", "ankane/pgvector", "timescale/timescaledb")
+_EXTENSIONS = "extensions, unless they are installed too"
+_BITNAMI_POSTGRES = {
+    "POSTGRES_USER": "POSTGRESQL_USERNAME",
+    "POSTGRES_PASSWORD": "POSTGRESQL_PASSWORD",
+    "POSTGRES_DB": "POSTGRESQL_DATABASE",
+}
+_BITNAMI_RABBITMQ = {
+    "RABBITMQ_DEFAULT_USER": "{RABBITMQ_USERNAME:-user}",
+    "RABBITMQ_DEFAULT_PASS": "{RABBITMQ_PASSWORD:-bitnami}",
+    "RABBITMQ_DEFAULT_VHOST": "{RABBITMQ_VHOST:-/}",
+}
+
 #: By the name of the image, without its version.
 PROGRAMS = {
     "postgres": InstalledProgram(("postgres",), postgres),
-    "postgis/postgis": InstalledProgram(("postgres",), postgres, "extensions, unless they are installed too"),
+    **dict.fromkeys(_POSTGRES_WITH_MORE, InstalledProgram(("postgres",), postgres, _EXTENSIONS)),
+    "bitnami/postgresql": InstalledProgram(("postgres",), postgres, variables=_BITNAMI_POSTGRES),
+    **dict.fromkeys(("bitnami/mysql", "mysql/mysql-server"), InstalledProgram(("mysqld", "mariadbd"), mysql)),
+    "bitnami/mariadb": InstalledProgram(("mariadbd", "mysqld"), mysql),
     "mysql": InstalledProgram(("mysqld", "mariadbd"), mysql),
     "mariadb": InstalledProgram(("mariadbd", "mysqld"), mysql),
     "redis": InstalledProgram(("redis-server", "valkey-server"), _redis),
+    "bitnami/redis": InstalledProgram(("redis-server", "valkey-server"), _redis),
+    "bitnami/valkey": InstalledProgram(
+        ("valkey-server", "redis-server"), _redis, variables={"REDIS_PASSWORD": "VALKEY_PASSWORD"}
+    ),
     "valkey/valkey": InstalledProgram(("valkey-server", "redis-server"), _redis),
     "redislabs/redismod": InstalledProgram(("redis-server",), _redis, "modules"),
     "redis/redis-stack-server": InstalledProgram(("redis-server",), _redis, "modules"),
     "redis/redis-stack": InstalledProgram(("redis-server",), _redis, "modules and pages"),
     "mongo": InstalledProgram(("mongod",), _mongo),
     "rabbitmq": InstalledProgram(("rabbitmq-server",), rabbitmq),
+    "bitnami/rabbitmq": InstalledProgram(("rabbitmq-server",), rabbitmq, variables=_BITNAMI_RABBITMQ),
     "nginx": InstalledProgram(("nginx",), nginx),
     "memcached": InstalledProgram(("memcached",), _memcached),
     "minio/minio": InstalledProgram(("minio",), _minio),

@@ -51,7 +51,7 @@ def rabbitmq(image: WantedImage, program: str) -> str:
         "epmd": installed("epmd") or "",
         "port": str(image.port(_QUEUES, queues)),
         "pages": str(image.port(_PAGES, unnamed[1])),
-        "plugins": "rabbitmq_management" if "management" in image.name else "",
+        "plugins": "rabbitmq_management" if "management" in image.name or "bitnami" in image.name else "",
         "registry": str(registry),
         "distribution": str(distribution),
     }

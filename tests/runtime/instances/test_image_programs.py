@@ -165,6 +165,25 @@ def test_an_installed_rabbitmq_gets_the_user_and_the_pages_of_its_image(
     assert r'{default_pass, <<"a \"b\\"/utf8>>}' in str(terms)
 
 
+def test_bitnami_s_rabbitmq_has_other_variables_and_its_pages(
+    tmp_path: Path, programs: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq, "_SCRIPT", "/nowhere")
+    record = programs(rabbitmq_server=RABBITMQ, epmd="while True: signal.pause()\n")
+    toml = """\
+        [services.mq]
+        image = "bitnami/rabbitmq:3"
+        tcp = { ports = [15672, 15673], aliases = ["mq:5672", "mq:15672"] }
+        env = { RABBITMQ_USERNAME = "shop" }
+        """
+    with supervised(tmp_path, {"mesh.toml": toml}, Options(start_within=PATIENCE)) as project:
+        assert project.supervisor.snapshot["mq"].state == "ready"
+    ((terms, plugins, _),) = noted(record)
+    assert plugins == "[rabbitmq_management].\n"
+    assert '{default_user, <<"shop"/utf8>>}' in str(terms)
+    assert '{default_pass, <<"bitnami"/utf8>>}' in str(terms)
+
+
 def test_a_program_listens_where_its_port_is_published_whichever_comes_first(tmp_path: Path) -> None:
     ports = [(13307, 33060), (13306, 3306)]
     image = WantedImage("shop", "db", "mysql", ports, (), (), (), tmp_path)

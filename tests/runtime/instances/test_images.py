@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 
 from mesh.hosting.images import containers
+from mesh.hosting.images.installed import installed
 from mesh.runtime.messages import Stop
 from mesh.runtime.options import Options
 from tests.support.supervised import ECHO, PATIENCE, supervised
@@ -229,6 +231,50 @@ def test_a_container_engine_that_answers_runs_the_image(tmp_path: Path, recorded
     ]
     assert told[-1][1] == "secret"
     assert project.supervisor.snapshot["db"].state == "stopped"
+
+
+@pytest.mark.usefixtures("without_engine")
+def test_an_image_of_bitnami_has_variables_of_its_own(tmp_path: Path) -> None:
+    toml = """\
+        [services.db]
+        image = "docker.io/bitnamilegacy/postgresql:16"
+        tcp = { port = 6432 }
+        env = { POSTGRESQL_USERNAME = "shop", POSTGRESQL_PASSWORD = "it's", POSTGRESQL_DATABASE = "orders" }
+        """
+    with supervised(tmp_path, {"mesh.toml": toml}, Options(start_within=PATIENCE)) as project:
+        port = project.supervisor.directory.address("db", "tcp").port
+        with psycopg.connect(f"host=127.0.0.1 port={port} user=shop password=it\\'s dbname=orders") as connection:
+            found = connection.execute("SELECT current_user, current_database()").fetchone()
+    assert found == ("shop", "orders")
+
+
+@pytest.mark.usefixtures("without_engine")
+@pytest.mark.skipif(installed("redis-server") is None, reason="Redis is not installed")
+@pytest.mark.parametrize(
+    ("image", "given", "password"),
+    [
+        ("bitnami/redis:7", 'REDIS_PASSWORD = "se\\"cr\\\\et"', 'se"cr\\et'),
+        ("bitnami/valkey", 'VALKEY_PASSWORD = "secret"', "secret"),
+        ("bitnami/redis", 'ALLOW_EMPTY_PASSWORD = "yes"', ""),
+    ],
+)
+def test_a_real_redis_has_the_password_of_its_image(tmp_path: Path, image: str, given: str, password: str) -> None:
+    toml = f'[services.cache]\nimage = "{image}"\ntcp = 6379\nenv = {{ {given} }}\n'
+    with supervised(tmp_path, {"mesh.toml": toml}, Options(start_within=PATIENCE)) as project:
+        address = project.supervisor.directory.address("cache", "tcp")
+        with socket.create_connection((address.host, address.port), 10) as client, client.makefile("rwb") as stream:
+
+            def answer(*words: str) -> bytes:
+                stream.write(b"*%d\r\n" % len(words))
+                for word in words:
+                    stream.write(b"$%d\r\n%s\r\n" % (len(word), word.encode()))
+                stream.flush()
+                return stream.readline().strip()
+
+            if password:
+                assert answer("PING").startswith(b"-NOAUTH")
+                assert answer("AUTH", password) == b"+OK"
+            assert answer("PING") == b"+PONG"
 
 
 @pytest.mark.usefixtures("without_engine")

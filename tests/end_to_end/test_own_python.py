@@ -118,7 +118,7 @@ def test_what_cannot_be_built_for_mesh_s_python_is_tried_with_older_ones(project
     done = project.run("install")
     assert done.process.returncode == 0, done.text()
     version = ".".join(map(str, older))
-    assert any(f"ended with status 1; Python {version}, which is tried now" in line for line in done.err)
+    assert any(f"ended with status 1; Python {version} is tried now" in line for line in done.err)
     assert "it is not built for this one" not in done.text() or "uv" in done.text()
     answers_by(project, version)
 

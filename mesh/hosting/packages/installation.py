@@ -86,8 +86,11 @@ def _made_for_another(
         return False
     said = f"for mesh's Python, {first.tool} ended with status {first.status}"
     for version, python in _others(files, asked):
-        asking = f"{asked[0]} asks for " if asked and asked[1] == version else ""
-        tell(f"{said}; {asking}Python {_shown(version)}, which is tried now")
+        named = f"Python {_shown(version)}"
+        is_asked_for = asked is not None and asked[1] == version
+        tell(
+            f"{said}; " + (f"{asked[0]} asks for {named}, which" if asked and is_asked_for else named) + " is tried now"
+        )
         try:
             _make_whole(folder, files, uv, python)
             return True

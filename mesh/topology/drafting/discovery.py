@@ -239,8 +239,8 @@ def _module(file: Path, root: Path) -> str:
 
 
 def _telling(place: Path) -> str:
-    """Return the name of the folder, or of its parent if it is called `src` or similar."""
-    return place.parent.name if place.name in _PLAIN and place.parent.name else place.name
+    """Return the name of the folder, or of the nearest one above it that is not called `src` or similar."""
+    return next((each.name for each in (place, *place.parents) if each.name not in _PLAIN and each.name), place.name)
 
 
 def _proto_root(file: Path, folder: Path) -> Path:

@@ -74,6 +74,10 @@ def from_compose(files: Sequence[Path], folder: Path) -> Composed:
         else:
             found.remarks.append(_left_out(service, relative(files[0], folder)))
             found.externals |= _external(service)
+    found.remarks += [
+        f"{key} names the variable {name}, which has no value; it is left empty"
+        for name, key in project.variables.unset.items()
+    ]
     return found
 
 

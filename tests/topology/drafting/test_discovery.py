@@ -62,9 +62,11 @@ def test_relative_imports_are_run_as_a_module_above_their_package(tmp_path: Path
 
 def test_bare_names_of_modules_beside_it_are_imported_from_its_folder(tmp_path: Path) -> None:
     """Whatever `__init__.py` there is: `app/main.py` is started in `app`."""
-    files = {"shop/app/__init__.py": "", "shop/app/main.py": "from model import x\n" + FASTAPI, "shop/app/model.py": ""}
+    main = "from model import x\n" + FASTAPI
+    files = {"shop/app/src/__init__.py": "", "shop/app/src/main.py": main, "shop/app/src/model.py": ""}
     topology = found(tmp_path, files)
-    assert [(each.root, each.http) for each in topology] == [(tmp_path / "shop" / "app", Http((8001,), app="main:app"))]
+    root = tmp_path / "shop" / "app" / "src"
+    assert [(each.name, each.root, each.http) for each in topology] == [("shop", root, Http((8001,), app="main:app"))]
 
 
 def test_requirements_between_the_root_and_the_code_are_those_of_the_service(tmp_path: Path) -> None:

@@ -487,3 +487,9 @@ def test_an_image_that_only_builds_for_others_is_left_out(tmp_path: Path) -> Non
     topology = composed(tmp_path, services, Builder="FROM python:3.12\nCOPY . .\n", app_py=FASTAPI)
     assert [each.name for each in topology] == ["web"]
     assert topology.remarks == ("builder is left out: neither its Dockerfile nor compose.yaml has a command",)
+
+
+def test_a_variable_without_a_value_is_told(tmp_path: Path) -> None:
+    services = "services: {cache: {image: redis, command: 'redis-server --requirepass ${NO_SUCH}', ports: [6379]}}"
+    told = "compose.yaml: services.cache.command names the variable NO_SUCH, which has no value; it is left empty"
+    assert composed(tmp_path, services).remarks == (told,)

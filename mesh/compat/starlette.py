@@ -1,8 +1,20 @@
-"""Tells whether a Starlette or FastAPI application does anything at its shutdown."""
+"""Tells whether a Starlette or FastAPI application does anything at its start-up or shutdown."""
 
 from __future__ import annotations
 
 from typing import Any
+
+
+def has_startup(app: Any) -> bool:
+    """Return False for an application that runs none of the service's code before its first request.
+
+    That is one with the default lifespan, no start-up handlers, and no middleware: this is made at the start-up.
+    """
+    is_plain = type(app).__module__ in ("starlette.applications", "fastapi.applications")
+    router = getattr(app, "router", None)
+    kind = type(getattr(router, "lifespan_context", None)).__name__
+    has_more = bool(getattr(router, "on_startup", ())) or bool(getattr(app, "user_middleware", True))
+    return not is_plain or kind != "_DefaultLifespan" or has_more
 
 
 def has_shutdown(app: Any) -> bool:

@@ -75,6 +75,8 @@ class Generation:
         self._isolation = isolation
         self._pool = pool
         self._lifespan: Lifespan | None = None
+        #: Whether its modules have been compared after the last of its code that ran.
+        self._is_compared = False
         self.program: RunningProgram | None = None
         if service.run is None:
             self._code = isolation.add_service(context, service.env, roots, service.private, service.shared, virtualenv)
@@ -152,11 +154,12 @@ class Generation:
 
     def left_carried_modules_alone(self) -> bool:
         """Return True if the load wrote to no module that it shares with the generation which still serves."""
+        self._is_compared = True
         return self._code.scope.records.compare()
 
     def serve(self) -> None:
         """Become the generation that serves."""
-        self._code.scope.settle()
+        self._code.scope.settle(self._is_compared)
         self.living.append(self)
 
     def executed(self) -> tuple[int, int]:
@@ -191,6 +194,7 @@ class Generation:
         if self.program is not None:
             await self._start_program(self.program)
         if self._lifespan is not None:
+            self._is_compared = self._is_compared and not self._lifespan.may_open()
             try:
                 await self._lifespan.startup()
             except Exception as error:

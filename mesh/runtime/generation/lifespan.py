@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mesh.compat.starlette import has_shutdown
+from mesh.compat.starlette import has_shutdown, has_startup
 from mesh.errors import MeshError
 
 
@@ -28,6 +28,10 @@ class Lifespan:
         self._events: asyncio.Queue[Message] = asyncio.Queue()
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+
+    def may_open(self) -> bool:
+        """Return False if the application does nothing at its start-up."""
+        return has_startup(self._application)
 
     def may_close(self) -> bool:
         """Return False if the application does nothing at its shutdown."""

@@ -190,9 +190,13 @@ class ModuleRecords(Struct, eq=False):
                 if each.is_installed:
                     self._set_up.add(_head(name))
 
-    def settle(self) -> None:
-        """Note that the generation serves: what its modules write from now on is state."""
-        self.compare()
+    def settle(self, is_compared: bool = False) -> None:
+        """Note that the generation serves: what its modules write from now on is state.
+
+        is_compared: `compare` has been called since the last of its code has run.
+        """
+        if not is_compared:
+            self.compare()
         self._is_settled = True
 
     def executed_next(self, choice: Choice) -> set[str]:

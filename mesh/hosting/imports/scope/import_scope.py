@@ -151,9 +151,9 @@ class ImportScope:
             if name.startswith(prefix) and "." not in name[len(prefix) :]:
                 setattr(package, name[len(prefix) :], self.records.modules[name].module)
 
-    def settle(self) -> None:
-        """The generation serves."""
-        self.records.settle()
+    def settle(self, is_compared: bool = False) -> None:
+        """The generation serves. is_compared: none of its code has run since its modules were compared."""
+        self.records.settle(is_compared)
         for name in self.records.carried:
             loader = self.records.modules[name].module.__dict__.get("__loader__")
             if isinstance(loader, ServiceLoader):

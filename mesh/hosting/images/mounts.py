@@ -21,7 +21,8 @@ def assignments(values: Mapping[str, str]) -> str:
 
 def mounts(image: WantedImage) -> dict[str, str]:
     """Return the places on this machine of the files and folders that are mounted, by those in the container."""
-    pairs = [volume.split(":") for volume in image.volumes if volume.startswith("/")]
+    # An anonymous volume has no place here.
+    pairs = [volume.split(":") for volume in image.volumes if volume.startswith("/") and ":" in volume]
     return {inside: source for source, inside, *_ in pairs}
 
 

@@ -129,7 +129,7 @@ def test_a_database_reads_its_secrets_from_mounted_files(tmp_path: Path) -> None
         [services.db]
         image = "postgres"
         tcp = { port = 6432 }
-        volumes = ["./password.txt:/run/secrets/password:ro", "./name.txt:/run/secrets/name:ro"]
+        volumes = ["./password.txt:/run/secrets/password:ro", "./name.txt:/run/secrets/name:ro", "/var/lib/more"]
         env = { POSTGRES_PASSWORD_FILE = "/run/secrets/password", POSTGRES_DB_FILE = "/run/secrets/name" }
         """
     files = {"mesh.toml": toml, "password.txt": "it's secret\n", "name.txt": "shop\n"}

@@ -37,6 +37,8 @@ from mesh.topology.selection import Selection
 MAX_CONCURRENT_STARTS = 4
 #: Seconds after which a start no longer delays the others: it is waiting for something.
 START_GRACE_SECONDS = 0.25
+#: How many times as long as other services an image may take to start.
+IMAGE_PATIENCE = 6
 
 
 class Loop:
@@ -326,7 +328,7 @@ class Loop:
         for name in self._due_to_start():
             if self._late_from(name) <= now:
                 where = self._instances.by_name[name].current_stack()
-                self._fail(name, f"has not started within {self._options.start_within:g} s", where)
+                self._fail(name, f"has not started within {self._limit(name):g} s", where)
         self._start_what_can()
 
     def _due_to_start(self) -> set[str]:
@@ -335,4 +337,9 @@ class Loop:
         return {name for name in starting if self._instances.topology[name].ready != "done"}
 
     def _late_from(self, name: str) -> float:
-        return self._launched[name] + self._options.start_within
+        return self._launched[name] + self._limit(name)
+
+    def _limit(self, name: str) -> float:
+        """Return the seconds in which the service is expected to start; brokers and databases take longer than code."""
+        is_image = self._instances.topology[name].image is not None
+        return self._options.start_within * (IMAGE_PATIENCE if is_image else 1)

@@ -114,10 +114,13 @@ def _is_main(test: ast.expr) -> bool:
 
 
 def _name(call: ast.Call) -> str:
-    """Return the last part of the called function's name; `asyncio.run` only calls the program's own code."""
+    """Return the last part of the called function's name, with what runs no server in front of it.
+
+    `asyncio.run` only calls the program's own code, and Flask-Script's `manager.run` the command that it is told.
+    """
     match call.func:
-        case ast.Attribute(ast.Name("asyncio"), "run"):
-            return "asyncio.run"
+        case ast.Attribute(ast.Name("asyncio" | "subprocess" | "manager" as runner), "run"):
+            return f"{runner}.run"
         case ast.Attribute(_, name) | ast.Name(name):
             return name
     return ""

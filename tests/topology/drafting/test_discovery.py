@@ -145,6 +145,16 @@ def test_each_application_of_a_folder_is_a_service(tmp_path: Path) -> None:
     )
 
 
+def test_a_main_that_runs_commands_is_no_server(tmp_path: Path) -> None:
+    script = FASTAPI + "if __name__ == '__main__':\n    {}\n"
+    files = {
+        "app.py": script.format("app.run()"),
+        "manager.py": "from app import app\n" + script.format("manager.run()"),
+        "build.py": script.format("subprocess.run(['make'])"),
+    }
+    assert [each.run for each in found(tmp_path, files)] == ["python app.py"]
+
+
 def test_each_main_of_a_folder_is_a_service(tmp_path: Path) -> None:
     main = "from flask import Flask\napp = Flask(__name__)\nif __name__ == '__main__':\n    app.run(port={port})\n"
     topology = found(tmp_path, {"movies.py": main.format(port=5001), "users.py": main.format(port=5002)})

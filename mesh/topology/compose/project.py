@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,11 @@ def compose_files(folder: Path) -> tuple[Path, ...]:
     override. Where there are none: one for development, here or in a folder such as `docker`.
     """
     variables = Variables(folder)
-    if named := variables.value("COMPOSE_FILE"):
-        separator = variables.value("COMPOSE_PATH_SEPARATOR") or os.pathsep
-        return tuple(Path(os.path.normpath(folder / name)) for name in named.split(separator) if name)
+    # What is wrong with `.env` is told when its variables are needed.
+    with suppress(VariableError):
+        if named := variables.value("COMPOSE_FILE"):
+            separator = variables.value("COMPOSE_PATH_SEPARATOR") or os.pathsep
+            return tuple(Path(os.path.normpath(folder / name)) for name in named.split(separator) if name)
     usual = [folder / name for name in (*FILES, *_FOR_DEVELOPMENT)]
     further = [folder / place / name for place in _FOLDERS for name in (*FILES, *_FOR_DEVELOPMENT)]
     file = next((file for file in (*usual, *further) if file.is_file()), None)

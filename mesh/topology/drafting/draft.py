@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mesh.errors import UsageError
-from mesh.topology.drafting.discovery import discover, proto_folders
+from mesh.topology.drafting.discovery import codes, discover, proto_folders
 from mesh.topology.drafting.example import EXAMPLE
 from mesh.topology.drafting.files import files_below, is_test, relative
 from mesh.topology.drafting.procfile import FILE, from_procfile
@@ -96,7 +96,7 @@ def _from_compose(folder: Path, left: list[str]) -> Draft | None:
     from mesh.topology.compose.project import compose_files
     from mesh.topology.drafting.from_compose import from_compose
 
-    files = compose_files(folder)
+    files = compose_files(folder) or _compose_of_all_code(folder)
     if not files:
         return None
     found = from_compose(files, folder)
@@ -110,6 +110,17 @@ def _from_compose(folder: Path, left: list[str]) -> Draft | None:
     text = mesh_toml(found.name, origin, sketches, protos, found.remarks, found.externals)
     remarks = [f"{sketch.name}: {remark}" for sketch in sketches for remark in sketch.remarks]
     return Draft(origin, {Path("mesh.toml"): text}, found.files, [*found.remarks, *remarks])
+
+
+def _compose_of_all_code(folder: Path) -> tuple[Path, ...]:
+    """Return the Compose files of the one folder here that has some, if all code that serves is in it: of `src`, say."""
+    from mesh.topology.compose.project import compose_files
+
+    places = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    found = [(place, files) for place in places if (files := compose_files(place))]
+    if len(found) != 1 or any(not code.root.is_relative_to(found[0][0]) for code in codes(folder)):
+        return ()
+    return found[0][1]
 
 
 def _beside(folder: Path, images: Sequence[Sketch]) -> list[Sketch]:

@@ -62,6 +62,23 @@ def test_a_compose_file_for_development_is_read_where_the_top_has_none(tmp_path:
     assert [dict(each.env) for each in topology] == [{"FOUND": "yes", "OWN": "$1"}]
 
 
+def test_the_compose_file_of_the_folder_with_all_code_is_read(tmp_path: Path) -> None:
+    compose = "services: {web: {build: ./web, ports: ['9000:80']}, db: {image: postgres}}"
+    write(tmp_path, {"src/compose.yaml": compose, "src/web/app.py": FASTAPI, "docs/conf.py": "x = 1\n"})
+    _, topology = written(tmp_path)
+    assert [(each.name, each.root) for each in topology] == [("web", tmp_path / "src" / "web"), ("db", tmp_path)]
+
+
+@pytest.mark.parametrize("more", ["shop/app.py", "other/compose.yaml"])
+def test_a_compose_file_of_a_part_is_not_that_of_the_whole(tmp_path: Path, more: str) -> None:
+    compose = "services: {web: {build: ., ports: ['9000:80']}}"
+    write(
+        tmp_path, {"page/compose.yaml": compose, "page/app.py": FASTAPI, more: compose if "yaml" in more else FASTAPI}
+    )
+    drafted, _ = written(tmp_path)
+    assert drafted.origin == "what this folder holds"
+
+
 def test_the_files_of_compose_file_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = "services: {web: {build: web, environment: {A: 1, B: 1}}}"
     write(
@@ -77,6 +94,8 @@ def test_the_files_of_compose_file_are_merged(tmp_path: Path, monkeypatch: pytes
     )
     _, topology = written(tmp_path)
     assert [(each.name, dict(each.env)) for each in topology] == [("web", {"A": "1", "B": "top"})]
+    (tmp_path / "run" / ".env").write_text("COMPOSE_FILE='unfinished\n")
+    assert draft(tmp_path / "run").origin == "an example"
     monkeypatch.setenv("COMPOSE_FILE", "gone.yml")
     with pytest.raises(UsageError, match=r"no such Compose file: gone\.yml"):
         draft(tmp_path / "run")

@@ -113,7 +113,7 @@ def _from_compose(folder: Path, left: list[str]) -> Draft | None:
 
 
 def _compose_of_all_code(folder: Path) -> tuple[Path, ...]:
-    """Return the Compose files of the one folder here that has some, if all code that serves is in it: of `src`, say."""
+    """Return the Compose files of the one folder here that has some, if all code that serves is there: `src`, say."""
     from mesh.topology.compose.project import compose_files
 
     places = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))

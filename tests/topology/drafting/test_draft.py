@@ -96,6 +96,7 @@ def test_the_files_of_compose_file_are_merged(tmp_path: Path, monkeypatch: pytes
     assert [(each.name, dict(each.env)) for each in topology] == [("web", {"A": "1", "B": "top"})]
     (tmp_path / "run" / ".env").write_text("COMPOSE_FILE='unfinished\n")
     assert draft(tmp_path / "run").origin == "an example"
+    (tmp_path / "run" / ".env").unlink()
     monkeypatch.setenv("COMPOSE_FILE", "gone.yml")
     with pytest.raises(UsageError, match=r"no such Compose file: gone\.yml"):
         draft(tmp_path / "run")

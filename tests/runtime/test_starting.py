@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from mesh import Http, Options, Service, Supervisor, Topology
 from mesh.hosting.isolation import Isolation
 from mesh.observing.journal import Change, Entry, Line
+from mesh.runtime.generation.lifespan import Lifespan
 from mesh.runtime.messages import Stop
 
 Start = Callable[..., Supervisor]
@@ -28,6 +30,11 @@ async def fine(scope: Any, receive: Any, send: Any) -> None:
 
 async def broken(scope: Any, receive: Any, send: Any) -> None:
     raise RuntimeError("no lifespan today") if scope["type"] == "lifespan" else ValueError
+
+
+async def answering(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
 
 
 class Blocking:
@@ -90,6 +97,14 @@ def arrival(supervisor: Supervisor, wanted: Callable[[Entry], bool]) -> threadin
 
 def url(supervisor: Supervisor, name: str) -> str:
     return f"http://{supervisor.snapshot[name].http[0]}"
+
+
+def test_an_application_that_takes_the_lifespan_for_a_request_starts_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asyncio.run(Lifespan(answering).startup())
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_a_service_starts_after_what_it_depends_on_and_stops_before_it(made: Start) -> None:

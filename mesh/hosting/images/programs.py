@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from mesh.hosting.images.caddy import caddy
 from mesh.hosting.images.installed import installed
 from mesh.hosting.images.mysql import mysql
 from mesh.hosting.images.nginx import nginx
@@ -124,6 +125,7 @@ PROGRAMS = {
     "mongo": InstalledProgram(("mongod",), _mongo),
     "rabbitmq": InstalledProgram(("rabbitmq-server",), rabbitmq),
     "bitnami/rabbitmq": InstalledProgram(("rabbitmq-server",), rabbitmq, variables=_BITNAMI_RABBITMQ),
+    "caddy": InstalledProgram(("caddy",), caddy),
     "nginx": InstalledProgram(("nginx",), nginx),
     "memcached": InstalledProgram(("memcached",), _memcached),
     "minio/minio": InstalledProgram(("minio",), _minio),

@@ -79,12 +79,16 @@ class Lifespan:
         await self._events.put({"type": event})
         answer = asyncio.ensure_future(self._answers.get())
         await asyncio.wait({answer, self._task}, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
+        if answer.done() and answer.result()["type"].startswith("lifespan."):
             if answer.result()["type"].endswith(".failed"):
                 await asyncio.wait({self._task}, timeout=1)
             return answer.result()
         answer.cancel()
-        self._task.exception()  # retrieved: an application without lifespan support may say so by raising
+        # One without lifespan support may answer as if this were a request, and may say so by raising.
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=1)
+        if self._task.done() and not self._task.cancelled():
+            self._task.exception()  # retrieved
         return {"type": f"{event}.complete"}
 
     def _cause(self) -> BaseException | None:

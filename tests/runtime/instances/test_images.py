@@ -308,7 +308,7 @@ def test_an_installed_redis_gets_the_port_the_folder_and_its_own_arguments(
 @pytest.mark.parametrize(
     ("image", "told"),
     [
-        ("caddy:2", "mesh knows no program for caddy:2"),
+        ("traefik:3", "mesh knows no program for traefik:3"),
         ("mongo", "mongod is not installed"),
         ("registry.test:5000/team/postgres:1", "mesh knows no program for registry.test:5000/team/postgres:1"),
     ],

@@ -43,6 +43,8 @@ class CommandInstance:
     watches_itself = False
     #: False for a process behind a proxy that accepts connections for it before it does.
     _answers_at_once = True
+    #: Seconds for all ports to answer once one of them does; None if it is not ready before they do.
+    _others_within: float | None = None
     #: After the grace, for a process that cuts its calls itself.
     more_seconds = 0.0
 
@@ -198,7 +200,7 @@ class CommandInstance:
                 f"ports are moved, and where its code names one itself, localhost:{moved[0]} for example, it does not "
                 "reach this mesh; the variables MESH_NAME_HTTP and MESH_NAME_GRPC have the addresses"
             )
-            self.context.journal.append(Line(self.service.name, text, "mesh"))
+            self._tell(text)
 
     def _last_words(self) -> str:
         """Return what is known of why the process ended; what a command prints speaks for itself."""
@@ -272,13 +274,23 @@ class CommandInstance:
             listening = self._listening()
             for each in listening:
                 closing.callback(each.close)
+            since: float | None = None
             while process.poll() is None:
-                if all(each.answers() for each in listening):
+                silent = [each.name for each in listening if not each.answers()]
+                if not silent:
                     return True
+                if len(silent) < len(listening):
+                    since = since or time.monotonic()
+                    if self._others_within is not None and time.monotonic() - since > self._others_within:
+                        self._tell(f"nothing answers on {' and '.join(silent)}")
+                        return True
                 for sentence in self._relays.look(process.pid):
-                    self.context.journal.append(Line(self.service.name, sentence, "mesh"))
+                    self._tell(sentence)
                 time.sleep(LOOK)
         return False
+
+    def _tell(self, text: str) -> None:
+        self.context.journal.append(Line(self.service.name, text, "mesh"))
 
     def _terminate(self) -> None:
         """Ask the process and its group to end; kill what is left after the grace period."""

@@ -20,6 +20,8 @@ class ImageInstance(CommandInstance):
     """Its `command` holds the arguments of the image, if it has any."""
 
     _answers_at_once = False
+    #: Not every port that is published has a server: nginx without a certificate has none on 443.
+    _others_within = 5.0
     _passing: tempfile.TemporaryDirectory[str] | None = None
 
     @property

@@ -14,6 +14,7 @@ import requests
 from mesh.hosting.images import containers, rabbitmq
 from mesh.hosting.images.image import WantedImage
 from mesh.hosting.images.installed import installed
+from mesh.runtime.instances.image import ImageInstance
 from mesh.runtime.options import Options
 from tests.support.supervised import PATIENCE, supervised
 
@@ -182,6 +183,18 @@ def test_bitnami_s_rabbitmq_has_other_variables_and_its_pages(
     assert plugins == "[rabbitmq_management].\n"
     assert '{default_user, <<"shop"/utf8>>}' in str(terms)
     assert '{default_pass, <<"bitnami"/utf8>>}' in str(terms)
+
+
+def test_a_published_port_that_the_program_does_not_serve_is_told(
+    tmp_path: Path, programs: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ImageInstance, "_others_within", 0.1)
+    programs(redis_server=SERVING.format(option="--port"))
+    toml = '[services.it]\nimage = "redis"\ntcp = { ports = [6379, 7000], aliases = ["it:6379", "it:8001"] }\n'
+    with supervised(tmp_path, {"mesh.toml": toml}, Options(start_within=PATIENCE)) as project:
+        unserved = project.supervisor.snapshot["it"].tcp[1].port
+        assert project.line("it", "nothing answers").text == f"nothing answers on tcp port {unserved}"
+        assert project.supervisor.snapshot["it"].state == "ready"
 
 
 def test_a_program_listens_where_its_port_is_published_whichever_comes_first(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from mesh.hosting.images.mounts import mounts
 if TYPE_CHECKING:
     from mesh.hosting.images.image import WantedImage
 
+_FOLDER = "/etc/nginx"
 _MAIN = "/etc/nginx/nginx.conf"
 _SERVERS = "/etc/nginx/conf.d"
 _TEMPLATES = "/etc/nginx/templates"
@@ -81,7 +82,10 @@ def _for_this_machine(text: str, image: WantedImage, mounted: Mapping[str, str])
     text = rewritten({"text": text}, image.names)["text"]
     for inside in sorted(mounted, key=len, reverse=True):
         if inside not in (_MAIN, _SERVERS):
-            named = re.compile(rf"(?<![\w./-]){re.escape(inside.rstrip('/'))}(?=[/;\s\"'])")
+            name = re.escape(inside.rstrip("/"))
+            # Names without a folder are relative to that of the main file.
+            name = re.sub(rf"^{_FOLDER}/", f"(?:{_FOLDER}/)?", name)
+            named = re.compile(rf"(?<![\w./-]){name}(?=[/;\s\"'])")
             text = named.sub(mounted[inside].rstrip("/").replace("\\", r"\\"), text)
     return text
 

@@ -23,6 +23,8 @@ _WRAPPERS = {"exec": 1, "env": 1, "nohup": 1, "command": 1, "poetry": 2, "uv": 2
 _IN_ENVIRONMENT = re.compile(r"(?:poetry|uv|pipenv|pdm|rye)\s+run\s+(?:--\S+\s+)*")
 _WRAPPERS_TO_DASHES = frozenset({"tini", "dumb-init", "wait-for-it", "wait-for-it.sh", "wait-for", "wait-for.sh"})
 _SYSTEM = re.compile(r"/(?:usr/(?:local/)?)?s?bin/")
+#: Workers of gunicorn that patch the whole process, which others are in under mesh.
+_OWN_LOOP = re.compile(r"(?:-k|--worker-class)[ =](?:eventlet|gevent\w*|tornado)\b")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _STEPS = re.compile(r"\s*(?:&&|;|\n)\s*")
 _SEPARATORS = re.compile(r"\s*(&&|;|\n)\s*")
@@ -228,6 +230,8 @@ def _python_program(words: Sequence[str], local: Local, found: Started) -> str |
         words = ["manage.py", *words[1:]]
     elif words[0].startswith("/"):
         words = [name, *words[1:]]
+    if name == "gunicorn" and _OWN_LOOP.search(shlex.join(words)):
+        return None
     try:
         command = PythonCommand.parse(shlex.join(words))
     except UsageError:

@@ -82,6 +82,15 @@ def test_a_mounted_main_file_and_folder_are_used_without_the_container_s_user(tm
     assert written(tmp_path, *mounts)[1] == ""  # nothing is left of the start before
 
 
+def test_a_file_beside_the_main_one_may_be_named_without_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text(
+        "http {\n  ssl_certificate cert.pem;\n  ssl_certificate_key /etc/nginx/key.pem;\n}\n"
+    )
+    mounts = [f"{tmp_path}/{name}:/etc/nginx/{name}:ro" for name in ("nginx.conf", "cert.pem", "key.pem")]
+    main, _ = written(tmp_path, *mounts)
+    assert f"  ssl_certificate {tmp_path}/cert.pem;\n  ssl_certificate_key {tmp_path}/key.pem;\n" in main
+
+
 def test_templates_are_for_the_image_s_scripts(tmp_path: Path) -> None:
     with pytest.raises(MeshError, match=r"^proxy: /etc/nginx/templates is for the scripts of the image; mount the"):
         nginx(wanted(tmp_path, f"{tmp_path}:/etc/nginx/templates"), "nginx")

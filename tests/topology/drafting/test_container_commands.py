@@ -38,6 +38,16 @@ def test_python_commands_become_run(tmp_path: Path, command: str, run: str) -> N
     assert (topology["web"].run, topology["web"].root) == (run, tmp_path)
 
 
+@pytest.mark.parametrize("worker", ["-k gevent", "--worker-class eventlet", "--worker-class=geventwebsocket"])
+def test_a_worker_that_patches_its_process_has_one_of_its_own(tmp_path: Path, worker: str) -> None:
+    line = f"gunicorn --bind 0.0.0.0:5000 {worker} -w 1 app:app"
+    topology = composed(
+        tmp_path, f"services: {{web: {{build: ., command: '{line}', ports: ['5000:5000']}}}}", app_py=FASTAPI
+    )
+    command = f"gunicorn --bind 0.0.0.0:$PORT {worker} -w 1 app:app"
+    assert (topology["web"].run, topology["web"].command) == (None, command)
+
+
 def test_the_steps_before_a_server_are_done_before_it(tmp_path: Path) -> None:
     """Migrations are run once, and the service waits for their end (I8)."""
     topology = composed(

@@ -140,7 +140,7 @@ def _make(folder: Path, files: RequirementFiles, uv: str | None, interpreter: Pa
         constraints.write_text("".join(f"{each}\n" for each in pins))
         wanted += ["-c", str(constraints)]
     if wanted:
-        _run(files.folder, *program, *wanted)
+        _run(files.working_folder(), *program, *wanted)
 
 
 def _asked_of_backend(folder: Path, pip: Sequence[str], project: Path) -> list[str]:

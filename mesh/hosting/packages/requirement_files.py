@@ -23,6 +23,9 @@ LOCKS = ("uv.lock", "poetry.lock")
 #: How Poetry writes `the same major version`.
 _CARET = re.compile(r"\^\s*((\d+)[\d.]*)")
 
+#: A line that requires what lies in a folder: `-e ../library`, `./library`.
+_LOCAL = re.compile(r"(?:(?:-e|--editable)[ =]\s*)?(\.{1,2}(?:/[^\s\[#;]*)?)(?:[\s\[#;]|$)")
+
 
 class RequirementFiles(Struct, frozen=True):
     """files: requirements*.txt, or a pyproject.toml or a Pipfile and perhaps its lock file.
@@ -114,6 +117,19 @@ class RequirementFiles(Struct, frozen=True):
         texts = [file for file in self._read_files() if file.suffix == ".txt"]
         lines = [*self.lines, *(line for file in texts for line in _lines(file))]
         return any(line.startswith("-") and not _included_by(line) for line in lines)
+
+    def working_folder(self) -> Path:
+        """Return where to run pip: paths in the files, such as `-e ../library`, are relative to that.
+
+        That is beside the file that has some, if they are there; its author types `pip install -r requirements.txt`.
+        """
+        for file in self._read_files():
+            places = (
+                [found[1] for line in _lines(file) if (found := _LOCAL.match(line))] if file.suffix == ".txt" else []
+            )
+            if places and not self.lines and all((file.parent / place).exists() for place in places):
+                return file.parent
+        return self.folder
 
     def names(self) -> str:
         return " and ".join([*(file.name for file in self.files), *self.lines])

@@ -159,3 +159,27 @@ def test_an_application_for_another_python_is_served_by_the_server_of_its_enviro
     port = mesh.http("users").rpartition(":")[2].strip("/")
     assert any(f"told {words.replace('PORT', port)}" in each.get("text", "") for each in mesh.events())
     assert mesh.end(signal.SIGTERM) == 143
+
+
+def test_what_mesh_s_python_cannot_import_is_installed_for_the_one_of_its_dockerfile(
+    project: Shell, other: tuple[str, Path], tmp_path: Path
+) -> None:
+    version, _ = other
+    build = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    backend = BACKEND.replace("== OWN", "== ()")
+    code = f"import sys\\nassert sys.version_info[:2] != {sys.version_info[:2]}"
+    project.write(
+        {
+            "fast/pyproject.toml": build + '[project]\nname = "fast"\nversion = "1.0"\n',
+            "fast/backend.py": backend.replace('"fast.py", ""', f'"fast/__init__.py", "{code}"').replace(
+                'RECORD", ""', 'RECORD", "fast/__init__.py,,"'
+            ),
+            "users/requirements.txt": f"{project.folder / 'fast'}\n",
+            "users/Dockerfile": f"FROM python:{version}-slim\n",
+        }
+    )
+    done = project.run("install")
+    assert done.process.returncode == 0, done.text()
+    told = f"mesh's Python cannot import fast; Dockerfile asks for Python {version}, which is tried now ...\n"
+    assert told in done.err
+    answers_by(project, version)

@@ -1,0 +1,74 @@
+"""uv or pip, whichever is there, as the maker of virtual environments with what files require."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mesh.errors import MeshError
+from mesh.hosting.packages.requirement_files import RequirementFiles
+
+
+class ToolError(MeshError):
+    """Raised if uv or pip fails. said: what it has written to stderr. was_shown: that was passed on meanwhile."""
+
+    def __init__(self, tool: str, status: int, said: str, was_shown: bool) -> None:
+        super().__init__(f"{tool} ended with status {status}; what it said is above")
+        self.tool, self.status, self.said, self.was_shown = tool, status, said, was_shown
+
+
+def make_environment(folder: Path, files: RequirementFiles, uv: str | None, interpreter: Path) -> None:
+    """Make an environment for an interpreter, with what the files require; raises ToolError, or MeshError for these."""
+    python = folder / "bin" / "python"
+    try:
+        wanted = files.arguments()
+        pins = files.pins()
+    except ValueError as error:
+        raise MeshError(str(error)) from error
+    if uv is not None:
+        _run(folder, uv, "venv", "--quiet", "--python", str(interpreter), str(folder))
+        program = [uv, "pip", "install", "--python", str(python)]
+    else:
+        _run(folder, str(interpreter), "-m", "venv", str(folder))
+        quiet = () if sys.stderr.isatty() else ("--quiet",)
+        program = [str(python), "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
+    if wanted is None:
+        wanted = ["-r", str(files.files[0])] if uv is not None else _asked_of_backend(folder, program, files.folder)
+    if pins:
+        constraints = folder / "constraints.txt"
+        constraints.write_text("".join(f"{each}\n" for each in pins))
+        wanted += ["-c", str(constraints)]
+    if wanted:
+        _run(files.working_folder(), *program, *wanted)
+
+
+def _asked_of_backend(folder: Path, pip: Sequence[str], project: Path) -> list[str]:
+    """Return the dependencies that the project's build backend tells; the project itself need not be a package."""
+    report = folder / "report.json"
+    _run(project, *pip, "--dry-run", "--no-deps", "--ignore-installed", "--report", str(report), ".")
+    (found,) = json.loads(report.read_text())["install"]
+    return [each for each in found["metadata"].get("requires_dist", ()) if "extra ==" not in each]
+
+
+def _run(folder: Path, *words: str) -> None:
+    where = folder if folder.is_dir() else None
+    is_uv = "uv" in Path(words[0]).name
+    said: list[str] = []
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": sys.stderr.fileno(), "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, cwd=where, text=True, errors="replace", **options) as tool:
+        try:
+            for line in tool.stderr or ():
+                said.append(line)
+                if is_uv:  # which has no other progress
+                    sys.stderr.write(line)
+        except BaseException:
+            tool.kill()
+            raise
+    if tool.returncode:
+        raise ToolError(Path(words[0]).name if is_uv else words[2], tool.returncode, "".join(said), is_uv)
+    if not is_uv:
+        sys.stderr.write("".join(said))

@@ -1,0 +1,48 @@
+"""Tries whether what was installed into an environment can be imported by its Python.
+
+What was pinned years ago can often be installed for a newer Python than it was written for, and fails there.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+#: Seconds for all imports together.
+_WITHIN = 120
+#: Imports the packages that were asked for, and prints the names of those that fail. It runs on any Python.
+_SCRIPT = """
+import contextlib, importlib, importlib.metadata, io, json, sysconfig
+
+def modules(found):
+    named = (found.read_text("top_level.txt") or "").split()
+    parts = [file.parts for file in found.files or ()]
+    return named or {each[0] for each in parts if len(each) == 2 and each[1] == "__init__.py"}
+
+refused = []
+for found in importlib.metadata.distributions(path=[sysconfig.get_path("purelib")]):
+    asked = found.read_text("REQUESTED") is not None and found.metadata["Name"] not in ("pip", "setuptools", "wheel")
+    for name in modules(found) if asked else ():
+        if name.isidentifier() and not name.startswith("_") and name not in ("test", "tests", "docs", "examples"):
+            try:
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                    importlib.import_module(name)
+            except BaseException:
+                refused.append(name)
+print(json.dumps(refused))
+"""
+
+
+def refused_modules(environment: Path) -> frozenset[str]:
+    """Return the packages that were asked for and cannot be imported; none if that cannot be told."""
+    words = [str(environment / "bin" / "python"), "-I", "-c", _SCRIPT]
+    with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
+        try:
+            done = subprocess.run(
+                words, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=_WITHIN, check=False
+            )
+            return frozenset(json.loads(done.stdout.splitlines()[-1]))
+        except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+            return frozenset()

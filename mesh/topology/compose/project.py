@@ -8,8 +8,10 @@ another folder than mesh.toml, which does not read the `.env` there, they are in
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ _FOR_DEVELOPMENT = tuple(
     for dot in (".", "-")
     for ending in ("yaml", "yml")
 )
+#: What a Compose file for development may be called as well, if it has services.
+_SHORT = ("local.yml", "local.yaml", "dev.yml", "dev.yaml")
+_SERVICES = re.compile(r"^services:", re.MULTILINE)
 #: Folders that hold a repository's Compose files where the top does not.
 _FOLDERS = ("docker", ".docker", "compose", "docker-compose", "docker_compose")
 
@@ -66,8 +71,13 @@ def compose_files(folder: Path) -> tuple[Path, ...]:
             return tuple(Path(os.path.normpath(folder / name)) for name in named.split(separator) if name)
     usual = [folder / name for name in (*FILES, *_FOR_DEVELOPMENT)]
     further = [folder / place / name for place in _FOLDERS for name in (*FILES, *_FOR_DEVELOPMENT)]
-    file = next((file for file in (*usual, *further) if file.is_file()), None)
+    short = (each for name in _SHORT if (each := folder / name).is_file() and _has_services(each))
+    file = next(chain((each for each in (*usual, *further) if each.is_file()), short), None)
     return () if file is None else (file, *_overrides(file))
+
+
+def _has_services(file: Path) -> bool:
+    return _SERVICES.search(file.read_text("utf-8", "replace")) is not None
 
 
 def read_project(files: Sequence[Path], folder: Path) -> Project:
@@ -77,7 +87,12 @@ def read_project(files: Sequence[Path], folder: Path) -> Project:
     Raises UsageError for a file that is missing or no Compose file, and for a variable that one needs.
     """
     own = files[0].parent
-    reading = _ProjectReading(own, Variables(folder, () if own == folder else (own,)))
+    variables = Variables(folder, () if own == folder else (own,))
+    try:
+        project_name = variables.value("COMPOSE_PROJECT_NAME")
+    except VariableError as error:
+        raise UsageError(str(error)) from None
+    reading = _ProjectReading(own, variables)
     services: Table = {}
     name = ""
     for each in files:
@@ -89,7 +104,7 @@ def read_project(files: Sequence[Path], folder: Path) -> Project:
         if mounts := list(_mounts(table, reading.given)):
             table["volumes"] = [*(table.get("volumes") or ()), *mounts]
     return Project(
-        name or os.environ.get("COMPOSE_PROJECT_NAME") or folder.name or "mesh",
+        name or project_name or folder.name or "mesh",
         own,
         services,
         tuple(reading.files),

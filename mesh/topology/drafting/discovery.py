@@ -12,11 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mesh.hosting.packages.requirement_files import requirement_files
-from mesh.topology.drafting.files import beside_code, files_below, is_test, relative
+from mesh.topology.compose.dockerfile import read_dockerfile
+from mesh.topology.drafting.files import beside_code, files_below, is_test, relative, required_from
 from mesh.topology.drafting.listening import listening
 from mesh.topology.drafting.node_script import node_scripts
 from mesh.topology.drafting.python_module import Offer, offer_of
 from mesh.topology.drafting.sketch import Ports, Sketch, service_name
+from mesh.virtualenv import folders_up
 
 _PLAIN = {"src", "app", "code", "backend", "server", "service"}
 _PREFERRED = ("main", "app", "asgi", "wsgi", "server", "api")
@@ -76,9 +78,24 @@ def _sketch(name: str, code: FoundCode, folder: Path, ports: Ports) -> Sketch:
         sketch.grpc_port = ports.take(grpc_port or 50051)
         _keep_name(sketch.grpc_aliases, name, grpc_port, sketch.grpc_port)
     sketch.watch = beside_code(code.root)
-    if requirement_files(code.root, folder) is None and (inner := requirement_files(code.place, code.root)):
-        sketch.requirements = [f"-r {relative(file, code.root)}" for file in inner.files if file.suffix == ".txt"]
+    sketch.requirements = _requirements(code, folder)
     return sketch
+
+
+def _requirements(code: FoundCode, folder: Path) -> list[str]:
+    """Return what the code requires, where `mesh install` would not find it in its root or above."""
+    if requirement_files(code.root, folder) is not None:
+        return []
+    if inner := requirement_files(code.place, code.root):
+        return [f"-r {relative(file, code.root)}" for file in inner.files if file.suffix == ".txt"]
+    file = next(
+        (place / "Dockerfile" for place in folders_up(code.root, folder) if (place / "Dockerfile").is_file()), None
+    )
+    if file is None:
+        return []
+    # What it is built from, no file says.
+    images = [read_dockerfile(file, context) for context in dict.fromkeys((file.parent, folder))]
+    return [required_from(code.root, line) for line in max((image.requires for image in images), key=len)]
 
 
 def _keep_name(aliases: list[str], name: str, own: int | None, given: int) -> None:

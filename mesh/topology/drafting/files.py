@@ -39,3 +39,9 @@ def beside_code(root: Path) -> list[str]:
 def relative(path: Path, folder: Path) -> str:
     """Return the path as mesh.toml in `folder` writes it."""
     return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def required_from(root: Path, line: str) -> str:
+    """Return a line of requirements with its file or folder relative to the root."""
+    option, space, place = line.partition(" ")
+    return f"{option} {relative(Path(place), root)}" if space and place.startswith("/") else line

@@ -19,10 +19,11 @@ from mesh.topology.drafting.composed_images import copied, image_name, image_por
 from mesh.topology.drafting.composed_ports import grpc_port_of, http_port_of, ports_of_code, take_port_from_mesh
 from mesh.topology.drafting.container_command import Started, started
 from mesh.topology.drafting.discovery import FoundCode, codes, proto_folders
-from mesh.topology.drafting.files import beside_code, relative
+from mesh.topology.drafting.files import beside_code, relative, required_from
 from mesh.topology.drafting.listening import Listening, listening
 from mesh.topology.drafting.sketch import Ports, Sketch, service_name
 from mesh.topology.environment.dotenv import DotenvError, read_dotenv
+from mesh.topology.environment.variables import Variables, example_of
 
 #: Commands that end when their work is done.
 _ONE_SHOT = re.compile(
@@ -74,11 +75,20 @@ def from_compose(files: Sequence[Path], folder: Path) -> Composed:
         else:
             found.remarks.append(_left_out(service, relative(files[0], folder)))
             found.externals |= _external(service)
-    found.remarks += [
-        f"{key} names the variable {name}, which has no value; it is left empty"
-        for name, key in project.variables.unset.items()
-    ]
+    found.remarks += _unset(project.variables)
     return found
+
+
+def _unset(variables: Variables) -> list[str]:
+    """Return sentences about variables without a value, or one about the file that is missing for them."""
+    file = variables.folder / ".env"
+    if variables.unset and not file.exists() and (example := example_of(file)) is not None:
+        names = ", ".join(variables.unset)
+        return [f".env is missing, without which these have no value: {names}; copy it from {example.name}"]
+    return [
+        f"{key} names the variable {name}, which has no value; it is left empty"
+        for name, key in variables.unset.items()
+    ]
 
 
 def _start(service: ComposeService) -> Started | FoundCode | None:
@@ -277,13 +287,7 @@ def _requirements(service: ComposeService, root: Path, folder: Path) -> list[str
         return []
     if installs_otherwise(service.image.runs) and not any(line.startswith("-r") for line in lines):
         return []
-    return [_seen_from(root, line) for line in lines]
-
-
-def _seen_from(root: Path, line: str) -> str:
-    """Return a line of requirements with its file relative to the root."""
-    option, space, place = line.partition(" ")
-    return f"{option} {relative(Path(place), root)}" if space and place.startswith("/") else line
+    return [required_from(root, line) for line in lines]
 
 
 def _watched(service: ComposeService, root: Path) -> list[str]:

@@ -59,7 +59,7 @@ class Variables(Struct):
         except FileNotFoundError:
             if not file.required:
                 return {}
-            example = next((each for each in _examples(path) if each.is_file()), None)
+            example = example_of(path)
             way = f"copy it from {example.name}" if example else "with required = false it may be missing"
             raise VariableError(f"no such file: {path}; {way}") from None
         except (DotenvError, OSError) as error:
@@ -79,12 +79,15 @@ class Variables(Struct):
         return self._dotenv
 
 
-def _examples(path: Path) -> list[Path]:
-    """Return the files that a repository may have in place of one that it does not commit."""
-    return [
-        path.with_name(f"{path.name}{ending}")
-        for ending in (".example", "-example", ".sample", "-sample", ".template", ".dist")
+def example_of(path: Path) -> Path | None:
+    """Return the file that a repository has in place of one that it does not commit: `.env.example` of `.env`."""
+    endings = (".example", "-example", ".sample", "-sample", ".template", "-template", ".tpl", ".dist", ".default")
+    names = [
+        *(f"{path.name}{ending}" for ending in endings),
+        f"example{path.name}",
+        f"{path.name.removeprefix('.')}.example",
     ]
+    return next((each for name in names if (each := path.with_name(name)).is_file()), None)
 
 
 def _reason(error: DotenvError | OSError) -> str:

@@ -77,6 +77,15 @@ def test_requirements_between_the_root_and_the_code_are_those_of_the_service(tmp
     assert [(each.root, each.requirements) for each in topology] == [(tmp_path, ("-r app/requirements.txt",))] * 2
 
 
+def test_what_a_dockerfile_installs_is_required_where_no_file_says_it(tmp_path: Path) -> None:
+    lines = (
+        "FROM python:3.8\nRUN pip install requests==2.25.1\nCOPY ./shared /shared\nWORKDIR /shared\nRUN pip install .\n"
+    )
+    files = {"books/Dockerfile": lines, "books/main.py": FASTAPI, "shared/setup.py": "", "shared/library.py": ""}
+    topology = found(tmp_path, files)
+    assert [each.requirements for each in topology] == [("requests==2.25.1", "-e ../shared")]
+
+
 _MAIN = "if __name__ == '__main__':\n    "
 
 

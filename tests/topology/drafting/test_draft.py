@@ -49,10 +49,12 @@ def test_every_name_of_a_compose_file_is_known(tmp_path: Path, name: str) -> Non
     assert topology.services == (Service("web", Http((8022,), app="app:app", aliases=("web:22",)), root=tmp_path),)
 
 
-@pytest.mark.parametrize("name", ["docker-compose.dev.yml", "docker/compose.yaml", ".docker/docker-compose.local.yaml"])
+@pytest.mark.parametrize(
+    "name", ["docker-compose.dev.yml", "docker/compose.yaml", ".docker/docker-compose.local.yaml", "local.yml"]
+)
 def test_a_compose_file_for_development_is_read_where_the_top_has_none(tmp_path: Path, name: str) -> None:
     up = "../" if "/" in name else ""
-    compose = f"services: {{web: {{build: './{up}', env_file: '{up}web.env', environment: [OWN]}}}}"
+    compose = f"\nservices: {{web: {{build: './{up}', env_file: '{up}web.env', environment: [OWN]}}}}"
     write(
         tmp_path, {name: compose, "app.py": FASTAPI, "web.env": "FOUND=yes\n", f"{Path(name).parent}/.env": "OWN=$1\n"}
     )
@@ -95,7 +97,8 @@ def test_the_files_of_compose_file_are_merged(tmp_path: Path, monkeypatch: pytes
     _, topology = written(tmp_path)
     assert [(each.name, dict(each.env)) for each in topology] == [("web", {"A": "1", "B": "top"})]
     (tmp_path / "run" / ".env").write_text("COMPOSE_FILE='unfinished\n")
-    assert draft(tmp_path / "run").origin == "an example"
+    with pytest.raises(UsageError, match=r"^\.env: line 1: expected NAME=value"):
+        draft(tmp_path / "run")
     (tmp_path / "run" / ".env").unlink()
     monkeypatch.setenv("COMPOSE_FILE", "gone.yml")
     with pytest.raises(UsageError, match=r"no such Compose file: gone\.yml"):

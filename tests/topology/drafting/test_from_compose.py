@@ -493,3 +493,10 @@ def test_a_variable_without_a_value_is_told(tmp_path: Path) -> None:
     services = "services: {cache: {image: redis, command: 'redis-server --requirepass ${NO_SUCH}', ports: [6379]}}"
     told = "compose.yaml: services.cache.command names the variable NO_SUCH, which has no value; it is left empty"
     assert composed(tmp_path, services).remarks == (told,)
+
+
+def test_a_missing_env_file_is_told_once_with_its_example(tmp_path: Path) -> None:
+    services = "services: {cache: {image: 'redis:${A}', command: 'redis-server --requirepass ${B}', ports: [6379]}}"
+    (tmp_path / ".env.tpl").write_text("A=7\n")
+    told = ".env is missing, without which these have no value: A, B; copy it from .env.tpl"
+    assert composed(tmp_path, services).remarks == (told,)

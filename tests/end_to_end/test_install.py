@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import signal
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.programs import Shell, get
+from tests.support.wheels import make_wheel
 
 TOML = """
     [services.users]
@@ -36,24 +34,6 @@ APP = """
 PLAIN = APP.replace("import greeting", "").replace("greeting.TEXT", "'plain'")
 
 
-def make_wheel(folder: Path, version: str) -> None:
-    """Write a wheel of a module `greeting` into the folder."""
-    about = f"greeting-{version}.dist-info"
-    files = {
-        "greeting.py": f"TEXT = 'hello {version}'\n",
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: greeting\nVersion: {version}\n",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    digests = {name: hashlib.sha256(text.encode()).digest() for name, text in files.items()}
-    lines = [
-        f"{name},sha256={base64.urlsafe_b64encode(digests[name]).decode().rstrip('=')},{len(text)}\n"
-        for name, text in files.items()
-    ]
-    with zipfile.ZipFile(folder / f"greeting-{version}-py3-none-any.whl", "w") as wheel:
-        for name, text in {**files, f"{about}/RECORD": "".join([*lines, f"{about}/RECORD,,\n"])}.items():
-            wheel.writestr(name, text)
-
-
 @pytest.fixture(params=["pip", "uv"])
 def project(shell: Shell, tmp_path: Path, request: pytest.FixtureRequest) -> Shell:
     """Two services that need `greeting` and one that needs nothing; one of the tools, which sees our wheels alone."""
@@ -61,7 +41,7 @@ def project(shell: Shell, tmp_path: Path, request: pytest.FixtureRequest) -> She
     for folder in (wheels, programs):
         folder.mkdir()
     for version in ("1.0", "2.0"):
-        make_wheel(wheels, version)
+        make_wheel(wheels, "greeting", version, {"greeting.py": f"TEXT = 'hello {version}'\n"})
     if request.param == "uv":
         (programs / "uv").symlink_to(Path(sys.executable).parent / "uv")
     shell.env |= {

@@ -12,6 +12,7 @@ import pytest
 
 from mesh.hosting.packages.pythons import pythons
 from tests.support.programs import Shell, get
+from tests.support.wheels import make_wheel
 
 MAIN = """
     import http.server
@@ -134,6 +135,12 @@ def test_an_environment_with_extensions_for_another_python_is_run_by_that(
     answers_by(project, version)
 
 
+def serving(option: str) -> str:
+    """Return a main that prints its arguments, and answers on the port that follows this one."""
+    main = textwrap.dedent(MAIN).replace("int(sys.argv[1])", f"int(sys.argv[sys.argv.index('{option}') + 1])")
+    return f"print('told', *__import__('sys').argv[1:], flush=True)\n{main}"
+
+
 @pytest.mark.parametrize(
     ("server", "app", "words"),
     [
@@ -149,10 +156,9 @@ def test_an_application_for_another_python_is_served_by_the_server_of_its_enviro
     project.write({"mesh.toml": f'[services.users]\nroot = "users"\nhttp = {{port = 0, app = "{app}"}}\n'})
     subprocess.run([python, "-m", "venv", "--without-pip", project.folder / "users" / ".venv"], check=True)
     packages = project.folder / "users" / ".venv" / "lib" / f"python{version}" / "site-packages"
-    serving = textwrap.dedent(MAIN).replace("int(sys.argv[1])", "int(sys.argv[sys.argv.index('--port') + 1])")
     for name in (server, "fast"):
         (packages / name).mkdir()
-    (packages / server / "__main__.py").write_text(f"print('told', *__import__('sys').argv[1:], flush=True)\n{serving}")
+    (packages / server / "__main__.py").write_text(serving("--port"))
     (packages / "fast" / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
     mesh = project.up()
     assert get(mesh.http("users")).text.split()[0] == version
@@ -183,3 +189,20 @@ def test_what_mesh_s_python_cannot_import_is_installed_for_the_one_of_its_docker
     told = f"mesh's Python cannot import fast; Dockerfile asks for Python {version}, which is tried now ...\n"
     assert told in done.err
     answers_by(project, version)
+
+
+def test_an_application_for_another_python_gets_a_server_where_it_has_none(
+    project: Shell, other: tuple[str, Path], tmp_path: Path
+) -> None:
+    version, _ = other
+    needs = f'[project]\nname = "users"\nversion = "1"\nrequires-python = "=={version}.*"\ndependencies = []\n'
+    make_wheel(tmp_path, "uvicorn", "1.0", {"uvicorn/__init__.py": "", "uvicorn/__main__.py": serving("--port")})
+    project.env |= {"PIP_FIND_LINKS": str(tmp_path), "UV_FIND_LINKS": str(tmp_path)}
+    project.write({"mesh.toml": '[services.users]\nroot = "users"\nhttp = {port = 0, app = "main:app"}\n'})
+    project.write({"users/pyproject.toml": f"{needs}[tool.poetry]\n", "users/main.py": "app = None\n"})
+    done = project.run("install")
+    assert done.process.returncode == 0, done.text()
+    assert "installing uvicorn, which serves users there ...\n" in done.err
+    mesh = project.up()
+    assert get(mesh.http("users")).text.split()[0] == version
+    assert mesh.end(signal.SIGTERM) == 143

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,10 @@ def install(names: tuple[str, ...]) -> int:
 
 def _installed(service: Service, topology: Topology) -> str:
     """Install what the service requires, and return what it has now; raises MeshError."""
+    from mesh.hosting.packages.environments import lacks_server
     from mesh.hosting.packages.installation import install
     from mesh.hosting.packages.node_packages import node_packages
+    from mesh.hosting.packages.package_tool import add_package
     from mesh.hosting.packages.pythons import asked_python
     from mesh.hosting.packages.requirement_files import requirements_of
     from mesh.hosting.packages.requirements import are_met
@@ -68,4 +71,8 @@ def _installed(service: Service, topology: Topology) -> str:
     if are_met(files):
         return "has what it requires in mesh's own environment"
     asked = asked_python(service.root or project, project)
-    return f"uses {install(project, files, tell, asked).relative_to(project)}"
+    made = install(project, files, tell, asked)
+    if lacks_server(service, topology):
+        tell(f"installing uvicorn, which serves {service.name} there")
+        add_package(made, shutil.which("uv"), "uvicorn")
+    return f"uses {made.relative_to(project)}"

@@ -70,6 +70,12 @@ def _is_for_another_python(virtualenv: Virtualenv, topology: Topology) -> bool:
     return any(next(folder.rglob(extensions), None) is not None for folder in virtualenv.packages)
 
 
+def lacks_server(service: Service, topology: Topology) -> bool:
+    """Return whether an application has an environment for another Python, and no server in it."""
+    found = virtualenv_of(service, topology) if _is_app(service) else None
+    return found is not None and _is_for_another_python(found, topology) and _server(service, found) is None
+
+
 def _is_app(service: Service) -> bool:
     """Return whether the service is an application alone, named by a text."""
     http = service.http

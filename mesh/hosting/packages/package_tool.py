@@ -23,7 +23,6 @@ class ToolError(MeshError):
 
 def make_environment(folder: Path, files: RequirementFiles, uv: str | None, interpreter: Path) -> None:
     """Make an environment for an interpreter, with what the files require; raises ToolError, or MeshError for these."""
-    python = folder / "bin" / "python"
     try:
         wanted = files.arguments()
         pins = files.pins()
@@ -31,11 +30,9 @@ def make_environment(folder: Path, files: RequirementFiles, uv: str | None, inte
         raise MeshError(str(error)) from error
     if uv is not None:
         _run(folder, uv, "venv", "--quiet", "--python", str(interpreter), str(folder))
-        program = [uv, "pip", "install", "--python", str(python)]
     else:
         _run(folder, str(interpreter), "-m", "venv", str(folder))
-        quiet = () if sys.stderr.isatty() else ("--quiet",)
-        program = [str(python), "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
+    program = _installer(folder, uv)
     if wanted is None:
         wanted = ["-r", str(files.files[0])] if uv is not None else _asked_of_backend(folder, program, files.folder)
     if pins:
@@ -44,6 +41,20 @@ def make_environment(folder: Path, files: RequirementFiles, uv: str | None, inte
         wanted += ["-c", str(constraints)]
     if wanted:
         _run(files.working_folder(), *program, *wanted)
+
+
+def add_package(folder: Path, uv: str | None, name: str) -> None:
+    """Install a package into an environment, beside what it has; raises ToolError."""
+    _run(folder, *_installer(folder, uv), name)
+
+
+def _installer(folder: Path, uv: str | None) -> list[str]:
+    """Return the words before what is to be installed into an environment."""
+    python = str(folder / "bin" / "python")
+    if uv is not None:
+        return [uv, "pip", "install", "--python", python]
+    quiet = () if sys.stderr.isatty() else ("--quiet",)
+    return [python, "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
 
 
 def _asked_of_backend(folder: Path, pip: Sequence[str], project: Path) -> list[str]:

@@ -104,7 +104,7 @@ def read_project(files: Sequence[Path], folder: Path) -> Project:
         if mounts := list(_mounts(table, reading.given)):
             table["volumes"] = [*(table.get("volumes") or ()), *mounts]
     return Project(
-        name or project_name or folder.name or "mesh",
+        project_name or name or folder.name or "mesh",
         own,
         services,
         tuple(reading.files),

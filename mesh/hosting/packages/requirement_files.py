@@ -14,12 +14,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from mesh.hosting.packages import pipfile
+from mesh.hosting.packages import pipfile, poetry
 from mesh.topology.model import Service
 from mesh.virtualenv import folders_up
 
 #: Lock files whose versions hold for the dependencies of the pyproject.toml beside them.
-LOCKS = ("uv.lock", "poetry.lock")
+LOCKS = ("uv.lock", poetry.LOCK)
 #: How Poetry writes `the same major version`.
 _CARET = re.compile(r"\^\s*((\d+)[\d.]*)")
 
@@ -60,7 +60,10 @@ class RequirementFiles(Struct, frozen=True):
         if self._first != "pyproject.toml":
             further = [word for line in self.lines for word in shlex.split(line, comments=True)]
             return [*(word for file in self.files for word in ("-r", str(file))), *further]
-        dependencies = _read(self.files[0]).get("project", {}).get("dependencies")
+        declared = _read(self.files[0])
+        dependencies = declared.get("project", {}).get("dependencies")
+        if dependencies is None and any(file.name == poetry.LOCK for file in self.files[1:]):
+            return poetry.requirements(declared)
         return None if dependencies is None else [str(each) for each in dependencies]
 
     def python(self) -> str | None:

@@ -29,8 +29,9 @@ for found in importlib.metadata.distributions(path=[sysconfig.get_path("purelib"
             try:
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     importlib.import_module(name)
-            except BaseException:
-                refused.append(name)
+            except BaseException as error:
+                if type(error).__name__ != "ImproperlyConfigured":  # Django's, outside of a project
+                    refused.append(name)
 print(json.dumps(refused))
 """
 

@@ -14,19 +14,23 @@ from pathlib import Path
 
 from mesh.topology.model import LOOPBACK, Address
 
-#: Names and their addresses, as JSON; read by sitecustomize.py.
-VARIABLE = "MESH_NAMES"
+#: Names and their addresses, and ports of a container with those in their place, as JSON; read by sitecustomize.py.
+VARIABLE, PORTS = "MESH_NAMES", "MESH_PORTS"
 
 Names = Mapping[tuple[str, int], Address]
 
 
-def variables(names: Names, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what makes a Python process redirect these names; nothing if each is where it says."""
+def variables(names: Names, environment: Mapping[str, str], ports: Mapping[int, int] | None = None) -> dict[str, str]:
+    """Return what makes a Python process redirect these names; nothing if each is where it says.
+
+    ports: those that its code listens on, with the ones to listen on instead.
+    """
     table = {f"{host}:{port}": [to.host, to.port] for (host, port), to in names.items() if _differs(host, port, to)}
-    if not table:
+    if not table and not ports:
         return {}
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), environment.get("PYTHONPATH")]))
-    return {VARIABLE: json.dumps(table), "PYTHONPATH": path}
+    moved = {PORTS: json.dumps(ports)} if ports else {}
+    return {VARIABLE: json.dumps(table), "PYTHONPATH": path, **moved}
 
 
 def rewritten(env: Mapping[str, str], names: Names) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Redirects the names in MESH_NAMES to their addresses, in a Python process that mesh has started.
 
+A port of the container that its code listens on becomes the one that MESH_PORTS gives it.
+
 Only the standard library is imported, and nothing of mesh; any Python from 3.8 on runs this.
 """
 
@@ -36,7 +38,15 @@ def _table() -> dict[str, tuple[str, int]]:
         return {}
 
 
+def _ports() -> dict[int, int]:
+    try:
+        return {int(port): given for port, given in json.loads(os.environ.get("MESH_PORTS", "{}")).items()}
+    except ValueError:
+        return {}
+
+
 _NAMES = _table()
+_PORTS = _ports()
 _KNOWN = {name.rpartition(":")[0]: address[0] for name, address in _NAMES.items()}
 
 
@@ -78,6 +88,45 @@ def _connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
     return redirected
 
 
+def _patch_listening() -> None:
+    bind: Any = socket.socket.bind
+
+    @functools.wraps(bind)
+    def own_bind(own: socket.socket, address: Any) -> Any:
+        if own.family in (socket.AF_INET, socket.AF_INET6) and own.type == socket.SOCK_STREAM:
+            address = (address[0], _PORTS.get(address[1], address[1]), *address[2:])
+        return bind(own, address)
+
+    setattr(socket.socket, "bind", own_bind)  # noqa: B010
+
+
+def _patch_grpc_servers(grpc: Any) -> None:
+    def listening(add: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(add)
+        def added(own: Any, address: str, *args: Any) -> Any:
+            host, colon, port = address.rpartition(":")
+            given = _PORTS.get(int(port), port) if port.isdigit() else port
+            return add(own, f"{host}{colon}{given}", *args)
+
+        return added
+
+    def making(make: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(make)
+        def made(*args: Any, **options: Any) -> Any:
+            server = make(*args, **options)
+            for name in ("add_insecure_port", "add_secure_port"):
+                add = getattr(type(server), name)
+                if not hasattr(add, "__wrapped__"):
+                    setattr(type(server), name, listening(add))
+            return server
+
+        return made
+
+    modules: Sequence[Any] = [grpc, sys.modules.get("grpc.aio")]
+    for module in filter(None, modules):
+        module.server = making(module.server)
+
+
 def _patch_grpc(grpc: Any) -> None:
     def channel(make: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(make)
@@ -94,6 +143,8 @@ def _patch_grpc(grpc: Any) -> None:
 
         return made
 
+    if _PORTS:
+        _patch_grpc_servers(grpc)
     for module in (grpc, sys.modules.get("grpc.aio")):
         for name in ("insecure_channel", "secure_channel"):
             if hasattr(module, name):
@@ -171,6 +222,12 @@ def _patch_uvloop(uvloop: Any) -> None:
         return await look_up(self, *actual(host, port), **options)
 
     uvloop.Loop.create_connection, uvloop.Loop.getaddrinfo = create_connection, getaddrinfo
+    serve = uvloop.Loop.create_server
+
+    async def create_server(self: Any, factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        return await serve(self, factory, host, _PORTS.get(port, port), **options)
+
+    uvloop.Loop.create_server = create_server
 
 
 class PatchesOnImport(importlib.abc.MetaPathFinder):
@@ -215,7 +272,10 @@ def _import_hidden() -> None:
             return
 
 
+if _PORTS:
+    _patch_listening()
 if _NAMES:
     _patch_sockets()
+if _NAMES or _PORTS:
     sys.meta_path.insert(0, PatchesOnImport())
 _import_hidden()

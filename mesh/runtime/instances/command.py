@@ -218,7 +218,8 @@ class CommandInstance:
         return process_group.start(self.service.command or "", self.context.root, self._environment())
 
     def _environment(self) -> dict[str, str]:
-        return command_environment(self.service, self._declared, self.context.directory, self._addresses)
+        moved = {port: address.port for address, port in self._published()}
+        return command_environment(self.service, self._declared, self.context.directory, self._addresses, moved)
 
     def _read(self, process: ChildProcess, name: str) -> threading.Thread:
         """Read the lines of one stream, in a separate thread."""

@@ -18,14 +18,18 @@ from mesh.virtualenv import VENVS, Virtualenv
 
 
 def command_environment(
-    service: Service, declared: Topology, directory: Directory, addresses: Mapping[Kind, Sequence[Address]]
+    service: Service,
+    declared: Topology,
+    directory: Directory,
+    addresses: Mapping[Kind, Sequence[Address]],
+    moved: Mapping[int, int] | None = None,
 ) -> dict[str, str]:
     """Return this process's variables, those that describe the topology, and the service's own, which win.
 
     Names of services in the service's own variables become addresses, and a Python process looks them up in MESH_NAMES.
     PATH begins with the virtual environments and Node's programs of the service and of the project, and with mesh's
     own programs, so that `python` and `uvicorn` are found although no environment is activated.
-    addresses: where the command listens.
+    addresses: where the command listens. moved: ports of its container, with those that are published for them.
     """
     found = {
         variable_of(name, kind): str(address)
@@ -40,7 +44,7 @@ def command_environment(
     own_variables = service.env if service.image else child_names.rewritten(service.env, names)
     # Into a pipe, Python would buffer lines; show them as they are printed.
     variables = {"PYTHONUNBUFFERED": "1", **os.environ, **proxies, **found, **port, "PATH": path, **own_variables}
-    return {**variables, **child_names.variables(names, variables)}
+    return {**variables, **child_names.variables(names, variables, moved)}
 
 
 def starts_python(command: str, path: str) -> bool:

@@ -190,7 +190,8 @@ def _copies(rest: str, image: Image, context: Path, stages: Mapping[str, Image])
         return
     stage = _from(rest)
     to = posixpath.normpath(posixpath.join(image.folder, words[-1]))
-    is_folder = words[-1].endswith(("/", "/.")) or words[-1] in (".", "./") or len(words) > 2
+    is_there = to == image.folder or any(inside == to and place.is_dir() for inside, place in image.copies)
+    is_folder = is_there or words[-1].endswith(("/", "/.")) or words[-1] in (".", "./") or len(words) > 2
     for source in words[:-1]:
         found = _sources(source, context) if stage is None else _of_stage(stages.get(stage), source)
         for place in found:

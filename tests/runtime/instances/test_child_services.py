@@ -112,9 +112,10 @@ def test_a_command_that_has_the_port_of_its_container_is_reached_at_the_publishe
         HTTPServer(("127.0.0.1", CONTAINER), Handler).serve_forever()
         """
     container = free_row(1)
+    # Without `site`, as a program in any other language.
     toml = f"""\
         [services.web]
-        command = "exec python serve.py"
+        command = "exec python -S serve.py"
         http = {{ port = 0, aliases = ["web:{container}"] }}
         """
     files = {"mesh.toml": toml, "serve.py": serve.replace("CONTAINER", str(container))}
@@ -128,6 +129,54 @@ def test_a_command_that_has_the_port_of_its_container_is_reached_at_the_publishe
             seen = len(project.entries)
             project.supervisor.post(ServiceCommand("web", "restart"))
             project.line("web", "restarted in", seen)
+
+
+LISTENERS = {
+    "socket": "server = socket.create_server(('0.0.0.0', PORT))\nserver.listen()",
+    "uvloop": """\
+import asyncio, uvloop
+
+async def main():
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", PORT)
+    await server.serve_forever()
+
+uvloop.run(main())""",
+    "grpc": """\
+import grpc
+from concurrent.futures import ThreadPoolExecutor
+server = grpc.server(ThreadPoolExecutor(1))
+server.add_insecure_port("127.0.0.1:PORT")
+server.start()""",
+    "grpc.aio": """\
+import asyncio, grpc.aio
+
+async def main():
+    server = grpc.aio.server()
+    server.add_insecure_port("127.0.0.1:PORT")
+    await server.start()
+    await server.wait_for_termination()
+
+asyncio.run(main())""",
+}
+
+
+@pytest.mark.parametrize("by", LISTENERS)
+def test_two_commands_in_python_may_have_the_same_port_of_their_containers(tmp_path: Path, by: str) -> None:
+    container = free_row(1)
+    toml = "\n".join(
+        f"""\
+        [services.{name}]
+        command = "exec python serve.py"
+        tcp = {{ port = 0, aliases = ["{name}:{container}"] }}
+        """
+        for name in ("one", "other")
+    )
+    serve = f"import signal, socket\n{LISTENERS[by].replace('PORT', str(container))}\nsignal.pause()\n"
+    with supervised(tmp_path, {"mesh.toml": toml, "serve.py": serve}, Options(start_within=PATIENCE)) as project:
+        states = [project.supervisor.snapshot[name].state for name in ("one", "other")]
+        assert states == ["ready", "ready"]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", container), 5).close()
 
 
 def test_a_command_that_does_not_listen_is_named_with_its_port_and_may_still_come(tmp_path: Path) -> None:

@@ -21,5 +21,5 @@ def test_a_socket_that_the_system_connects_to_itself_counts_as_refused(monkeypat
 def test_a_connection_reaches_what_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
-        with sockets.connect(*address, timeout=1) as client, server.accept()[0] as accepted:
+        with sockets.connect(address[0], address[1], 1) as client, server.accept()[0] as accepted:
             assert (client.getpeername(), accepted.getpeername()) == (address, client.getsockname())

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from mesh.hosting.packages.pythons import pythons
+from mesh.store.topology import store
+from mesh.topology.loading import load
 from tests.support.programs import Shell, get
 from tests.support.wheels import make_wheel
 
@@ -206,3 +208,17 @@ def test_an_application_for_another_python_gets_a_server_where_it_has_none(
     mesh = project.up()
     assert get(mesh.http("users")).text.split()[0] == version
     assert mesh.end(signal.SIGTERM) == 143
+
+
+def test_the_store_stays_in_mesh_beside_an_environment_for_another_python(
+    project: Shell, other: tuple[str, Path]
+) -> None:
+    version, python = other
+    subprocess.run([python, "-m", "venv", "--without-pip", project.folder / ".venv"], check=True)
+    packages = project.folder / ".venv" / "lib" / f"python{version}" / "site-packages"
+    for name in ("flask", "uvicorn"):
+        (packages / name).mkdir()
+    (packages / "flask" / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
+    topology = load("store", project.folder, store)
+    assert [service.command for service in topology] == [None] * 4
+    assert topology.remarks == ()

@@ -77,9 +77,10 @@ def lacks_server(service: Service, topology: Topology) -> bool:
 
 
 def _is_app(service: Service) -> bool:
-    """Return whether the service is an application alone, named by a text."""
+    """Return whether the service is an application alone, named by a text; mesh's example has no root of its own."""
     http = service.http
-    return service.grpc is None and http is not None and isinstance(http.app, str) and not http.contracts
+    is_app = http is not None and isinstance(http.app, str) and not http.contracts
+    return is_app and service.grpc is None and service.root is not None
 
 
 def _server(service: Service, virtualenv: Virtualenv) -> str | None:

@@ -34,7 +34,7 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
         connected.settimeout(timeout)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.connect((host, port))
-        if connected.getsockname() == connected.getpeername():
+        if connected.getsockname()[:2] == (host, port):
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"nothing listens on port {port}")
     except OSError:
         connected.close()

@@ -71,8 +71,9 @@ def compose_files(folder: Path) -> tuple[Path, ...]:
             return tuple(Path(os.path.normpath(folder / name)) for name in named.split(separator) if name)
     usual = [folder / name for name in (*FILES, *_FOR_DEVELOPMENT)]
     further = [folder / place / name for place in _FOLDERS for name in (*FILES, *_FOR_DEVELOPMENT)]
-    short = (each for name in _SHORT if (each := folder / name).is_file() and _has_services(each))
-    file = next(chain((each for each in (*usual, *further) if each.is_file()), short), None)
+    # os.path.isfile: a folder that only a container's user may read has none.
+    short = (each for name in _SHORT if os.path.isfile(each := folder / name) and _has_services(each))
+    file = next(chain((each for each in (*usual, *further) if os.path.isfile(each)), short), None)
     return () if file is None else (file, *_overrides(file))
 
 

@@ -18,7 +18,7 @@ def files_below(folder: Path, ending: str) -> Iterator[Path]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and name not in _SKIPPED and not (Path(place) / name / "pyvenv.cfg").exists()
+            if not name.startswith(".") and name not in _SKIPPED and not os.path.exists(f"{place}/{name}/pyvenv.cfg")
         )
         yield from (Path(place) / name for name in sorted(files) if name.endswith(ending))
 

@@ -251,3 +251,25 @@ def test_a_pyproject_that_declares_a_topology_is_told(tmp_path: Path) -> None:
         UsageError, match=r"^pyproject\.toml already declares a topology; edit it, and see `mesh check`$"
     ):
         draft(tmp_path)
+
+
+def test_a_folder_that_only_a_container_may_read_is_passed_over(tmp_path: Path) -> None:
+    """Databases in containers make such folders in projects, for a user of their own."""
+    write(tmp_path, {"web/app.py": FASTAPI, "web/pgdata/PG_VERSION": "16\n", "pgdata/base/1": ""})
+    expected = draft(tmp_path).text
+    closed = [tmp_path / "pgdata", tmp_path / "web" / "pgdata"]
+    around = [place for place in tmp_path.parents if place.name.startswith(("pytest-", "popen-"))]
+    for place, mode in {**dict.fromkeys(closed, 0), **dict.fromkeys(around, 0o711), tmp_path: 0o755}.items():
+        place.chmod(mode)
+    is_superuser = os.geteuid() == 0
+    try:
+        if is_superuser:
+            os.seteuid(65534)
+        with pytest.raises(PermissionError):
+            (closed[0] / "base").stat()
+        assert draft(tmp_path).text == expected
+    finally:
+        if is_superuser:
+            os.seteuid(0)
+        for place in (*closed, *around):
+            place.chmod(0o700)

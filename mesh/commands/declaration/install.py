@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ def install(names: tuple[str, ...]) -> int:
     command that runs Node, the packages of the package.json in its folder are installed there.
     """
     from mesh.errors import MeshError, UsageError
+    from mesh.hosting.packages.package_tool import ToolError
     from mesh.store.topology import store
     from mesh.suggestions import no_such
     from mesh.topology.loading import load
@@ -39,6 +41,8 @@ def install(names: tuple[str, ...]) -> int:
         try:
             write_lines(f"{service.name}: {_installed(service, topology)}")
         except MeshError as error:
+            if isinstance(error, ToolError) and not error.was_shown:
+                sys.stderr.write(error.said)
             failed += 1
             write_lines(f"mesh: {service.name}: {error}", err=True)
     return 1 if failed else 0

@@ -103,10 +103,10 @@ def _patch_listening() -> None:
 def _patch_grpc_servers(grpc: Any) -> None:
     def listening(add: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(add)
-        def added(own: Any, address: str, *args: Any) -> Any:
+        def added(own: Any, address: str, *args: Any, **options: Any) -> Any:
             host, colon, port = address.rpartition(":")
             given = _PORTS.get(int(port), port) if port.isdigit() else port
-            return add(own, f"{host}{colon}{given}", *args)
+            return add(own, f"{host}{colon}{given}", *args, **options)
 
         return added
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from mesh.hosting.imports.sites.common_packages import is_loadable
 from mesh.python_command import as_typed, with_given_port
 from mesh.topology.model import Service, Topology
 from mesh.virtualenv import Virtualenv, nearest_virtualenv
+
+_FLASK = re.compile(r"^\s*(?:from|import)\s+flask\b", re.MULTILINE)
 
 
 def virtualenv_of(service: Service, declared: Topology) -> Virtualenv | None:
@@ -88,11 +91,16 @@ def _server(service: Service, virtualenv: Virtualenv) -> str | None:
     assert service.http
     app, is_factory = service.http.app.removesuffix("()"), service.http.app.endswith("()")
     has = {name for name in ("flask", "uvicorn") if any((each / name).is_dir() for each in virtualenv.packages)}
-    if not has:
-        return None
-    if "flask" in has:
+    module = app.partition(":")[0]
+    file = (service.root or Path()) / f"{module.replace('.', '/')}.py"
+    text = file.read_text("utf-8", "replace") if file.is_file() else ""
+    if "flask" in has and (_FLASK.search(text) or "uvicorn" not in has):
         return f'python -m flask --app {shlex.quote(service.http.app)} run --port "$PORT"'
-    return f'python -m uvicorn {shlex.quote(app)} --port "$PORT"{" --factory" if is_factory else ""}'
+    if "uvicorn" not in has:
+        return None
+    options = " --interface wsgi" if "get_wsgi_application" in text else ""
+    options += " --factory" if is_factory else ""
+    return f'python -m uvicorn {shlex.quote(app)} --port "$PORT"{options}'
 
 
 def _command(service: Service) -> str:

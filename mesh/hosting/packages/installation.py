@@ -44,8 +44,8 @@ def install(
     It is for mesh's Python where that can be. asked: the Python that the project names, with the file that does. It is
     taken if the files exclude mesh's, or if what they require cannot be installed or imported there. Where none is
     named, or one that is not here, older ones are tried: what was pinned years ago has no wheels for newer ones.
-    tell: takes a line before it begins. What the tool says goes to stderr, of attempts that fail that of the first
-    alone. Raises MeshError.
+    tell: takes a line before it begins. uv's words go to stderr, and those of a pip that succeeds. Raises MeshError;
+    a ToolError has what the first pip that failed has said.
     """
     folder = _folder(project, files)
     state_folder(project)
@@ -80,7 +80,6 @@ class _Making(Struct):
             self._make(first)
         except ToolError as error:
             if first != _own_python() or not self._is_made_for_another(error):
-                sys.stderr.write("" if error.was_shown else error.said)
                 raise
         else:
             if first == _own_python() and self.asked is not None:
@@ -120,7 +119,7 @@ class _Making(Struct):
         return False
 
     def _prefer(self, others: list[tuple[Version, Path]]) -> None:
-        """Make the environment again for another Python if all can be imported there, and not by mesh's."""
+        """Make the environment again for another Python if more of it can be imported there than by mesh's."""
         if not others or not (refused := refused_modules(self.folder)):
             return
         (version, python), *_ = others
@@ -129,8 +128,8 @@ class _Making(Struct):
             self._make(python)
             still_refused = refused_modules(self.folder)
         except ToolError:
-            still_refused = refused
-        if still_refused >= refused:
+            still_refused = None
+        if still_refused is None or not still_refused < refused:
             self.tell("that is of no help; mesh's Python is taken")
             self._make(_own_python())
 

@@ -15,7 +15,8 @@ def requirements(declared: Mapping[str, Any]) -> list[str] | None:
 
     declared: the pyproject.toml. The project's README, which the backend wants, need not be there.
     """
-    table = declared.get("tool", {}).get("poetry", {}).get("dependencies", {})
+    poetry = declared.get("tool", {}).get("poetry")
+    table = poetry.get("dependencies", {}) if isinstance(poetry, dict) else {}
     found: list[str] = []
     for name, value in table.items():
         wanted = value if isinstance(value, dict) else {}

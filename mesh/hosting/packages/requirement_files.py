@@ -124,14 +124,15 @@ class RequirementFiles(Struct, frozen=True):
     def working_folder(self) -> Path:
         """Return where to run pip: paths in the files, such as `-e ../library`, are relative to that.
 
-        That is beside the file that has some, if they are there; its author types `pip install -r requirements.txt`.
+        That is beside the file that has some, if these are projects there and not from the service's root; its author
+        types `pip install -r requirements.txt`.
         """
         for file in self._read_files():
-            places = (
-                [found[1] for line in _lines(file) if (found := _LOCAL.match(line))] if file.suffix == ".txt" else []
-            )
-            if places and not self.lines and all((file.parent / place).exists() for place in places):
-                return file.parent
+            lines = _lines(file) if file.suffix == ".txt" and not self.lines else ()
+            places = [found[1] for line in lines if (found := _LOCAL.match(line))]
+            for folder in (self.folder, file.parent) if places else ():
+                if all(_is_project(folder / place) for place in places):
+                    return folder
         return self.folder
 
     def names(self) -> str:
@@ -171,6 +172,10 @@ def requirement_files(root: Path, project: Path) -> RequirementFiles | None:
         if found := tuple(_files_in(folder)):
             return RequirementFiles(folder, found)
     return None
+
+
+def _is_project(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg"))
 
 
 def _files_in(folder: Path) -> Iterator[Path]:

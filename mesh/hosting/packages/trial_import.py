@@ -36,8 +36,8 @@ print(json.dumps(refused))
 """
 
 
-def refused_modules(environment: Path) -> frozenset[str]:
-    """Return the packages that were asked for and cannot be imported; none if that cannot be told."""
+def refused_modules(environment: Path) -> frozenset[str] | None:
+    """Return the packages that were asked for and cannot be imported; None if that cannot be told."""
     words = [str(environment / "bin" / "python"), "-I", "-c", _SCRIPT]
     with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
         try:
@@ -46,4 +46,4 @@ def refused_modules(environment: Path) -> frozenset[str]:
             )
             return frozenset(json.loads(done.stdout.splitlines()[-1]))
         except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
-            return frozenset()
+            return None

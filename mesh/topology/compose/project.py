@@ -35,6 +35,7 @@ _FOR_DEVELOPMENT = tuple(
 #: What a Compose file for development may be called as well, if it has services.
 _SHORT = ("local.yml", "local.yaml", "dev.yml", "dev.yaml")
 _SERVICES = re.compile(r"^services:", re.MULTILINE)
+_VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$\{?([A-Za-z_]\w*)")
 #: Folders that hold a repository's Compose files where the top does not.
 _FOLDERS = ("docker", ".docker", "compose", "docker-compose", "docker_compose")
 
@@ -47,7 +48,7 @@ _GIVEN = {"secrets": "/run/secrets/", "configs": "/"}
 class Project(Struct, frozen=True):
     """The services of a project by name, with paths made absolute; `files` are those that were read.
 
-    folder: of its first file.
+    folder: of its first file. written_out: variables whose values are in the tables, from the `.env` in that folder.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Project(Struct, frozen=True):
     services: dict[str, Table]
     files: tuple[Path, ...]
     variables: Variables
+    written_out: set[str]
 
 
 def compose_files(folder: Path) -> tuple[Path, ...]:
@@ -110,6 +112,7 @@ def read_project(files: Sequence[Path], folder: Path) -> Project:
         services,
         tuple(reading.files),
         reading.variables,
+        reading.written_out,
     )
 
 
@@ -131,6 +134,8 @@ class _ProjectReading:
         #: The files of secrets and configs, by the key of the project and the name.
         self.given: dict[tuple[str, str], str] = {}
         self._around = around
+        #: Variables whose values the draft has, since mesh.toml would not find them.
+        self.written_out: set[str] = set()
 
     def content(self, file: Path) -> Table:
         """Return a file's table, interpolated. An empty file is an empty table."""
@@ -199,9 +204,16 @@ class _ProjectReading:
         inner = source.parent if other else folder
         return merged_service(self._service(source, inner, known, base, (*seen, (file, name))), table)
 
+    def _foreign(self, text: str) -> set[str]:
+        """Return the variables in a text whose values mesh.toml would not find."""
+        named = {found[1] for found in _VARIABLE.finditer(text)}
+        return {name for name in named if self.variables.value(name) is not None and not self.variables.is_own(name)}
+
     def _interpolated(self, value: Any, shown: str, path: tuple[str, ...]) -> Any:
         in_environment = path[:1] == ("services",) and path[2:3] == ("environment",)
         if in_environment and self.folder == self.variables.folder:
+            return value
+        if in_environment and isinstance(value, str) and not (foreign := self._foreign(value)):
             return value
         if isinstance(value, dict):
             return {key: self._interpolated(item, shown, (*path, str(key))) for key, item in value.items()}
@@ -213,7 +225,10 @@ class _ProjectReading:
             return value
         try:
             found = self.variables.text(value, f"{shown}: {'.'.join(path)}")
-            return escaped(found) if in_environment else found
+            if not in_environment:
+                return found
+            self.written_out |= foreign
+            return escaped(found)
         except VariableError as error:
             raise UsageError(f"{shown}: {'.'.join(path)}: {error}") from None
 

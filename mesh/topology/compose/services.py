@@ -107,8 +107,11 @@ def _service(project: Project, name: str, table: Mapping[str, Any], links: Seque
 def _taken(project: Project, name: str) -> str | None:
     """Return the value of a variable that is named without one, as mesh.toml writes it; None if it has none."""
     value = project.variables.value(name)
+    if not value or project.variables.is_own(name) or not project.variables.further:
+        return value and f"${{{name}}}"
     # mesh.toml's own variables do not come from the folder of a Compose file elsewhere.
-    return value and (escaped(value) if project.variables.further else f"${{{name}}}")
+    project.written_out.add(name)
+    return escaped(value)
 
 
 def each(value: Any) -> Iterator[str]:

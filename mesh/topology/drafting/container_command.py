@@ -29,7 +29,9 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _STEPS = re.compile(r"\s*(?:&&|;|\n)\s*")
 _SEPARATORS = re.compile(r"\s*(&&|;|\n)\s*")
 #: What makes a shell end as soon as one of its commands fails.
-_STOPS = re.compile(r"\bset\s+-\w*e|\bset\s+-o\s+errexit|^#!\S+(?:\s+\S+)*\s+-\w*e", re.MULTILINE)
+_STOPS = re.compile(r"\bset\s+-\w*e|\bset\s+-o\s+errexit|\A#![^\n]*[ \t]-\w*e")
+#: A command that the next line goes on with.
+_CONTINUED = re.compile(r"(&&|\|\|?)[ \t]*\n\s*")
 #: Lines of a script that only prepare its shell.
 _SHELL_ONLY = re.compile(r"(?:set|echo|printf|sleep|cd|export|source|chmod|chown|mkdir|cp|mv|rm|ln|touch)\b")
 #: Steps of a shell's program that are no commands.
@@ -124,7 +126,7 @@ def _steps(words: list[str], env: Mapping[str, str], local: Local, found: Starte
     """Return the words of the last step of a shell's command line; the ones before it go to `before`."""
     if len(words) < 3 or os.path.basename(words[0]) not in _SHELLS or not re.fullmatch(r"-\w*c", words[1]):
         return words
-    text = _without_waits(words[2], env, found).strip()
+    text = _without_waits(words[2], env, found).strip().rstrip("; \n")
     *before, last = [step for step in _STEPS.split(text) if step] or [""]
     if any(_CONTROL.match(step) for step in (*before, last)):
         return words  # a shell's program, which is not taken apart
@@ -140,7 +142,12 @@ def _with_ends(text: str, stops: bool) -> list[str]:
     stops = stops or _STOPS.search(text) is not None
     parts = _SEPARATORS.split(text)
     pairs = [(step, end) for step, end in zip(parts[:-1:2], parts[1::2], strict=True) if step]
-    return [step if stops or end == "&&" or _SHELL_ONLY.match(step) else f"{step} || true" for step, end in pairs]
+    return [step if stops or end == "&&" or _SHELL_ONLY.match(step) else _may_fail(step) for step, end in pairs]
+
+
+def _may_fail(step: str) -> str:
+    """Return the step so that its failure is none; one in the background, or with a comment, is left as it is."""
+    return step if step.endswith("&") or " #" in step else f"{step} || true"
 
 
 def _work(steps: Sequence[str]) -> list[str]:
@@ -192,7 +199,7 @@ def _of_script(words: Sequence[str], at: int, env: Mapping[str, str], found: Sta
         text = file.read_text("utf-8") if file else ""
     except (OSError, ValueError):
         return None
-    whole = _without_waits(text.replace("\\\n", " "), env, found)
+    whole = _CONTINUED.sub(r"\1 ", _without_waits(text.replace("\\\n", " "), env, found))
     lines = whole.splitlines()
     steps = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not steps or file is None:
@@ -204,8 +211,7 @@ def _of_script(words: Sequence[str], at: int, env: Mapping[str, str], found: Sta
         if given is not None:
             found.remarks.append(f"{file.name} is left out, which the image runs first")
         return given
-    may_fail = _STOPS.search(whole) is None
-    found.before += [f"{step} || true" if may_fail else step for step in _work(before)]
+    found.before += _work(before) if _STOPS.search(whole) else map(_may_fail, _work(before))
     return shell_words(expanded(last, env)) if given is None else given
 
 

@@ -175,11 +175,18 @@ def proto_folders(folder: Path, compiled_too: bool = False) -> list[Path]:
 
 def _usable_modules(folder: Path) -> Iterator[str]:
     """Yield the names of generated modules, without those that need an older protobuf than will be there."""
-    pins_old = any(_PINS_OLD.search(file.read_text("utf-8", "replace")) for file in files_below(folder, ".txt"))
+    pins_old = any(map(_has_old_pins, files_below(folder, ".txt")))
     for file in files_below(folder, "_pb2.py"):
         with contextlib.suppress(OSError):
             if pins_old or b"_descriptor.FileDescriptor(" not in file.read_bytes():
                 yield file.name
+
+
+def _has_old_pins(file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if file.name.startswith(("requirements", "constraints")) or file.parent.name == "requirements":
+            return _PINS_OLD.search(file.read_text("utf-8", "replace")) is not None
+    return False
 
 
 def _imported_protos(folder: Path) -> set[str]:

@@ -76,6 +76,9 @@ def from_compose(files: Sequence[Path], folder: Path) -> Composed:
             found.remarks.append(_left_out(service, relative(files[0], folder)))
             found.externals |= _external(service)
     found.remarks += _unset(project.variables)
+    if project.written_out:
+        place = relative(project.folder / ".env", folder)
+        found.remarks.append(f"values of {place} are written out in env: {', '.join(sorted(project.written_out))}")
     return found
 
 

@@ -15,7 +15,7 @@ _SCRIPTS = ("dev", "start")
 _OPTION = re.compile(r"(?:--port|-p|PORT)[ =](\d{2,5})\b")
 #: Where dev servers listen that are told nothing else, by the word that starts them.
 _USUAL = {"vite": 5173, "ng serve": 4200, "vue-cli-service serve": 8080, "astro": 4321}
-_SERVER = re.compile(r"\b(?:server|devServer)\s*:\s*\{[^}]*?\bport\s*:\s*(\d{2,5})\b")
+_SERVER = re.compile(r"\b(?:server|devServer)\s*:\s*\{(?:[^{}]|\{[^{}]*\})*?\bport\s*:\s*(\d{2,5})\b")
 _CONFIGURATIONS = tuple(f"{name}.config.{ending}" for name in ("vite", "vue") for ending in ("ts", "js", "mjs", "mts"))
 
 
@@ -33,7 +33,7 @@ def node_scripts(folder: Path) -> Iterator[NodeScript]:
     for file in files_below(folder, "package.json"):
         place = file.parent
         try:
-            scripts = json.loads(file.read_text("utf-8")).get("scripts", {})
+            scripts = json.loads(file.read_text("utf-8")).get("scripts") or {}
         except (OSError, ValueError, AttributeError):
             continue
         name = next((name for name in _SCRIPTS if name in scripts), None)

@@ -34,12 +34,17 @@ class Variables(Struct):
     further: tuple[Path, ...] = ()
     files: set[Path] = field(default_factory=set)
     unset: dict[str, str] = field(default_factory=dict)
+    _own_names: set[str] = field(default_factory=set)
     _dotenv: dict[str, str] | None = None
 
     def value(self, name: str) -> str | None:
         """Return a variable's value, or None; raises VariableError if `.env` cannot be read."""
         found = os.environ.get(name)
         return self._of_dotenv().get(name) if found is None else found
+
+    def is_own(self, name: str) -> bool:
+        """Return whether the variable is known without the further folders."""
+        return os.environ.get(name) is not None or name in self._own_names
 
     def text(self, text: str, key: str) -> str:
         """Return a text with its variables replaced; key: what it is the value of."""
@@ -71,7 +76,9 @@ class Variables(Struct):
             for path in (place / ".env" for place in (self.folder, *self.further)):
                 self.files.add(path)
                 try:
-                    self._dotenv = {**read_dotenv(path, os.environ.get), **self._dotenv}
+                    found = read_dotenv(path, os.environ.get)
+                    self._own_names |= found.keys() if path.parent == self.folder else set()
+                    self._dotenv = {**found, **self._dotenv}
                 except FileNotFoundError:
                     pass
                 except (DotenvError, OSError) as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import stat
 from pathlib import Path
 
 import pytest
 import requests
 
+from mesh.errors import MeshError
 from mesh.hosting.images.caddy import caddy
 from mesh.hosting.images.image import WantedImage
 from mesh.hosting.images.installed import installed
@@ -47,10 +49,12 @@ def written(folder: Path, *volumes: str) -> str:
     image = WantedImage("shop", "proxy", "caddy:2", [(40080, 80)], (), (), volumes, folder / "data", names)
     data = shlex.quote(str(folder / "data"))
     assert caddy(image, "/usr/bin/caddy").splitlines() == [
+        "umask 077",
         *(f"{name}={data}" for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")),
         "export HOME XDG_DATA_HOME XDG_CONFIG_HOME",
-        f"exec /usr/bin/caddy run --config {data}/Caddyfile",
+        f"exec /usr/bin/caddy run --config {data}/Caddyfile --adapter caddyfile",
     ]
+    assert stat.S_IMODE((folder / "data" / "Caddyfile").stat().st_mode) == 0o600
     return (folder / "data" / "Caddyfile").read_text()
 
 
@@ -66,7 +70,36 @@ def test_global_options_of_the_file_are_kept_beside_those_of_this_machine(tmp_pa
         "# ours\n{\n\temail shop@shop.test\n\tadmin 0.0.0.0:2019\n}\n:81\nrespond hello\n"
     )
     found = written(tmp_path, f"{tmp_path}:/etc/caddy")
-    assert found == f"# ours\n{OPTIONS}\temail shop@shop.test\n}}\n\n:8081\nrespond hello\n"
+    assert found == f"# ours\n{OPTIONS}\temail shop@shop.test\n}}\n:8081\nrespond hello\n"
+
+
+def test_what_would_listen_elsewhere_or_lead_back_is_replaced(tmp_path: Path) -> None:
+    text = "{ # options\n\tadmin :2019 {\n\t\torigins x\n\t}\n}\n:80\nbind 0.0.0.0\nreverse_proxy 10.0.0.1:80\n"
+    (tmp_path / "Caddyfile").write_text("\n" * 40 + text.replace("bind", "\tbind"))
+    found = written(tmp_path, f"{tmp_path}:/etc/caddy")
+    assert found == "\n" * 40 + f"{OPTIONS}}}\n:40080\nreverse_proxy 10.0.0.1:80\n"
+
+
+def test_imports_and_places_with_spaces_lead_here(tmp_path: Path) -> None:
+    folder = tmp_path / "the sites"
+    folder.mkdir()
+    (folder / "more.caddy").touch()
+    (tmp_path / "Caddyfile").write_text("import sites/*.caddy\n:81 {\n\timport snippet\n\troot * /srv/page\n}\n")
+    mounts = (f"{tmp_path}/Caddyfile:/etc/caddy/Caddyfile", f"{folder}:/etc/caddy/sites", f"{folder}:/srv")
+    found = written(tmp_path, *mounts)
+    sites = f'import "{folder}/*.caddy"\n:8081 {{\n\timport snippet\n\troot * "{folder}/page"\n}}\n'
+    assert found == OPTIONS + "}\n" + sites
+
+
+def test_the_file_that_the_arguments_name_is_run_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "Caddyfile.dev").write_text(":82\n")
+    volumes = (f"{tmp_path}:/etc/caddy",)
+    words = ("caddy", "run", "--config", "/etc/caddy/Caddyfile.dev")
+    caddy(WantedImage("shop", "proxy", "caddy", (), words, (), volumes, tmp_path / "data"), "caddy")
+    assert (tmp_path / "data" / "Caddyfile").read_text().endswith("}\n:8082\n")
+    other = ("caddy", "reverse-proxy", "--to", "api:80")
+    with pytest.raises(MeshError, match=r"^proxy: mesh runs Caddy by its Caddyfile, not by `caddy reverse-proxy"):
+        caddy(WantedImage("shop", "proxy", "caddy", (), other, (), volumes, tmp_path / "data"), "caddy")
 
 
 def test_without_a_file_it_is_that_of_the_image(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mesh.topology.model import Service
         ("--editable=../library[fast]\n", "users"),
         ("../library # ours\n", "users"),
         ("-e ./library\n", "."),
-        ("-e .\n", "users"),
+        ("-e .\n", "."),
         ("-e ../elsewhere\n", "."),
         ("requests==2.0\n-e git+https://host.test/library\n", "."),
     ],
@@ -27,6 +27,8 @@ def test_local_paths_are_relative_to_the_file_that_has_them_where_they_are_there
 ) -> None:
     for name in ("users", "library"):
         (tmp_path / name).mkdir()
+    (tmp_path / "library" / "setup.py").touch()
+    (tmp_path / "setup.py").touch()
     (tmp_path / "users" / "needs.txt").write_text(text)
     service = Service("users", root=tmp_path, requirements=("-r users/needs.txt",))
     files = requirements_of(service, tmp_path)

@@ -28,5 +28,5 @@ def test_packages_that_were_asked_for_and_fail_are_told(tmp_path: Path) -> None:
         (about / "RECORD").write_text(f"{name}/__init__.py,,\n")
         if is_asked:
             (about / "REQUESTED").touch()
-    assert refused_modules(tmp_path / "made") == {"old", "leaving"}
-    assert refused_modules(tmp_path / "nowhere") == frozenset()
+    assert refused_modules(tmp_path / "made") == frozenset({"old", "leaving"})
+    assert refused_modules(tmp_path / "nowhere") is None

@@ -148,6 +148,8 @@ def test_a_loop_that_waits_for_a_service_becomes_a_dependency(
         ("sh -c 'set -e; flask init; gunicorn app:app'", ["init"]),
         ("./start.sh", ["init || true", "upgrade || true"]),
         ("./strict.sh", ["init"]),
+        ("./long.sh", ["worker &", "init && flask seed || true"]),
+        ("sh -c 'flask init; gunicorn app:app;'", ["init || true"]),
     ],
 )
 def test_a_step_may_fail_where_the_shell_goes_on_after_it(tmp_path: Path, command: str, steps: list[str]) -> None:
@@ -156,6 +158,9 @@ def test_a_step_may_fail_where_the_shell_goes_on_after_it(tmp_path: Path, comman
         f"services: {{web: {{build: ., command: {json.dumps(command)}, ports: ['8000:8000']}}}}\n",
         app_py=FASTAPI,
         start_sh="#!/bin/sh\nflask init\nflask upgrade\nexec gunicorn app:app\n",
+        long_sh="#!/bin/sh\nflask worker &\nflask init &&\n  flask seed\npip install -e .\ngunicorn app:app\n".replace(
+            "pip install -e .\n", ""
+        ),
         strict_sh="#!/bin/bash -e\nflask init\nexec gunicorn app:app\n",
     )
     assert [each.command for each in topology if each.name != "web"] == [f"flask {step}" for step in steps]

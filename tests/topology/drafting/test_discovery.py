@@ -118,6 +118,7 @@ def test_a_port_that_only_the_program_knows_is_not_made_up(tmp_path: Path) -> No
         ("vite", "", 5173),
         ("vite --port 4000", "export default { server: { port: 3000 } }", 4000),
         ("vite", "export default defineConfig({\n  server: {\n    host: true,\n    port: 3000,\n  },\n})", 3000),
+        ("vite", "export default { server: { proxy: { '/api': 'http://a' }, port: 3001 } }", 3001),
         ("vue-cli-service serve", "module.exports = { devServer: { port: 8081 } }", 8081),
         ("react-scripts start", "", 3000),
     ],

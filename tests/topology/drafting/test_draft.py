@@ -64,6 +64,34 @@ def test_a_compose_file_for_development_is_read_where_the_top_has_none(tmp_path:
     assert [dict(each.env) for each in topology] == [{"FOUND": "yes", "OWN": "$1"}]
 
 
+def test_no_secret_gets_into_mesh_toml_that_it_would_find_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_SHELL", "shell-secret")
+    given = "[OF_SHELL, 'A=${OF_TOP}', 'B=${BESIDE}', BESIDE, 'C=${NOWHERE:-c}', 'D=$$BESIDE']"
+    write(
+        tmp_path,
+        {
+            "docker/compose.yaml": f"services: {{web: {{build: .., environment: {given}}}}}",
+            "app.py": FASTAPI,
+            ".env": "OF_TOP=top-secret\n",
+            "docker/.env": "BESIDE=beside\n",
+        },
+    )
+    drafted, topology = written(tmp_path)
+    assert "-secret" not in drafted.text
+    assert drafted.remarks == ["values of docker/.env are written out in env: BESIDE"]
+    (web,) = topology
+    assert dict(web.env) == {
+        "OF_SHELL": "shell-secret",
+        "A": "top-secret",
+        "B": "beside",
+        "BESIDE": "beside",
+        "C": "c",
+        "D": "$BESIDE",
+    }
+
+
 def test_the_compose_file_of_the_folder_with_all_code_is_read(tmp_path: Path) -> None:
     compose = "services: {web: {build: ./web, ports: ['9000:80']}, db: {image: postgres}}"
     write(tmp_path, {"src/compose.yaml": compose, "src/web/app.py": FASTAPI, "docs/conf.py": "x = 1\n"})

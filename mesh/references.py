@@ -41,6 +41,11 @@ class Reference(Struct, frozen=True):
     def is_file(self) -> bool:
         return self.module.endswith(".py")
 
+    @property
+    def path(self) -> str:
+        """Return the file of a module that is no package, relative to where the reference is read."""
+        return self.module if self.is_file else f"{self.module.replace('.', '/')}.py"
+
 
 #: What a reference looks like, for error messages.
 EXPECTED = '"module:attribute", "module:function()" or "path/to/file.py:attribute"'

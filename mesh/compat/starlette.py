@@ -11,14 +11,15 @@ def has_startup(app: Any) -> bool:
     That is one with the default lifespan, no start-up handlers, and no middleware: this is made at the start-up.
     """
     is_plain = type(app).__module__ in ("starlette.applications", "fastapi.applications")
-    router = getattr(app, "router", None)
-    kind = type(getattr(router, "lifespan_context", None)).__name__
-    has_more = bool(getattr(router, "on_startup", ())) or bool(getattr(app, "user_middleware", True))
-    return not is_plain or kind != "_DefaultLifespan" or has_more
+    return not is_plain or bool(getattr(app, "user_middleware", True)) or _has_lifespan(app, "on_startup")
 
 
 def has_shutdown(app: Any) -> bool:
     """Return False for an application whose router has the default lifespan and no shutdown handlers."""
+    return _has_lifespan(app, "on_shutdown")
+
+
+def _has_lifespan(app: Any, handlers: str) -> bool:
     router = getattr(app, "router", None)
     kind = type(getattr(router, "lifespan_context", None)).__name__
-    return kind != "_DefaultLifespan" or bool(getattr(router, "on_shutdown", ()))
+    return kind != "_DefaultLifespan" or bool(getattr(router, handlers, ()))

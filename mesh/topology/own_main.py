@@ -76,9 +76,8 @@ def _files(service: Service) -> Iterator[Path]:
             reference = Reference.parse(name)
         except UsageError:
             continue
-        path = reference.module if reference.is_file else reference.module.replace(".", "/") + ".py"
-        if (service.root / path).is_file():
-            yield service.root / path
+        if (file := service.root / reference.path).is_file():
+            yield file
 
 
 def _beside(block: Sequence[ast.stmt], functions: Functions, seen: set[str]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,5 +77,5 @@ def _installed(service: Service, topology: Topology) -> str:
     made = install(project, files, tell, asked)
     if lacks_server(service, topology):
         tell(f"installing uvicorn, which serves {service.name} there")
-        add_package(made, shutil.which("uv"), "uvicorn")
+        add_package(made, "uvicorn")
     return f"uses {made.relative_to(project)}"

@@ -42,8 +42,8 @@ _IMPORT = re.compile(r"^([ \t]*import[ \t]+)([^\s/({][^\s]*)", re.MULTILINE)
 def caddy(image: WantedImage, program: str) -> str:
     """Write the configuration to the image's folder, and return the shell command that runs it.
 
-    Certificates are of its own authority, which the system is not told of, and nothing is asked for on the internet.
-    Raises MeshError for arguments that do something else than run a Caddyfile.
+    Certificates come from Caddy's own local authority, which is not added to the system's trust store; nothing is
+    requested from the internet. Raises MeshError for arguments that do something else than run a Caddyfile.
     """
     mounted = mounts(image)
     text = _mounted_text(_file_of(image), mounted)
@@ -113,7 +113,7 @@ def _with_ports(text: str, image: WantedImage) -> str:
     for line in text.splitlines():
         code = line.partition("#")[0].strip()
         is_address = depth == 0 and bool(code) and (is_first or code.endswith(("{", ",")))
-        lines.append(_PORT.sub(lambda found: str(_given(image, int(found[1]))), line) if is_address else line)
+        lines.append(_PORT.sub(lambda found: str(image.server_port(int(found[1]))), line) if is_address else line)
         is_first = is_first and not code
         depth += len(re.findall(r"\{(?=\s|$)", code)) - len(re.findall(r"(?:^|(?<=\s))\}", code))
     return "\n".join(lines) + "\n"
@@ -122,14 +122,10 @@ def _with_ports(text: str, image: WantedImage) -> str:
 def _with_options(text: str, image: WantedImage, mounted: Mapping[str, str]) -> str:
     """Return a Caddyfile whose global options are those of this machine, beside its own."""
     options = (
-        f"\thttp_port {_given(image, _HTTP)}\n\thttps_port {_given(image, _HTTPS)}\n\tdefault_bind 127.0.0.1\n"
+        f"\thttp_port {image.server_port(_HTTP)}\n\thttps_port {image.server_port(_HTTPS)}\n\tdefault_bind 127.0.0.1\n"
         "\tadmin off\n\tskip_install_trust\n\tlocal_certs\n"
     )
     found = _GLOBAL.match(text)
     before, own = (found[1], _OURS.sub("", found[2])) if found else ("", "")
     sites = text[found.end() :].lstrip("\n") if found else text
     return f"{before}{{\n{options}{own}}}\n{_for_this_machine(sites, image, mounted)}"
-
-
-def _given(image: WantedImage, port: int) -> int:
-    return image.port(port, port if port >= 1024 else 8000 + port)

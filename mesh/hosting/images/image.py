@@ -49,6 +49,10 @@ class WantedImage(Struct, frozen=True):
         other = first if default is None else default
         return next((here for here, there in self.ports if there == inside), other)
 
+    def server_port(self, inside: int) -> int:
+        """Return the port here of a server in the container; unpublished below 1024, it is 8000 more."""
+        return self.port(inside, inside if inside >= 1024 else 8000 + inside)
+
 
 def stop_signal(image: str) -> signal.Signals:
     """Return what asks the image's program to end, as its image declares it.

@@ -94,6 +94,4 @@ def _listen(found: re.Match[str], image: WantedImage) -> str:
     """Return where a server listens; on IPv6, which loopback does not need, nowhere."""
     if (found["host"] or "").startswith("["):
         return ""
-    port = int(found["port"])
-    given = image.port(port, port if port >= 1024 else 8000 + port)
-    return f"listen 127.0.0.1:{given}{found['rest']};"
+    return f"listen 127.0.0.1:{image.server_port(int(found['port']))}{found['rest']};"

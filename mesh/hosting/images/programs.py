@@ -104,21 +104,21 @@ _BITNAMI_RABBITMQ = {
     "RABBITMQ_DEFAULT_VHOST": "{RABBITMQ_VHOST:-/}",
 }
 
+_MYSQL = InstalledProgram(("mysqld", "mariadbd"), mysql)
+_MARIADB = InstalledProgram(("mariadbd", "mysqld"), mysql)
+_REDIS = InstalledProgram(("redis-server", "valkey-server"), _redis)
+_VALKEY = ("valkey-server", "redis-server")
+
 #: By the name of the image, without its version.
 PROGRAMS = {
     "postgres": InstalledProgram(("postgres",), postgres),
-    **dict.fromkeys(_POSTGRES_WITH_MORE, InstalledProgram(("postgres",), postgres, _EXTENSIONS)),
     "bitnami/postgresql": InstalledProgram(("postgres",), postgres, variables=_BITNAMI_POSTGRES),
-    **dict.fromkeys(("bitnami/mysql", "mysql/mysql-server"), InstalledProgram(("mysqld", "mariadbd"), mysql)),
-    "bitnami/mariadb": InstalledProgram(("mariadbd", "mysqld"), mysql),
-    "mysql": InstalledProgram(("mysqld", "mariadbd"), mysql),
-    "mariadb": InstalledProgram(("mariadbd", "mysqld"), mysql),
-    "redis": InstalledProgram(("redis-server", "valkey-server"), _redis),
-    "bitnami/redis": InstalledProgram(("redis-server", "valkey-server"), _redis),
-    "bitnami/valkey": InstalledProgram(
-        ("valkey-server", "redis-server"), _redis, variables={"REDIS_PASSWORD": "VALKEY_PASSWORD"}
-    ),
-    "valkey/valkey": InstalledProgram(("valkey-server", "redis-server"), _redis),
+    **dict.fromkeys(_POSTGRES_WITH_MORE, InstalledProgram(("postgres",), postgres, _EXTENSIONS)),
+    **dict.fromkeys(("mysql", "bitnami/mysql", "mysql/mysql-server"), _MYSQL),
+    **dict.fromkeys(("mariadb", "bitnami/mariadb"), _MARIADB),
+    **dict.fromkeys(("redis", "bitnami/redis"), _REDIS),
+    "valkey/valkey": InstalledProgram(_VALKEY, _redis),
+    "bitnami/valkey": InstalledProgram(_VALKEY, _redis, variables={"REDIS_PASSWORD": "VALKEY_PASSWORD"}),
     "redislabs/redismod": InstalledProgram(("redis-server",), _redis, "modules"),
     "redis/redis-stack-server": InstalledProgram(("redis-server",), _redis, "modules"),
     "redis/redis-stack": InstalledProgram(("redis-server",), _redis, "modules and pages"),

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from mesh.hosting.imports.sites.common_packages import is_loadable
 from mesh.python_command import as_typed, with_given_port
+from mesh.references import Reference
 from mesh.topology.model import Service, Topology
 from mesh.virtualenv import Virtualenv, nearest_virtualenv
 
@@ -80,7 +81,7 @@ def lacks_server(service: Service, topology: Topology) -> bool:
 
 
 def _is_app(service: Service) -> bool:
-    """Return whether the service is an application alone, named by a text; mesh's example has no root of its own."""
+    """Return whether the service is only an application, named by a text. mesh's example is not: it has no root."""
     http = service.http
     is_app = http is not None and isinstance(http.app, str) and not http.contracts
     return is_app and service.grpc is None and service.root is not None
@@ -89,18 +90,17 @@ def _is_app(service: Service) -> bool:
 def _server(service: Service, virtualenv: Virtualenv) -> str | None:
     """Return the command line that serves the service's application by its environment's server; None without one."""
     assert service.http
-    app, is_factory = service.http.app.removesuffix("()"), service.http.app.endswith("()")
+    app = Reference.parse(service.http.app)
     has = {name for name in ("flask", "uvicorn") if any((each / name).is_dir() for each in virtualenv.packages)}
-    module = app.partition(":")[0]
-    file = (service.root or Path()) / f"{module.replace('.', '/')}.py"
+    file = (service.root or Path()) / app.path
     text = file.read_text("utf-8", "replace") if file.is_file() else ""
     if "flask" in has and (_FLASK.search(text) or "uvicorn" not in has):
         return f'python -m flask --app {shlex.quote(service.http.app)} run --port "$PORT"'
     if "uvicorn" not in has:
         return None
     options = " --interface wsgi" if "get_wsgi_application" in text else ""
-    options += " --factory" if is_factory else ""
-    return f'python -m uvicorn {shlex.quote(app)} --port "$PORT"{options}'
+    options += " --factory" if app.call else ""
+    return f'python -m uvicorn {shlex.quote(f"{app.module}:{app.attribute}")} --port "$PORT"{options}'
 
 
 def _command(service: Service) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mesh.errors import MeshError
-from mesh.hosting.packages.package_tool import ToolError, make_environment
+from mesh.hosting.packages.package_tool import ToolError, make_environment, uv
 from mesh.hosting.packages.pythons import Version, python_of, pythons
 from mesh.hosting.packages.requirement_files import RequirementFiles
 from mesh.hosting.packages.trial_import import refused_modules
@@ -54,10 +54,9 @@ def install(
         if (folder / _MARK).is_file():
             return folder
         shutil.rmtree(folder, ignore_errors=True)
-        uv = shutil.which("uv")
-        tell(f"installing {files.names()} of {files.folder} with {'uv' if uv else 'pip'}")
+        tell(f"installing {files.names()} of {files.folder} with {'uv' if uv() else 'pip'}")
         try:
-            _Making(folder, files, uv, asked, tell).run()
+            _Making(folder, files, asked, tell).run()
             (folder / _MARK).touch()
         finally:
             if not (folder / _MARK).exists():
@@ -70,7 +69,6 @@ class _Making(Struct):
 
     folder: Path
     files: RequirementFiles
-    uv: str | None
     asked: tuple[str, Version] | None
     tell: Callable[[str], None]
 
@@ -83,11 +81,11 @@ class _Making(Struct):
                 raise
         else:
             if first == _own_python() and self.asked is not None:
-                self._prefer(list(self._others()))
+                self._prefer_asked()
 
     def _make(self, python: Path) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        make_environment(self.folder, self.files, self.uv, python)
+        make_environment(self.folder, self.files, python)
 
     def _fitting(self) -> Path:
         """Return mesh's Python, or if the files exclude that, the one that is asked for, or the newest they allow."""
@@ -118,11 +116,12 @@ class _Making(Struct):
                 said = f"for Python {_shown(version)}, too, {error.tool} ended with status {error.status}"
         return False
 
-    def _prefer(self, others: list[tuple[Version, Path]]) -> None:
+    def _prefer_asked(self) -> None:
         """Make the environment again for another Python if more of it can be imported there than by mesh's."""
-        if not others or not (refused := refused_modules(self.folder)):
+        other = next(self._others(), None)
+        if other is None or not (refused := refused_modules(self.folder)):
             return
-        (version, python), *_ = others
+        version, python = other
         self.tell(f"mesh's Python cannot import {', '.join(sorted(refused))}; {self._tried(version)}")
         try:
             self._make(python)

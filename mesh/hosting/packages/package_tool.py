@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,20 +22,25 @@ class ToolError(MeshError):
         self.tool, self.status, self.said, self.was_shown = tool, status, said, was_shown
 
 
-def make_environment(folder: Path, files: RequirementFiles, uv: str | None, interpreter: Path) -> None:
+def uv() -> str | None:
+    """Return the path of uv, which is taken where it is; None where pip is."""
+    return shutil.which("uv")
+
+
+def make_environment(folder: Path, files: RequirementFiles, interpreter: Path) -> None:
     """Make an environment for an interpreter, with what the files require; raises ToolError, or MeshError for these."""
     try:
         wanted = files.arguments()
         pins = files.pins()
     except ValueError as error:
         raise MeshError(str(error)) from error
-    if uv is not None:
-        _run(folder, uv, "venv", "--quiet", "--python", str(interpreter), str(folder))
+    if (found := uv()) is not None:
+        _run(folder, found, "venv", "--quiet", "--python", str(interpreter), str(folder))
     else:
         _run(folder, str(interpreter), "-m", "venv", str(folder))
-    program = _installer(folder, uv)
+    program = _installer(folder)
     if wanted is None:
-        wanted = ["-r", str(files.files[0])] if uv is not None else _asked_of_backend(folder, program, files.folder)
+        wanted = ["-r", str(files.files[0])] if found is not None else _asked_of_backend(folder, program, files.folder)
     if pins:
         constraints = folder / "constraints.txt"
         constraints.write_text("".join(f"{each}\n" for each in pins))
@@ -43,16 +49,16 @@ def make_environment(folder: Path, files: RequirementFiles, uv: str | None, inte
         _run(files.working_folder(), *program, *wanted)
 
 
-def add_package(folder: Path, uv: str | None, name: str) -> None:
+def add_package(folder: Path, name: str) -> None:
     """Install a package into an environment, beside what it has; raises ToolError."""
-    _run(folder, *_installer(folder, uv), name)
+    _run(folder, *_installer(folder), name)
 
 
-def _installer(folder: Path, uv: str | None) -> list[str]:
+def _installer(folder: Path) -> list[str]:
     """Return the words before what is to be installed into an environment."""
     python = str(folder / "bin" / "python")
-    if uv is not None:
-        return [uv, "pip", "install", "--python", python]
+    if (found := uv()) is not None:
+        return [found, "pip", "install", "--python", python]
     quiet = () if sys.stderr.isatty() else ("--quiet",)
     return [python, "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mesh.hosting import child_names
 from mesh.hosting.clients.proxies import past_proxies
+from mesh.hosting.images import containers
 from mesh.hosting.packages.environments import installed_for
 from mesh.topology.directory import Directory, variable_of
 from mesh.topology.model import Address, Kind, Service, Topology
@@ -26,7 +27,8 @@ def command_environment(
 ) -> dict[str, str]:
     """Return this process's variables, those that describe the topology, and the service's own, which win.
 
-    Names of services in the service's own variables become addresses, and a Python process looks them up in MESH_NAMES.
+    Names of services in the service's own variables become addresses, except in a container, and a Python process looks
+    them up in MESH_NAMES.
     PATH begins with the virtual environments and Node's programs of the service and of the project, and with mesh's
     own programs, so that `python` and `uvicorn` are found although no environment is activated.
     addresses: where the command listens. moved: ports of its container, with those that are published for them.
@@ -41,7 +43,8 @@ def command_environment(
     path = os.pathsep.join([*map(str, _programs(service, declared)), os.environ.get("PATH", os.defpath)])
     proxies = past_proxies(os.environ, (each.name for each in declared))
     names = directory.reachable(declared)
-    own_variables = service.env if service.image else child_names.rewritten(service.env, names)
+    is_contained = service.image is not None and containers.engine() is not None
+    own_variables = service.env if is_contained else child_names.rewritten(service.env, names)
     # Into a pipe, Python would buffer lines; show them as they are printed.
     variables = {"PYTHONUNBUFFERED": "1", **os.environ, **proxies, **found, **port, "PATH": path, **own_variables}
     return {**variables, **child_names.variables(names, variables, moved)}

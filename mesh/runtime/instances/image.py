@@ -7,8 +7,6 @@ import signal
 import tempfile
 from pathlib import Path
 
-from mesh.hosting import child_names
-from mesh.hosting.images import containers
 from mesh.hosting.images.image import WantedImage, command_of, stop_signal
 from mesh.runtime.instances.command import CommandInstance
 from mesh.runtime.launching import process_group
@@ -44,14 +42,6 @@ class ImageInstance(CommandInstance):
             self.context.directory.reachable(self._declared),
         )
         return process_group.start(command_of(image), self.context.root, self._environment())
-
-    def _environment(self) -> dict[str, str]:
-        """Return the variables; a program on this machine finds the other services in them by their addresses."""
-        found = super()._environment()
-        if containers.engine() is None:
-            own = {name: found[name] for name in self.service.env if name in found}
-            found |= child_names.rewritten(own, self.context.directory.reachable(self._declared))
-        return found
 
     def _ports(self) -> list[tuple[int, int]]:
         """Return the port here and the one in the container."""

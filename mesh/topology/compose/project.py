@@ -1,8 +1,8 @@
 """Reads the Compose files of a project into the tables of its services.
 
 Values are interpolated file by file, but for those of `environment`: these become values of `env` in mesh.toml, where
-they are interpolated by the same rules, and no secret of `.env` gets into that file. Where the Compose file lies in
-another folder than mesh.toml, which does not read the `.env` there, they are interpolated as well.
+they are interpolated by the same rules, and no secret of `.env` gets into that file. mesh.toml does not read the `.env`
+of a Compose file in another folder: values with variables from there are interpolated here.
 """
 
 from __future__ import annotations
@@ -204,17 +204,14 @@ class _ProjectReading:
         inner = source.parent if other else folder
         return merged_service(self._service(source, inner, known, base, (*seen, (file, name))), table)
 
-    def _foreign(self, text: str) -> set[str]:
-        """Return the variables in a text whose values mesh.toml would not find."""
+    def _of_environment(self, text: str, key: str) -> str:
+        """Return a value as mesh.toml has it: as it is, but for variables that mesh.toml would not find."""
         named = {found[1] for found in _VARIABLE.finditer(text)}
-        return {name for name in named if self.variables.value(name) is not None and not self.variables.is_own(name)}
+        foreign = {name for name in named if self.variables.is_foreign(name)}
+        self.written_out |= foreign
+        return escaped(self.variables.text(text, key)) if foreign else text
 
     def _interpolated(self, value: Any, shown: str, path: tuple[str, ...]) -> Any:
-        in_environment = path[:1] == ("services",) and path[2:3] == ("environment",)
-        if in_environment and self.folder == self.variables.folder:
-            return value
-        if in_environment and isinstance(value, str) and not (foreign := self._foreign(value)):
-            return value
         if isinstance(value, dict):
             return {key: self._interpolated(item, shown, (*path, str(key))) for key, item in value.items()}
         if isinstance(value, list):
@@ -223,14 +220,13 @@ class _ProjectReading:
             return Override(self._interpolated(value.value, shown, path))
         if not isinstance(value, str):
             return value
+        key = f"{shown}: {'.'.join(path)}"
         try:
-            found = self.variables.text(value, f"{shown}: {'.'.join(path)}")
-            if not in_environment:
-                return found
-            self.written_out |= foreign
-            return escaped(found)
+            if path[:1] == ("services",) and path[2:3] == ("environment",):
+                return self._of_environment(value, key)
+            return self.variables.text(value, key)
         except VariableError as error:
-            raise UsageError(f"{shown}: {'.'.join(path)}: {error}") from None
+            raise UsageError(f"{key}: {error}") from None
 
 
 def _mounts(table: Table, given: Mapping[tuple[str, str], str]) -> Iterator[str]:

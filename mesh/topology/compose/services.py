@@ -107,9 +107,8 @@ def _service(project: Project, name: str, table: Mapping[str, Any], links: Seque
 def _taken(project: Project, name: str) -> str | None:
     """Return the value of a variable that is named without one, as mesh.toml writes it; None if it has none."""
     value = project.variables.value(name)
-    if not value or project.variables.is_own(name) or not project.variables.further:
+    if not value or not project.variables.is_foreign(name):
         return value and f"${{{name}}}"
-    # mesh.toml's own variables do not come from the folder of a Compose file elsewhere.
     project.written_out.add(name)
     return escaped(value)
 

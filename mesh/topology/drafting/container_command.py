@@ -26,8 +26,8 @@ _SYSTEM = re.compile(r"/(?:usr/(?:local/)?)?s?bin/")
 #: Workers of gunicorn that patch the whole process, which others are in under mesh.
 _OWN_LOOP = re.compile(r"(?:-k|--worker-class)[ =](?:eventlet|gevent\w*|tornado)\b")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_STEPS = re.compile(r"\s*(?:&&|;|\n)\s*")
-_SEPARATORS = re.compile(r"\s*(&&|;|\n)\s*")
+#: Splits a shell's text into its steps, with what stands between each two.
+_STEPS = re.compile(r"\s*(&&|;|\n)\s*")
 #: What makes a shell end as soon as one of its commands fails.
 _STOPS = re.compile(r"\bset\s+-\w*e|\bset\s+-o\s+errexit|\A#![^\n]*[ \t]-\w*e")
 #: A command that the next line goes on with.
@@ -127,26 +127,17 @@ def _steps(words: list[str], env: Mapping[str, str], local: Local, found: Starte
     if len(words) < 3 or os.path.basename(words[0]) not in _SHELLS or not re.fullmatch(r"-\w*c", words[1]):
         return words
     text = _without_waits(words[2], env, found).strip().rstrip("; \n")
-    *before, last = [step for step in _STEPS.split(text) if step] or [""]
-    if any(_CONTROL.match(step) for step in (*before, last)):
+    *parts, last = _STEPS.split(text)
+    before = [(step, end) for step, end in zip(parts[::2], parts[1::2], strict=True) if step]
+    if any(_CONTROL.match(step) for step in (*(step for step, _ in before), last)):
         return words  # a shell's program, which is not taken apart
-    found.before += _work(_with_ends(text, "e" in words[1]))
+    stops = "e" in words[1] or _STOPS.search(text) is not None
+    found.before += _work([step if stops or end == "&&" else _may_fail(step) for step, end in before])
     return shell_words(expanded(last, env))
 
 
-def _with_ends(text: str, stops: bool) -> list[str]:
-    """Return the steps before the last one; those whose failure the shell would go on after, so that they may fail.
-
-    stops: the shell ends as soon as one of its commands fails.
-    """
-    stops = stops or _STOPS.search(text) is not None
-    parts = _SEPARATORS.split(text)
-    pairs = [(step, end) for step, end in zip(parts[:-1:2], parts[1::2], strict=True) if step]
-    return [step if stops or end == "&&" or _SHELL_ONLY.match(step) else _may_fail(step) for step, end in pairs]
-
-
 def _may_fail(step: str) -> str:
-    """Return the step so that its failure is none; one in the background, or with a comment, is left as it is."""
+    """Return the step with its failure ignored; a background step, or one with a comment, is returned unchanged."""
     return step if step.endswith("&") or " #" in step else f"{step} || true"
 
 

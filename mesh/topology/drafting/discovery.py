@@ -175,11 +175,15 @@ def proto_folders(folder: Path, compiled_too: bool = False) -> list[Path]:
 
 def _usable_modules(folder: Path) -> Iterator[str]:
     """Yield the names of generated modules, without those that need an older protobuf than will be there."""
-    pins_old = any(map(_has_old_pins, files_below(folder, ".txt")))
+    old = []
     for file in files_below(folder, "_pb2.py"):
         with contextlib.suppress(OSError):
-            if pins_old or b"_descriptor.FileDescriptor(" not in file.read_bytes():
+            if b"_descriptor.FileDescriptor(" in file.read_bytes():
+                old.append(file.name)
+            else:
                 yield file.name
+    if old and any(map(_has_old_pins, files_below(folder, ".txt"))):
+        yield from old
 
 
 def _has_old_pins(file: Path) -> bool:

@@ -32,8 +32,6 @@ _ONE_SHOT = re.compile(
 )
 #: What is built from these has no code, but files for a server that runs beside the services.
 _SERVER_IMAGES = re.compile(r"(?:[\w.-]+/)*(?:nginx|httpd|caddy|traefik|haproxy|envoy|openresty)\b")
-
-
 #: Images whose containers end at once without a command; one that only builds, for others, has none.
 _STARTS_NOTHING = re.compile(r"(?:[\w.-]+/)*(?:python|debian|ubuntu|alpine)(?::.*)?")
 
@@ -105,12 +103,18 @@ def _start(service: ComposeService) -> Started | FoundCode | None:
         port = {"PORT": str(service.ports[0][1])} if service.ports else {}
         if (start := started(service.command, {**port, **env}, service.image.local)) is not None:
             return start
-    elif _STARTS_NOTHING.fullmatch(service.image.base) and not service.ports:
+    elif _starts_nothing(service) and not service.ports:
         return None
     code = codes(service.context)
     alike = (each for each in code if service_name(each.place.name) == service_name(service.name))
     found = code[0] if len(code) == 1 else next(alike, None)
     return Started(found.root, found.run) if found and found.run else found
+
+
+def _starts_nothing(service: ComposeService) -> bool:
+    """Return whether the service is built from an image without a command, and adds none."""
+    is_built = service.context is not None and service.command is None
+    return is_built and _STARTS_NOTHING.fullmatch(service.image.base) is not None
 
 
 def _of_files(service: ComposeService) -> dict[str, str]:
@@ -324,7 +328,7 @@ def _health_path(words: Sequence[str]) -> str | None:
 
 
 def _left_out(service: ComposeService, file: str) -> str:
-    if service.command is None and _STARTS_NOTHING.fullmatch(service.image.base) and service.context:
+    if _starts_nothing(service):
         return f"{service.name} is left out: neither its Dockerfile nor {file} has a command"
     way = f"`docker compose -f {file} up -d {service.name}`"
     return f"{service.name} is left out (no Python code found): run it beside mesh, such as by {way}"

@@ -42,9 +42,9 @@ class Variables(Struct):
         found = os.environ.get(name)
         return self._of_dotenv().get(name) if found is None else found
 
-    def is_own(self, name: str) -> bool:
-        """Return whether the variable is known without the further folders."""
-        return os.environ.get(name) is not None or name in self._own_names
+    def is_foreign(self, name: str) -> bool:
+        """Return whether only a further folder gives the variable its value; raises as `value` does."""
+        return self.value(name) is not None and name not in os.environ and name not in self._own_names
 
     def text(self, text: str, key: str) -> str:
         """Return a text with its variables replaced; key: what it is the value of."""

@@ -53,6 +53,17 @@ def project(shell: Shell) -> Shell:
     return shell
 
 
+def make_for(other: tuple[str, Path], folder: Path, *packages: str) -> Path:
+    """Make an environment for another Python, with these packages and an extension; return its site-packages."""
+    version, python = other
+    subprocess.run([python, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+    found = folder / ".venv" / "lib" / f"python{version}" / "site-packages"
+    for name in (*packages, "fast"):
+        (found / name).mkdir()
+    (found / "fast" / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
+    return found
+
+
 def answers_by(shell: Shell, version: str) -> None:
     """Start the mesh, and compare the Python that answers and the process that it is in."""
     mesh = shell.up()
@@ -129,12 +140,8 @@ def test_what_cannot_be_built_for_mesh_s_python_is_tried_with_older_ones(project
 def test_an_environment_with_extensions_for_another_python_is_run_by_that(
     project: Shell, other: tuple[str, Path]
 ) -> None:
-    version, python = other
-    subprocess.run([python, "-m", "venv", "--without-pip", project.folder / "users" / ".venv"], check=True)
-    packages = project.folder / "users" / ".venv" / "lib" / f"python{version}" / "site-packages" / "fast"
-    packages.mkdir()
-    (packages / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
-    answers_by(project, version)
+    make_for(other, project.folder / "users")
+    answers_by(project, other[0])
 
 
 def serving(option: str) -> str:
@@ -154,14 +161,10 @@ def serving(option: str) -> str:
 def test_an_application_for_another_python_is_served_by_the_server_of_its_environment(
     project: Shell, other: tuple[str, Path], server: str, app: str, words: str
 ) -> None:
-    version, python = other
+    version, _ = other
     project.write({"mesh.toml": f'[services.users]\nroot = "users"\nhttp = {{port = 0, app = "{app}"}}\n'})
-    subprocess.run([python, "-m", "venv", "--without-pip", project.folder / "users" / ".venv"], check=True)
-    packages = project.folder / "users" / ".venv" / "lib" / f"python{version}" / "site-packages"
-    for name in (server, "fast"):
-        (packages / name).mkdir()
+    packages = make_for(other, project.folder / "users", server)
     (packages / server / "__main__.py").write_text(serving("--port"))
-    (packages / "fast" / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
     mesh = project.up()
     assert get(mesh.http("users")).text.split()[0] == version
     port = mesh.http("users").rpartition(":")[2].strip("/")
@@ -213,12 +216,7 @@ def test_an_application_for_another_python_gets_a_server_where_it_has_none(
 def test_the_store_stays_in_mesh_beside_an_environment_for_another_python(
     project: Shell, other: tuple[str, Path]
 ) -> None:
-    version, python = other
-    subprocess.run([python, "-m", "venv", "--without-pip", project.folder / ".venv"], check=True)
-    packages = project.folder / ".venv" / "lib" / f"python{version}" / "site-packages"
-    for name in ("flask", "uvicorn"):
-        (packages / name).mkdir()
-    (packages / "flask" / f"core.cpython-{version.replace('.', '')}-x86_64-linux-gnu.so").touch()
+    make_for(other, project.folder, "flask", "uvicorn")
     topology = load("store", project.folder, store)
     assert [service.command for service in topology] == [None] * 4
     assert topology.remarks == ()

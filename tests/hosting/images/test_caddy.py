@@ -15,7 +15,7 @@ from mesh.hosting.images.image import WantedImage
 from mesh.hosting.images.installed import installed
 from mesh.runtime.options import Options
 from mesh.topology.model import Address
-from tests.support.supervised import supervised
+from tests.support.supervised import ECHO, supervised
 
 OPTIONS = """\
 {
@@ -121,11 +121,6 @@ def test_a_real_caddy_answers_for_the_services_behind_it(tmp_path: Path, monkeyp
         env = {UPSTREAM = "user_service:8000"}
         depends_on = ["users"]
     """
-    app = """
-        async def app(scope, receive, send):
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": scope["path"].encode()})
-    """
     sites = """\
         :80 {
             root * /srv
@@ -138,7 +133,7 @@ def test_a_real_caddy_answers_for_the_services_behind_it(tmp_path: Path, monkeyp
             respond "over TLS"
         }
     """
-    files = {"mesh.toml": toml, "users/app.py": app, "Caddyfile": sites, "page/index.html": "the page"}
+    files = {"mesh.toml": toml, "users/app.py": ECHO, "Caddyfile": sites, "page/index.html": "the page"}
     kept = tmp_path / "kept"
     with supervised(tmp_path, files, Options(data=kept)) as project:
         plain, secure = project.supervisor.snapshot["proxy"].tcp

@@ -14,7 +14,7 @@ from mesh.hosting.images.image import WantedImage
 from mesh.hosting.images.installed import installed
 from mesh.hosting.images.nginx import nginx
 from mesh.topology.model import Address
-from tests.support.supervised import supervised
+from tests.support.supervised import ECHO, supervised
 
 SERVER = """\
 upstream users { server user_service:8000; }
@@ -110,11 +110,6 @@ def test_a_real_nginx_answers_for_the_services_behind_it(tmp_path: Path, monkeyp
         volumes = ["./site.conf:/etc/nginx/conf.d/default.conf", "./page:/usr/share/nginx/html"]
         depends_on = ["users"]
     """
-    app = """
-        async def app(scope, receive, send):
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": scope["path"].encode()})
-    """
     site = """
         server {
           listen 80;
@@ -122,7 +117,7 @@ def test_a_real_nginx_answers_for_the_services_behind_it(tmp_path: Path, monkeyp
           location /users/ { proxy_pass http://user_service:8000/; }
         }
     """
-    files = {"mesh.toml": toml, "users/app.py": app, "site.conf": site, "page/index.html": "the page"}
+    files = {"mesh.toml": toml, "users/app.py": ECHO, "site.conf": site, "page/index.html": "the page"}
     with supervised(tmp_path, files) as project:
         address = project.supervisor.directory.addresses["proxy", "tcp"]
         answers = [requests.get(f"http://{address}{path}", timeout=5).text for path in ("/", "/users/1")]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 
 from mesh.runtime.instances.port_owner import listening_ports
@@ -18,6 +19,8 @@ from mesh.topology.model import Address
 
 #: Seconds in which a command that listens there may still come to the port that it was given.
 _GIVEN = 0.5
+#: Seconds until another attempt, where a connection could not be accepted.
+_PAUSE = 0.1
 _PIECE = 64 * 1024
 
 
@@ -59,6 +62,8 @@ class Relay:
         self._target = target
         self._listening = bind(address)
         self._listening.listen()
+        #: asyncio itself refers to a task weakly, and so does the stream of a client that has sent everything.
+        self._connections: set[asyncio.Task[None]] = set()
         self._end = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"relay to {target}", daemon=True)
@@ -69,19 +74,51 @@ class Relay:
         self._thread.join()
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # which ends what is still open
+        with closing(self._listening), asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connected, sock=self._listening)
+        self._listen()
         await self._end.wait()
-        server.close()
+        self._loop.remove_reader(self._listening)
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
-        with contextlib.suppress(OSError), closing(writer):  # Either side may leave at any time.
-            answers, requests = await asyncio.open_connection(self._target.host, self._target.port)
-            with closing(requests):
-                await asyncio.gather(_pass(reader, requests), _pass(answers, writer))
+    def _listen(self) -> None:
+        if not self._end.is_set():
+            self._loop.add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listening.accept()
+        except OSError:  # no descriptor is left, say
+            self._loop.remove_reader(self._listening)
+            self._loop.call_later(_PAUSE, self._listen)
+            return
+        task = self._loop.create_task(self._forward(client))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: client.close())
+
+    async def _forward(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # Either side may leave at any time.
+            reader, writer = await asyncio.open_connection(sock=client)
+            async with _closing(writer):
+                answers, requests = await asyncio.open_connection(self._target.host, self._target.port)
+                async with _closing(requests):
+                    await asyncio.gather(_pass(reader, requests), _pass(answers, writer))
+
+
+@contextlib.asynccontextmanager
+async def _closing(writer: StreamWriter) -> AsyncIterator[None]:
+    """Send what is left at the end; drop it in an exception."""
+    try:
+        yield
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        writer.transport.abort()
 
 
 async def _pass(source: StreamReader, target: StreamWriter) -> None:

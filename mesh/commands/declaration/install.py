@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-def install(names: tuple[str, ...]) -> int:
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="Take no package that was published after that day.",
+)
+def install(names: tuple[str, ...], as_of: datetime | None) -> int:
     """Install the requirements of each service, or of those named, that has no virtual environment.
 
     Reads requirements*.txt, pyproject.toml with uv.lock or poetry.lock, or a Pipfile, in the service's folder or above
-    it, or what its table names. Services with the same requirements share an environment under .mesh/venvs/. For a
-    command that runs Node, the packages of the package.json in its folder are installed there.
+    it, or what its table names. Code whose last commit is older than a year gets the packages of that day. Services
+    with the same requirements share an environment under .mesh/venvs/. For a command that runs Node, the packages of
+    the package.json in its folder are installed there.
     """
     from mesh.errors import MeshError, UsageError
     from mesh.hosting.packages.package_tool import ToolError
@@ -38,7 +46,7 @@ def install(names: tuple[str, ...]) -> int:
         if (names and service.name not in names) or service.image is not None:
             continue
         try:
-            write_lines(f"{service.name}: {_installed(service, topology)}")
+            write_lines(f"{service.name}: {_installed(service, topology, as_of and as_of.date())}")
         except MeshError as error:
             if isinstance(error, ToolError) and not error.was_shown:
                 sys.stderr.write(error.said)
@@ -47,7 +55,7 @@ def install(names: tuple[str, ...]) -> int:
     return 1 if failed else 0
 
 
-def _installed(service: Service, topology: Topology) -> str:
+def _installed(service: Service, topology: Topology, as_of: date | None) -> str:
     """Install what the service requires, and return what it has now; raises MeshError."""
     from mesh.hosting.packages.environments import lacks_server
     from mesh.hosting.packages.installation import install
@@ -71,10 +79,10 @@ def _installed(service: Service, topology: Topology) -> str:
     files = requirements_of(service, project)
     if files is None:
         return "has no requirements to install"
-    if are_met(files):
+    if as_of is None and are_met(files):
         return "has what it requires in mesh's own environment"
     asked = asked_python(service.root or project, project)
-    made = install(project, files, tell, asked)
+    made = install(project, files, tell, asked, as_of)
     if lacks_server(service, topology):
         tell(f"installing uvicorn, which serves {service.name} there")
         add_package(made, "uvicorn")

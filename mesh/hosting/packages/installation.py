@@ -8,15 +8,17 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 from msgspec import Struct
 
 from mesh.errors import MeshError
+from mesh.hosting.packages.last_change import time_of_old_code
 from mesh.hosting.packages.package_tool import ToolError, make_environment, uv
-from mesh.hosting.packages.pythons import Version, python_of, pythons
+from mesh.hosting.packages.pythons import Python, Version, own_python, python_of, pythons
 from mesh.hosting.packages.requirement_files import RequirementFiles
-from mesh.hosting.packages.trial_import import refused_modules
+from mesh.hosting.packages.trial_import import refused_packages
 from mesh.state_folder import state_folder
 
 #: In a finished environment; one without it was broken off, and is made again.
@@ -37,29 +39,38 @@ def installed(project: Path, files: RequirementFiles) -> Path | None:
 
 
 def install(
-    project: Path, files: RequirementFiles, tell: Callable[[str], None], asked: tuple[str, Version] | None = None
+    project: Path,
+    files: RequirementFiles,
+    tell: Callable[[str], None],
+    asked: tuple[str, Version] | None = None,
+    as_of: date | None = None,
 ) -> Path:
     """Make the environment, by uv if it is installed, else by pip; nothing is left of one that fails.
 
     It is for mesh's Python where that can be. asked: the Python that the project names, with the file that does. It is
     taken if the files exclude mesh's, or if what they require cannot be installed or imported there. Where none is
     named, or one that is not here, older ones are tried: what was pinned years ago has no wheels for newer ones.
-    tell: takes a line before it begins. uv's words go to stderr, and those of a pip that succeeds. Raises MeshError;
-    a ToolError has what the first pip that failed has said.
+    as_of: the day of which its packages are; None for the newest, of old code those of its last commit if they can be
+    installed. tell: takes a line before it begins. uv's words go to stderr, and those of a pip that succeeds. Raises
+    MeshError; a ToolError has what the first pip that failed has said.
     """
     folder = _folder(project, files)
     state_folder(project)
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     with _alone(folder.parent):
-        if (folder / _MARK).is_file():
+        mark = folder / _MARK
+        if mark.is_file() and (as_of is None or mark.read_text() == str(as_of)):
             return folder
         shutil.rmtree(folder, ignore_errors=True)
-        tell(f"installing {files.names()} of {files.folder} with {'uv' if uv() else 'pip'}")
+        old = time_of_old_code(files.folder, date.today()) if as_of is None else None
+        when = f", as of {as_of}" if as_of else f", as of its last commit on {old}" if old else ""
+        tell(f"installing {files.names()} of {files.folder} with {'uv' if uv() else 'pip'}{when}")
         try:
-            _Making(folder, files, asked, tell).run()
-            (folder / _MARK).touch()
+            making = _Making(folder, files, asked, as_of or old, tell)
+            making.run(may_be_newer=as_of is None)
+            mark.write_text(str(making.as_of or ""))
         finally:
-            if not (folder / _MARK).exists():
+            if not mark.exists():
                 shutil.rmtree(folder, ignore_errors=True)
     return folder
 
@@ -70,33 +81,45 @@ class _Making(Struct):
     folder: Path
     files: RequirementFiles
     asked: tuple[str, Version] | None
+    as_of: date | None
     tell: Callable[[str], None]
 
-    def run(self) -> None:
+    def run(self, may_be_newer: bool) -> None:
+        """Make it; with today's packages if it may be and those of the day cannot be installed."""
+        try:
+            self._for_a_python()
+        except ToolError:
+            if self.as_of is None or not may_be_newer:
+                raise
+            self.tell(f"the packages of {self.as_of} cannot be installed; today's are tried now")
+            self.as_of = None
+            self._for_a_python()
+
+    def _for_a_python(self) -> None:
         first = self._fitting()
         try:
             self._make(first)
         except ToolError as error:
-            if first != _own_python() or not self._is_made_for_another(error):
+            if first != own_python() or not self._is_made_for_another(error):
                 raise
         else:
-            if first == _own_python() and self.asked is not None:
-                self._prefer_asked()
+            if first == own_python() and (self.asked is not None or self.as_of is not None):
+                self._prefer_one_that_imports()
 
-    def _make(self, python: Path) -> None:
+    def _make(self, python: Python) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        make_environment(self.folder, self.files, python)
+        make_environment(self.folder, self.files, python, self.as_of)
 
-    def _fitting(self) -> Path:
+    def _fitting(self) -> Python:
         """Return mesh's Python, or if the files exclude that, the one that is asked for, or the newest they allow."""
         if self._allows(sys.version_info[:3]):
-            return _own_python()
+            return own_python()
         asked = self.asked
         if asked is not None and self._allows(asked[1]) and (found := python_of(asked[1])) is not None:
-            return found
+            return asked[1], found
         for version, python in pythons():
             if self._allows(version):
-                return python
+                return version, python
         raise MeshError(
             f"{self.files.names()} of {self.files.folder} requires Python {self.files.python()}, which is not found "
             f"here, and mesh runs with {_shown(sys.version_info[:3])}; install it, such as by `uv python install`"
@@ -107,32 +130,36 @@ class _Making(Struct):
         if self.asked is None and not _MAY_BE_THE_VERSION.search(first.said):
             return False
         said = f"for mesh's Python, {first.tool} ended with status {first.status}"
-        for version, python in self._others():
-            self.tell(f"{said}; {self._tried(version)}")
+        for python in self._others():
+            self.tell(f"{said}; {self._tried(python[0])}")
             try:
                 self._make(python)
                 return True
             except ToolError as error:
-                said = f"for Python {_shown(version)}, too, {error.tool} ended with status {error.status}"
+                said = f"for Python {_shown(python[0])}, too, {error.tool} ended with status {error.status}"
         return False
 
-    def _prefer_asked(self) -> None:
+    def _prefer_one_that_imports(self) -> None:
         """Make the environment again for another Python if more of it can be imported there than by mesh's."""
-        other = next(self._others(), None)
-        if other is None or not (refused := refused_modules(self.folder)):
+        others = list(self._others())
+        if not others or not (refused := refused_packages(self.folder)):
             return
-        version, python = other
-        self.tell(f"mesh's Python cannot import {', '.join(sorted(refused))}; {self._tried(version)}")
-        try:
-            self._make(python)
-            still_refused = refused_modules(self.folder)
-        except ToolError:
-            still_refused = None
-        if still_refused is None or not still_refused < refused:
-            self.tell("that is of no help; mesh's Python is taken")
-            self._make(_own_python())
+        said = f"mesh's Python cannot import {', '.join(sorted(refused))}"
+        for python in others:
+            self.tell(f"{said}; {self._tried(python[0])}")
+            try:
+                self._make(python)
+            except ToolError as error:
+                said = f"for Python {_shown(python[0])}, {error.tool} ended with status {error.status}"
+                continue
+            still_refused = refused_packages(self.folder)
+            if still_refused is not None and still_refused < refused:
+                return
+            said = f"neither can Python {_shown(python[0])}"
+        self.tell(f"{said}; mesh's Python is taken")
+        self._make(own_python())
 
-    def _others(self) -> Iterator[tuple[Version, Path]]:
+    def _others(self) -> Iterator[Python]:
         """Yield the Pythons beside mesh's: the one that is asked for, or else older ones, the newest first."""
         own, asked = sys.version_info[:2], None if self.asked is None else self.asked[1]
         if asked is not None and asked != own and (found := python_of(asked)) is not None:
@@ -153,10 +180,6 @@ class _Making(Struct):
             return self.files.allows(version)
         except ValueError as error:
             raise MeshError(str(error)) from error
-
-
-def _own_python() -> Path:
-    return Path(sys.executable)
 
 
 def _shown(version: tuple[int, ...]) -> str:

@@ -7,11 +7,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from mesh.errors import MeshError
+from mesh.hosting.packages.pythons import Python
 from mesh.hosting.packages.requirement_files import RequirementFiles
+
+#: From this version on, neither `python -m venv` nor Python's images bring setuptools, which old code imports.
+_WITHOUT_SETUPTOOLS = (3, 12)
+#: The pip that can be told a day.
+_KNOWS_DATES = "pip>=26"
 
 
 class ToolError(MeshError):
@@ -27,18 +34,27 @@ def uv() -> str | None:
     return shutil.which("uv")
 
 
-def make_environment(folder: Path, files: RequirementFiles, interpreter: Path) -> None:
-    """Make an environment for an interpreter, with what the files require; raises ToolError, or MeshError for these."""
+def make_environment(folder: Path, files: RequirementFiles, python: Python, as_of: date | None = None) -> None:
+    """Make an environment for a Python, with what the files require; raises ToolError, or MeshError for these.
+
+    as_of: the day by whose end the packages had been published, also those that build others; None for any.
+    """
     try:
         wanted = files.arguments()
         pins = files.pins()
     except ValueError as error:
         raise MeshError(str(error)) from error
-    if (found := uv()) is not None:
+    version, interpreter = python
+    found = uv()
+    if found is not None and version >= _WITHOUT_SETUPTOOLS:
         _run(folder, found, "venv", "--quiet", "--python", str(interpreter), str(folder))
     else:
         _run(folder, str(interpreter), "-m", "venv", str(folder))
     program = _installer(folder)
+    if as_of is not None:
+        if found is None:
+            _run(folder, *program, "--upgrade", _KNOWS_DATES)
+        program += ["--exclude-newer" if found else "--uploaded-prior-to", f"{as_of + timedelta(days=1)}T00:00:00Z"]
     if wanted is None:
         wanted = ["-r", str(files.files[0])] if found is not None else _asked_of_backend(folder, program, files.folder)
     if pins:

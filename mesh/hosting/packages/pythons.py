@@ -16,6 +16,8 @@ from mesh.virtualenv import folders_up
 
 #: A minor version, such as `(3, 13)`.
 Version = tuple[int, int]
+#: A version, and an interpreter of it.
+Python = tuple[Version, Path]
 
 #: What a project may be for that mesh itself does not run on, and the newest that there may be.
 _KNOWN = [(3, minor) for minor in range(16, 6, -1)]
@@ -59,7 +61,12 @@ def python_of(version: Version) -> Path | None:
     return next(filter(_works, [*candidates, *sorted(pyenv.glob(f"{name}.*/bin/python"), reverse=True)]), None)
 
 
-def pythons() -> Iterator[tuple[Version, Path]]:
+def own_python() -> Python:
+    """Return mesh's."""
+    return (sys.version_info[0], sys.version_info[1]), Path(sys.executable)
+
+
+def pythons() -> Iterator[Python]:
     """Yield the interpreters of this machine, that of mesh first, then the newest first."""
     for version in sorted(_KNOWN, key=lambda each: each != sys.version_info[:2]):
         if (found := python_of(version)) is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 #: Seconds for all imports together.
 _WITHIN = 120
-#: Imports the packages that were asked for, and prints the names of those that fail. It runs on any Python.
+#: Imports the packages that were asked for; prints the names of those of which nothing can be. It runs on any Python.
 _SCRIPT = """
 import contextlib, importlib, importlib.metadata, io, json, sysconfig
 
@@ -21,22 +21,28 @@ def modules(found):
     parts = [file.parts for file in found.files or ()]
     return named or {each[0] for each in parts if len(each) == 2 and each[1] == "__init__.py"}
 
+def can_import(name):
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            importlib.import_module(name)
+    except BaseException as error:
+        return type(error).__name__ == "ImproperlyConfigured"  # Django's, outside of a project
+    return True
+
 refused = []
 for found in importlib.metadata.distributions(path=[sysconfig.get_path("purelib")]):
-    asked = found.read_text("REQUESTED") is not None and found.metadata["Name"] not in ("pip", "setuptools", "wheel")
-    for name in modules(found) if asked else ():
-        if name.isidentifier() and not name.startswith("_") and name not in ("test", "tests", "docs", "examples"):
-            try:
-                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                    importlib.import_module(name)
-            except BaseException as error:
-                if type(error).__name__ != "ImproperlyConfigured":  # Django's, outside of a project
-                    refused.append(name)
+    if found.read_text("REQUESTED") is None or found.metadata["Name"] in ("pip", "setuptools", "wheel"):
+        continue
+    names = [each for each in sorted(modules(found)) if each.isidentifier() and not each.startswith("_")]
+    names = [each for each in names if each not in ("test", "tests", "docs", "examples")]
+    # One of several may be for an extra that was not asked for.
+    if names and not any(map(can_import, names)):
+        refused.append(found.metadata["Name"])
 print(json.dumps(refused))
 """
 
 
-def refused_modules(environment: Path) -> frozenset[str] | None:
+def refused_packages(environment: Path) -> frozenset[str] | None:
     """Return the packages that were asked for and cannot be imported; None if that cannot be told."""
     words = [str(environment / "bin" / "python"), "-I", "-c", _SCRIPT]
     with tempfile.TemporaryDirectory(prefix="mesh-") as folder:

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from mesh.hosting.mains.program_modules import program_module
 from mesh.serving.mains.http_servers import serve_wsgi
 from mesh.serving.mains.program import Program
 from mesh.serving.tls import HttpTls, tls_of_context
@@ -38,9 +39,8 @@ def run_gunicorn(program: Program, application: Any) -> None:
 def _tls(settings: Any) -> HttpTls | None:
     if not settings.is_ssl:
         return None
-    from gunicorn.sock import ssl_context  # type: ignore[import-untyped]
-
-    return tls_of_context(ssl_context(settings), settings.certfile, settings.keyfile, settings.ca_certs)
+    context = program_module("gunicorn.sock").ssl_context(settings)
+    return tls_of_context(context, settings.certfile, settings.keyfile, settings.ca_certs)
 
 
 def _limits(settings: Any) -> dict[str, Any]:

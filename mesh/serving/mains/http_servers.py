@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.hosting.mains.main_thread import SLICE
+from mesh.hosting.mains.program_modules import program_module
 from mesh.hosting.wsgi import asgi_of
 from mesh.serving.http.root_path import enter
 from mesh.serving.mains.crossing import crossing_app, run_on
@@ -121,22 +122,18 @@ def run_werkzeug(
         raise program.refusal("gives Werkzeug's server a request handler of its own")
     program.port_for("http", port)
     if static_files:
-        from werkzeug.middleware.shared_data import SharedDataMiddleware
-
-        application = SharedDataMiddleware(application, static_files)
+        application = program_module("werkzeug.middleware.shared_data").SharedDataMiddleware(application, static_files)
     if use_debugger:
-        from werkzeug.debug import DebuggedApplication
-
-        application = DebuggedApplication(application, evalex=use_evalex)
-        application.trusted_hosts.append(hostname)
+        application = program_module("werkzeug.debug").DebuggedApplication(application, evalex=use_evalex)
+        with suppress(AttributeError):  # before Werkzeug 3.0.3
+            application.trusted_hosts.append(hostname)
     tls = None if ssl_context is None else _werkzeug_tls(ssl_context)
     serve_wsgi(program, application, in_this_thread=not threaded and processes == 1, tls=tls)
 
 
 def _werkzeug_tls(given: Any) -> HttpTls:
     """Return the TLS of what Werkzeug takes: "adhoc", the paths of a certificate and its key, or a context."""
-    from werkzeug import serving
-
+    serving = program_module("werkzeug.serving")
     if given == "adhoc":
         return HttpTls(given, tls_of_context(serving.generate_adhoc_ssl_context()).context)
     if isinstance(given, tuple):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mesh.hosting.packages.trial_import import refused_modules
+from mesh.hosting.packages.trial_import import refused_packages
 
 
 def test_packages_that_were_asked_for_and_fail_are_told(tmp_path: Path) -> None:
@@ -19,6 +19,7 @@ def test_packages_that_were_asked_for_and_fail_are_told(tmp_path: Path) -> None:
         ("leaving", "raise SystemExit\n", True),
         ("django_like", configured, True),
         ("inner", "raise ImportError\n", False),
+        ("with_extra", "", True),
     ):
         about = packages / f"{name}-1.0.dist-info"
         about.mkdir()
@@ -28,5 +29,8 @@ def test_packages_that_were_asked_for_and_fail_are_told(tmp_path: Path) -> None:
         (about / "RECORD").write_text(f"{name}/__init__.py,,\n")
         if is_asked:
             (about / "REQUESTED").touch()
-    assert refused_modules(tmp_path / "made") == frozenset({"old", "leaving"})
-    assert refused_modules(tmp_path / "nowhere") is None
+    (packages / "with_extra-1.0.dist-info" / "RECORD").write_text("with_extra/__init__.py,,\nextra/__init__.py,,\n")
+    (packages / "extra").mkdir()
+    (packages / "extra" / "__init__.py").write_text("import not_installed\n")
+    assert refused_packages(tmp_path / "made") == frozenset({"old", "leaving"})
+    assert refused_packages(tmp_path / "nowhere") is None

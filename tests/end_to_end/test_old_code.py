@@ -1,0 +1,108 @@
+"""Code that nobody has touched for a year gets the packages of its time from `mesh install`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from tests.support.package_index import package_index
+from tests.support.programs import Shell
+from tests.support.wheels import make_wheel
+
+TOML = """
+    [services.users]
+    http = {port = 0, app = "app:app"}
+"""
+UPLOADED = {"greeting-1.0": "2021-02-27", "greeting-2.0": "2021-03-01", "greeting-3.0": "2022-01-01"}
+
+
+@pytest.fixture(params=["pip", "uv"])
+def project(shell: Shell, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
+    """A service that needs `greeting`, of which there are three; one of the tools, which sees our index alone."""
+    wheels, programs = tmp_path / "wheels", tmp_path / "bin"
+    for folder in (wheels, programs):
+        folder.mkdir()
+    for wheel in UPLOADED:
+        name, version = wheel.split("-")
+        make_wheel(wheels, name, version, {"greeting.py": f"TEXT = '{wheel}'\n"})
+    pip = _wheel_of_pip(wheels)
+    if request.param == "uv":
+        (programs / "uv").symlink_to(Path(sys.executable).parent / "uv")
+    shell.write({"mesh.toml": TOML, "app.py": "import greeting\n", "requirements.txt": "greeting\n"})
+    with package_index(wheels, {**UPLOADED, pip: "2021-01-01"}) as url:
+        shell.env |= {
+            "PATH": f"{programs}:/usr/bin:/bin",
+            "PIP_INDEX_URL": url,
+            "PIP_NO_CACHE_DIR": "1",
+            "PIP_CONFIG_FILE": "/dev/null",
+            "UV_DEFAULT_INDEX": url,
+            "UV_NO_CACHE": "1",
+            "UV_NO_CONFIG": "1",
+        }
+        yield shell
+
+
+def _wheel_of_pip(folder: Path) -> str:
+    """Write the pip that is installed here as a wheel; return the start of its file's name."""
+    installed = distribution("pip")
+    with zipfile.ZipFile(folder / f"pip-{installed.version}-py3-none-any.whl", "w") as wheel:
+        for file in installed.files or ():
+            if file.parts[0] != ".." and file.suffix != ".pyc":
+                wheel.write(file.locate(), str(file))
+    return f"pip-{installed.version}"
+
+
+def commit(folder: Path, day: str) -> None:
+    words = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com")
+    env = {"GIT_AUTHOR_DATE": f"{day}T10:00:00Z", "GIT_COMMITTER_DATE": f"{day}T10:00:00Z", "PATH": "/usr/bin:/bin"}
+    for rest in (("init", "-q"), ("add", "mesh.toml", "app.py", "requirements.txt"), ("commit", "-qm", "Work")):
+        subprocess.run([*words, *rest], cwd=folder, check=True, env=env)
+
+
+def greeting(shell: Shell) -> str:
+    """Return the text of the greeting that the one environment has."""
+    (found,) = (shell.folder / ".mesh" / "venvs").glob("*/lib/python3.*/site-packages/greeting.py")
+    return found.read_text().split("'")[1]
+
+
+def began(shell: Shell, *words: str) -> str:
+    """Install; return the line that says what is installed."""
+    done = shell.run("install", *words)
+    assert done.process.returncode == 0, done.text()
+    return next((line for line in done.err if line.startswith("installing")), "")
+
+
+def test_the_packages_are_those_of_the_last_commit(project: Shell) -> None:
+    commit(project.folder, "2021-03-01")
+    assert began(project).endswith(", as of its last commit on 2021-03-01 ...\n")
+    assert greeting(project) == "greeting-2.0"  # published on that day
+    assert began(project) == ""  # It is there.
+    assert began(project, "--as-of", "2022-06-01").endswith(", as of 2022-06-01 ...\n")
+    assert greeting(project) == "greeting-3.0"
+    assert began(project) == ""
+
+
+@pytest.mark.parametrize("state", ["no repository", "edited", "young"])
+def test_code_that_is_worked_on_gets_the_newest(project: Shell, state: str) -> None:
+    if state != "no repository":
+        commit(project.folder, "2021-03-01" if state == "edited" else "2026-06-01")
+    if state == "edited":
+        project.write({"app.py": "import greeting as hello\n"})
+    assert " as of " not in began(project)
+    assert greeting(project) == "greeting-3.0"
+
+
+def test_todays_packages_are_taken_where_those_of_the_day_cannot_be_installed(project: Shell) -> None:
+    commit(project.folder, "2019-01-01")
+    done = project.run("install")
+    assert done.process.returncode == 0, done.text()
+    assert "the packages of 2019-01-01 cannot be installed; today's are tried now ...\n" in done.err
+    assert greeting(project) == "greeting-3.0"
+    assert project.run("install", "--as-of", "2019-01-01").process.returncode == 1
+    assert not list((project.folder / ".mesh" / "venvs").glob("*/lib"))

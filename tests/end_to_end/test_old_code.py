@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from datetime import date, timedelta
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
 from tests.support.package_index import package_index
-from tests.support.programs import Shell
+from tests.support.programs import Shell, get
 from tests.support.wheels import make_wheel
 
 TOML = """
     [services.users]
     http = {port = 0, app = "app:app"}
 """
-UPLOADED = {"greeting-1.0": "2021-02-27", "greeting-2.0": "2021-03-01", "greeting-3.0": "2022-01-01"}
+WHEELS = {"greeting-1.0": "2021-02-27", "greeting-2.0": "2021-03-01", "greeting-3.0": "2022-01-01"}
+APP = """
+    import greeting
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": greeting.TEXT.encode()})
+"""
+#: Of a wheel that only one test makes.
+LATELY = {"greeting-4.0": str(date.today() - timedelta(days=50))}
 
 
 @pytest.fixture(params=["pip", "uv"])
@@ -28,14 +39,14 @@ def project(shell: Shell, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
     wheels, programs = tmp_path / "wheels", tmp_path / "bin"
     for folder in (wheels, programs):
         folder.mkdir()
-    for wheel in UPLOADED:
+    for wheel in WHEELS:
         name, version = wheel.split("-")
         make_wheel(wheels, name, version, {"greeting.py": f"TEXT = '{wheel}'\n"})
     pip = _wheel_of_pip(wheels)
     if request.param == "uv":
         (programs / "uv").symlink_to(Path(sys.executable).parent / "uv")
-    shell.write({"mesh.toml": TOML, "app.py": "import greeting\n", "requirements.txt": "greeting\n"})
-    with package_index(wheels, {**UPLOADED, pip: "2021-01-01"}) as url:
+    shell.write({"mesh.toml": TOML, "app.py": APP, "requirements.txt": "greeting\n"})
+    with package_index(wheels, {**WHEELS, **LATELY, pip: "2021-01-01"}) as url:
         shell.env |= {
             "PATH": f"{programs}:/usr/bin:/bin",
             "PIP_INDEX_URL": url,
@@ -91,7 +102,7 @@ def test_the_packages_are_those_of_the_last_commit(project: Shell) -> None:
 @pytest.mark.parametrize("state", ["no repository", "edited", "young"])
 def test_code_that_is_worked_on_gets_the_newest(project: Shell, state: str) -> None:
     if state != "no repository":
-        commit(project.folder, "2021-03-01" if state == "edited" else "2026-06-01")
+        commit(project.folder, "2021-03-01" if state == "edited" else str(date.today() - timedelta(days=100)))
     if state == "edited":
         project.write({"app.py": "import greeting as hello\n"})
     assert " as of " not in began(project)
@@ -106,3 +117,18 @@ def test_todays_packages_are_taken_where_those_of_the_day_cannot_be_installed(pr
     assert greeting(project) == "greeting-3.0"
     assert project.run("install", "--as-of", "2019-01-01").process.returncode == 1
     assert not list((project.folder / ".mesh" / "venvs").glob("*/lib"))
+
+
+def test_code_that_fails_in_a_newer_package_is_told_of_its_time(project: Shell, tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", "greeting", "4.0", {"greeting.py": "import what_it_newly_needs\n"})
+    day = date.today() - timedelta(days=100)
+    commit(project.folder, str(day))
+    assert began(project)
+    mesh = project.up()
+    (said,) = mesh.wait_for(lambda: [each["text"] for each in mesh.events() if "newer" in each.get("text", "")])
+    assert said == f"its packages are newer than its last commit: `mesh install --as-of {day}` takes those of that day"
+    mesh.end(signal.SIGTERM)
+    began(project, "--as-of", str(day))
+    mesh = project.up()
+    assert get(mesh.http("users")).text == "greeting-3.0"
+    mesh.end(signal.SIGTERM)

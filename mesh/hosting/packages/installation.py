@@ -8,13 +8,13 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from msgspec import Struct
 
 from mesh.errors import MeshError
-from mesh.hosting.packages.last_change import time_of_old_code
+from mesh.hosting.packages.last_change import last_change
 from mesh.hosting.packages.package_tool import ToolError, make_environment, uv
 from mesh.hosting.packages.pythons import Python, Version, own_python, python_of, pythons
 from mesh.hosting.packages.requirement_files import RequirementFiles
@@ -28,6 +28,8 @@ _MAY_BE_THE_VERSION = re.compile(
     "subprocess-exited-with-error|metadata-generation-failed|Failed (?:to build|building)|different Python",
     re.IGNORECASE,
 )
+#: The age from which on code is expected to need the packages of its time.
+_OLD = timedelta(days=365)
 #: No older Python is tried that nothing asks for.
 _OLDEST = (3, 8)
 
@@ -36,6 +38,12 @@ def installed(project: Path, files: RequirementFiles) -> Path | None:
     """Return the environment that was made for the current content of these files; None if there is none."""
     folder = _folder(project, files)
     return folder if (folder / _MARK).is_file() else None
+
+
+def has_newest(environment: Path) -> bool:
+    """Return whether the environment was made here, with the newest packages."""
+    mark = environment / _MARK
+    return mark.is_file() and not mark.read_text()
 
 
 def install(
@@ -62,7 +70,7 @@ def install(
         if mark.is_file() and (as_of is None or mark.read_text() == str(as_of)):
             return folder
         shutil.rmtree(folder, ignore_errors=True)
-        old = time_of_old_code(files.folder, date.today()) if as_of is None else None
+        old = _day_of_old_code(files.folder) if as_of is None else None
         when = f", as of {as_of}" if as_of else f", as of its last commit on {old}" if old else ""
         tell(f"installing {files.names()} of {files.folder} with {'uv' if uv() else 'pip'}{when}")
         try:
@@ -180,6 +188,12 @@ class _Making(Struct):
             return self.files.allows(version)
         except ValueError as error:
             raise MeshError(str(error)) from error
+
+
+def _day_of_old_code(folder: Path) -> date | None:
+    """Return the day of its last commit, if it is old."""
+    day = last_change(folder)
+    return day if day is not None and day <= date.today() - _OLD else None
 
 
 def _shown(version: tuple[int, ...]) -> str:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
-#: The age from which on code is expected to need the packages of its time.
-OLD = timedelta(days=365)
 
+def last_change(folder: Path) -> date | None:
+    """Return the day of the last commit that changed something in the folder.
 
-def time_of_old_code(folder: Path, today: date) -> date | None:
-    """Return the day of the last commit that changed something in the folder, if that is a year ago or more.
-
-    None for younger code, for code with edits that are not committed, and where git does not know it.
+    None with edits that are not committed, and where git does not know it.
     """
     day = _git(folder, "log", "-1", "--format=%cs", "--", ".")
-    if not day or (found := date.fromisoformat(day)) > today - OLD:
-        return None
-    return None if _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".") else found
+    is_edited = bool(day and _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "."))
+    return date.fromisoformat(day) if day and not is_edited else None
 
 
 def _git(folder: Path, *words: str) -> str:

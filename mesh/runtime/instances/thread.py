@@ -232,7 +232,8 @@ class ThreadInstance:
         self._prepare_channels()
         virtualenv, files = self._virtualenv(), self._required()
         if virtualenv is not None or files is not None:
-            self._pool.submit(self._compare_packages, files, virtualenv)
+            trace = outcome.traceback if isinstance(outcome, Failed) else ""
+            self._pool.submit(self._compare_packages, files, virtualenv, trace)
         while (order := await self._next_request()) is not None:
             self._tell(await self._when_healthy(await self._load_generation(order)))
         await self._end()
@@ -403,10 +404,12 @@ class ThreadInstance:
 
         return requirements_of(self.service, self.service.root, above=False)
 
-    def _compare_packages(self, files: RequirementFiles | None, virtualenv: Virtualenv | None) -> None:
-        from mesh.runtime.instances.unmet_packages import told_of_packages  # after the start
+    def _compare_packages(self, files: RequirementFiles | None, virtualenv: Virtualenv | None, trace: str) -> None:
+        from mesh.runtime.instances.unmet_packages import told_of_newer_packages, told_of_packages  # after the start
 
         for sentence in told_of_packages(files, virtualenv):
+            self._say(sentence)
+        for sentence in told_of_newer_packages(self.service.root or Path(), virtualenv, trace):
             self._say(sentence)
 
     def _say(self, text: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.hosting.packages.installation import add_package
 from tests.support.package_index import package_index
 from tests.support.programs import Shell, get
 from tests.support.wheels import make_wheel
@@ -97,6 +98,19 @@ def test_the_packages_are_those_of_the_last_commit(project: Shell) -> None:
     assert began(project, "--as-of", "2022-06-01").endswith(", as of 2022-06-01 ...\n")
     assert greeting(project) == "greeting-3.0"
     assert began(project) == ""
+
+
+def test_a_package_that_is_added_later_is_of_the_same_day(
+    project: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write({"requirements.txt": ""})
+    commit(project.folder, "2021-03-01")
+    assert began(project)
+    (made,) = (each for each in (project.folder / ".mesh" / "venvs").iterdir() if each.is_dir())
+    for name, value in project.env.items():
+        monkeypatch.setenv(name, value)
+    add_package(made, "greeting")
+    assert greeting(project) == "greeting-2.0"
 
 
 @pytest.mark.parametrize("state", ["no repository", "edited", "young"])

@@ -58,9 +58,8 @@ def install(names: tuple[str, ...], as_of: datetime | None) -> int:
 def _installed(service: Service, topology: Topology, as_of: date | None) -> str:
     """Install what the service requires, and return what it has now; raises MeshError."""
     from mesh.hosting.packages.environments import lacks_server
-    from mesh.hosting.packages.installation import install
+    from mesh.hosting.packages.installation import add_package, install
     from mesh.hosting.packages.node_packages import node_packages
-    from mesh.hosting.packages.package_tool import add_package
     from mesh.hosting.packages.pythons import asked_python
     from mesh.hosting.packages.requirement_files import requirements_of
     from mesh.hosting.packages.requirements import are_met

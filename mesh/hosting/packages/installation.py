@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from mesh.errors import MeshError
 from mesh.hosting.packages.last_change import last_change
-from mesh.hosting.packages.package_tool import ToolError, make_environment, uv
+from mesh.hosting.packages.package_tool import ToolError, make_environment, put_package, uv
 from mesh.hosting.packages.pythons import Python, Version, own_python, python_of, pythons
 from mesh.hosting.packages.requirement_files import RequirementFiles
 from mesh.hosting.packages.trial_import import refused_packages
@@ -42,8 +42,12 @@ def installed(project: Path, files: RequirementFiles) -> Path | None:
 
 def has_newest(environment: Path) -> bool:
     """Return whether the environment was made here, with the newest packages."""
-    mark = environment / _MARK
-    return mark.is_file() and not mark.read_text()
+    return (environment / _MARK).is_file() and _day_of(environment) is None
+
+
+def add_package(environment: Path, name: str) -> None:
+    """Install a package into an environment that was made here, beside what it has; raises ToolError."""
+    put_package(environment, name, _day_of(environment))
 
 
 def install(
@@ -67,7 +71,7 @@ def install(
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     with _alone(folder.parent):
         mark = folder / _MARK
-        if mark.is_file() and (as_of is None or mark.read_text() == str(as_of)):
+        if mark.is_file() and (as_of is None or _day_of(folder) == as_of):
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         old = _day_of_old_code(files.folder) if as_of is None else None
@@ -188,6 +192,12 @@ class _Making(Struct):
             return self.files.allows(version)
         except ValueError as error:
             raise MeshError(str(error)) from error
+
+
+def _day_of(environment: Path) -> date | None:
+    """Return the day whose packages the environment has; None for the newest."""
+    day = (environment / _MARK).read_text()
+    return date.fromisoformat(day) if day else None
 
 
 def _day_of_old_code(folder: Path) -> date | None:

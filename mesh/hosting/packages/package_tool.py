@@ -50,11 +50,7 @@ def make_environment(folder: Path, files: RequirementFiles, python: Python, as_o
         _run(folder, found, "venv", "--quiet", "--python", str(interpreter), str(folder))
     else:
         _run(folder, str(interpreter), "-m", "venv", str(folder))
-    program = _installer(folder)
-    if as_of is not None:
-        if found is None:
-            _run(folder, *program, "--upgrade", _KNOWS_DATES)
-        program += ["--exclude-newer" if found else "--uploaded-prior-to", f"{as_of + timedelta(days=1)}T00:00:00Z"]
+    program = _installer(folder, as_of)
     if wanted is None:
         wanted = ["-r", str(files.files[0])] if found is not None else _asked_of_backend(folder, program, files.folder)
     if pins:
@@ -65,18 +61,23 @@ def make_environment(folder: Path, files: RequirementFiles, python: Python, as_o
         _run(files.working_folder(), *program, *wanted)
 
 
-def add_package(folder: Path, name: str) -> None:
+def put_package(folder: Path, name: str, as_of: date | None) -> None:
     """Install a package into an environment, beside what it has; raises ToolError."""
-    _run(folder, *_installer(folder), name)
+    _run(folder, *_installer(folder, as_of), name)
 
 
-def _installer(folder: Path) -> list[str]:
+def _installer(folder: Path, as_of: date | None) -> list[str]:
     """Return the words before what is to be installed into an environment."""
     python = str(folder / "bin" / "python")
+    before = None if as_of is None else f"{as_of + timedelta(days=1)}T00:00:00Z"
     if (found := uv()) is not None:
-        return [found, "pip", "install", "--python", python]
+        return [found, "pip", "install", "--python", python, *(("--exclude-newer", before) if before else ())]
     quiet = () if sys.stderr.isatty() else ("--quiet",)
-    return [python, "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
+    program = [python, "-m", "pip", "--disable-pip-version-check", *quiet, "install"]
+    if before is None:
+        return program
+    _run(folder, *program, "--upgrade", _KNOWS_DATES)
+    return [*program, "--uploaded-prior-to", before]
 
 
 def _asked_of_backend(folder: Path, pip: Sequence[str], project: Path) -> list[str]:

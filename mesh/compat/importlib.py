@@ -6,12 +6,30 @@ Loader: that of importlib.abc, which itself imports more, such as importlib.reso
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib._abc import Loader as Loader
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from types import ModuleType
 from typing import Any
 
 _bootstrap: Any = importlib._bootstrap  # where `import` goes for a module that is not loaded; not public
+
+
+def ask_finder(finder: Any, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+    """Return the spec that a finder of `sys.meta_path` gives, as Python asks it.
+
+    Before Python 3.12 that is by `find_module` if it has no `find_spec`, as six's had none before 1.16.
+    """
+    if hasattr(finder, "find_spec"):
+        spec: ModuleSpec | None = finder.find_spec(name, path, target)
+        return spec
+    if sys.version_info >= (3, 12) or (loader := finder.find_module(name, path)) is None:
+        return None
+    return spec_from_loader(name, loader)
+
 
 #: Waits until no other thread imports the module of that name.
 await_lock: Callable[[str], None] = _bootstrap._lock_unlock_module

@@ -44,7 +44,7 @@ def rewritten(env: Mapping[str, str], names: Names) -> dict[str, str]:
             continue
         address = f"{_reached(to)}:{to.port}"
         explicit = re.compile(rf"(?<![\w.-]){re.escape(host)}:{port or '[0-9]+'}(?!\d)", re.IGNORECASE)
-        implied = re.compile(rf"(?<=[@/]){re.escape(host)}(?=[/?]|$)", re.IGNORECASE)
+        implied = re.compile(rf"(?:(?<=//)|(?<=@)){re.escape(host)}(?=[/?]|$)", re.IGNORECASE)
         for name, value in env.items():
             found[name] = explicit.sub(address, found[name])
             if _scheme_port(value) == port or not port:

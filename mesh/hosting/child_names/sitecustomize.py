@@ -176,13 +176,13 @@ def _patch_psycopg(psycopg: Any) -> None:
     def connecting(real: Callable[..., Any]) -> Any:
         own = {name for name, each in inspect.signature(real).parameters.items() if each.kind is each.KEYWORD_ONLY}
 
-        def connect(cls: Any, /, conninfo: str = "", **options: Any) -> Any:
+        def connect(cls: Any, conninfo: str = "", **options: Any) -> Any:
             given = {name: options.pop(name) for name in own & set(options)}
             parameters = psycopg.conninfo.conninfo_to_dict(conninfo, **options)
             return real(cls, psycopg.conninfo.make_conninfo(**_libpq(parameters)), **given)
 
         functools.update_wrapper(connect, real)
-        return classmethod(connect)
+        return classmethod(connect)  # type: ignore[arg-type]  # Python 3.7 has no positional-only parameters
 
     for kind in (psycopg.Connection, psycopg.AsyncConnection):
         kind.connect = connecting(vars(kind)["connect"].__func__)

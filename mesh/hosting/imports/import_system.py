@@ -11,7 +11,7 @@ from threading import Lock
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mesh.compat.importlib import Loader
+from mesh.compat.importlib import Loader, ask_finder
 from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.imports import interpreter_modules
 from mesh.hosting.imports.asking_code import is_asked_by_mesh
@@ -188,7 +188,7 @@ class ImportSystem:
         for finder in list(sys.meta_path):
             if isinstance(finder, ImportSystem | ImportHooks) or finder in _STANDARD_FINDERS:
                 continue
-            spec: ModuleSpec | None = finder.find_spec(name, path, target)
+            spec = ask_finder(finder, name, path, target)
             if spec is not None:
                 return self._private_of_project(spec, name, path, target) or spec
         return None
@@ -196,10 +196,8 @@ class ImportSystem:
     def _find_shared(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> Any:
         """Return the spec that the other finders give."""
         for finder in list(sys.meta_path):
-            if finder is not self and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(name, path, target)
-                if spec is not None:
-                    return spec
+            if finder is not self and (spec := ask_finder(finder, name, path, target)) is not None:
+                return spec
         return None
 
     def _shared_key(self, name: str) -> SharedKey:

@@ -25,6 +25,7 @@ from threading import RLock
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
+from mesh.compat.importlib import ask_finder
 from mesh.hosting.imports.asking_code import is_asked_by_mesh
 from mesh.service import current_service_var
 
@@ -305,7 +306,7 @@ class NameEntry:
             return False
         if self._is_shared is None:
             head = self.name.partition(".")[0]
-            self._is_shared = any(finder.find_spec(head, None) for finder in sys.meta_path)
+            self._is_shared = any(ask_finder(finder, head, None, None) for finder in sys.meta_path)
         return not self._is_shared
 
 

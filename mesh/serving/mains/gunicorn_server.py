@@ -11,6 +11,9 @@ from mesh.serving.mains.http_servers import serve_wsgi
 from mesh.serving.mains.program import Program
 from mesh.serving.tls import HttpTls, tls_of_context
 
+#: Workers that serve an ASGI application by uvicorn.
+_UVICORN = ("UvicornWorker", "UvicornH11Worker")
+
 
 def run_gunicorn(program: Program, application: Any) -> None:
     """Do what `gunicorn.app.base.Application.run` does, with a thread for each request.
@@ -22,18 +25,29 @@ def run_gunicorn(program: Program, application: Any) -> None:
         if setting.section == "Server Hooks" and setting.get() != setting.default:
             raise program.refusal(f"sets {name} of gunicorn, which mesh does not call")
     worker = settings.worker_class_str.rpartition(".")[2]
-    if worker not in ("sync", "SyncWorker", "gthread", "ThreadWorker"):
+    if worker not in ("sync", "SyncWorker", "gthread", "ThreadWorker", *_UVICORN):
         raise program.refusal(f"lets gunicorn use {worker}")
     match settings.address:
-        case [(_, port)]:
+        case [(host, port)]:
             program.port_for("http", port)
         case found:
             raise program.refusal(f"lets gunicorn listen on {found}")
     for folder in (settings.pythonpath or "").split(","):
         if folder and os.path.abspath(folder) not in sys.path:
             sys.path.insert(0, os.path.abspath(folder))
+    if worker in _UVICORN:
+        program_module("uvicorn").run(application.wsgi(), host=host, port=port, **_uvicorn_tls(settings))
+        return
     in_this_thread = worker == "sync" and settings.workers == 1
     serve_wsgi(program, application.wsgi(), in_this_thread, _tls(settings), _limits(settings))
+
+
+def _uvicorn_tls(settings: Any) -> dict[str, Any]:
+    """Return the same as the options of `uvicorn.run`, as the worker gives them."""
+    if not settings.is_ssl:
+        return {}
+    names = ("keyfile", "certfile", "cert_reqs", "ca_certs", "ciphers")
+    return {f"ssl_{name}": settings.ssl_options[name] for name in names if settings.ssl_options.get(name)}
 
 
 def _tls(settings: Any) -> HttpTls | None:

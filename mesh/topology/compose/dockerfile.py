@@ -49,17 +49,17 @@ class Image(Struct, frozen=True):
                 found = place / wanted.relative_to(inside)
                 if found.exists():
                     return found
-        return self._around(wanted)
+        return next(self.around(path), None)
 
-    def _around(self, wanted: PurePosixPath) -> Path | None:
-        """Return the folder that has what was copied below this path where the container has it."""
+    def around(self, path: str) -> Iterator[Path]:
+        """Yield the folders of this machine that have what was copied below this path where the container has it."""
+        wanted = PurePosixPath(posixpath.normpath(posixpath.join(self.folder, path)))
         for inside, place in self.copies:
             below = (
                 PurePosixPath(inside).relative_to(wanted).parts if PurePosixPath(inside).is_relative_to(wanted) else ()
             )
             if below and place.parts[-len(below) :] == below:
-                return Path(*place.parts[: -len(below)])
-        return None
+                yield Path(*place.parts[: -len(below)])
 
 
 def read_dockerfile(

@@ -315,11 +315,17 @@ def _verb(line: str) -> str:
 
 def _here(key: str, value: str, service: ComposeService, root: Path) -> str:
     """Return a variable's value with paths of the container as they are on this machine, relative to the root."""
-    parts = value.split(":") if key == "PYTHONPATH" else [value]
-    if not parts[0].startswith("/"):
+    if not value.startswith("/"):
         return value
-    places = [service.image.local(part) for part in parts if part]
-    return ":".join(relative(place, root) if place else part for place, part in zip(places, parts, strict=False))
+    image = service.image
+    if key != "PYTHONPATH":
+        place = image.local(value)
+        return relative(place, root) if place else value
+    found: list[str] = []
+    for part in filter(None, value.split(":")):
+        places = [*filter(None, [image.local(part)]), *image.around(part)]
+        found += [relative(place, root) for place in places] or [part]
+    return ":".join(dict.fromkeys(found))
 
 
 def _health_path(words: Sequence[str]) -> str | None:

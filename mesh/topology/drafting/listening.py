@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from msgspec import Struct
@@ -30,6 +30,7 @@ _NAMED_PORT = re.compile(rb"\bport\s*=\s*[\w.(\[\"']*?\b(\w*port)\b[\"'\])]*[,)]
 _CONFIGURATION = re.compile(r"(?:^|\s)(?:-c|--config)[ =](?:file:|python:)?(\S+)")
 _BIND = re.compile(rb"^bind\s*=\s*\[?\s*[\"'][^\"'\n]*?:(\d{2,5})[\"']", re.MULTILINE)
 _PORT_VARIABLE = re.compile(rb"[\"']((?:[A-Z]+_)*PORT)[\"']")
+_IMPORTED = re.compile(rb"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
 _LARGEST = 500_000
 
 
@@ -59,12 +60,18 @@ def listening(line: str, root: Path) -> Listening:
         return Listening(True, bool(grpc), given or _USUAL.get(program or "", 8000), grpc_port, variables)
     variables = frozenset(found.decode() for text in texts for found in _PORT_VARIABLE.findall(text))
     http = [text for text in texts if _HTTP.search(text)]
-    ports = [int(found[found.lastindex or 0]) for text in http for found in _HTTP_PORT.finditer(text)]
+    ports = [int(found[found.lastindex or 0]) for text in http if (found := _http_port(text))]
     given = _option(line)
     if given and grpc and not http:
         return Listening(False, True, None, given)
     http_port = given or next(iter(ports), None) or _named_port(http, root) or _of_calls(http) if http else None
     return Listening(bool(http), bool(grpc), http_port, grpc_port, variables)
+
+
+def _http_port(text: bytes) -> re.Match[bytes] | None:
+    """Find the port that is named where the server is started, or else the first: clients name theirs, too."""
+    server = _HTTP.search(text)
+    return _HTTP_PORT.search(text, server.start() if server else 0) or _HTTP_PORT.search(text)
 
 
 def _named_port(texts: Sequence[bytes], root: Path) -> int | None:
@@ -110,15 +117,19 @@ def _main_file(words: Sequence[str], root: Path) -> Path | None:
 
 
 def _texts(main: Path | None, root: Path) -> Iterator[bytes]:
-    """Yield the text of the main file, and those of the others only if that one starts no server."""
+    """Yield the text of the main file, and those of the others only if that one imports some and starts no server."""
     text = _text(main) if main else b""
     yield text
-    if not _GRPC.search(text) and not _HTTP.search(text):
-        named = set(re.findall(rb"^\s*(?:from|import)\s+([\w.]+)", text, re.MULTILINE))
-        stems = {name.split(b".")[-1].decode() for name in named} | {"server", "app", "main"}
-        for file in files_below(root, ".py"):
-            if file != main and (file.stem in stems or file.parent.name in stems):
-                yield _text(file)
+    if _GRPC.search(text) or _HTTP.search(text):
+        return
+    named = {name.split(b".")[-1].decode() for name in _IMPORTED.findall(text)}
+    others = [file for file in files_below(root, ".py") if file != main]
+    if main is None or any(_is_named(file, named) for file in others):
+        yield from (_text(file) for file in others if _is_named(file, named | {"server", "app", "main"}))
+
+
+def _is_named(file: Path, names: Set[str]) -> bool:
+    return file.stem in names or file.parent.name in names
 
 
 def _text(file: Path) -> bytes:

@@ -79,7 +79,7 @@ class Variables(Struct):
                     found = read_dotenv(path, os.environ.get)
                     self._own_names |= found.keys() if path.parent == self.folder else set()
                     self._dotenv = {**found, **self._dotenv}
-                except FileNotFoundError:
+                except (FileNotFoundError, IsADirectoryError):  # Some keep several files in a folder of that name.
                     pass
                 except (DotenvError, OSError) as error:
                     raise VariableError(f".env: {_reason(error)}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -139,6 +140,8 @@ def test_psycopg_in_a_child_reaches_the_database_by_its_name(tmp_path: Path, mon
         ("postgresql://a:b@db:5432/x", "postgresql://a:b@127.0.0.1:6432/x"),
         ("postgresql+asyncpg://a:b@db/x", "postgresql+asyncpg://a:b@127.0.0.1:6432/x"),
         ("postgresql://a:db@db", "postgresql://a:db@127.0.0.1:6432"),
+        ("postgresql://a:b@db:5432/db", "postgresql://a:b@127.0.0.1:6432/db"),
+        ("postgresql://a:b@db/db", "postgresql://a:b@127.0.0.1:6432/db"),
         ("any:77,any:78", "127.0.0.1:7000,127.0.0.1:7000"),
         ("http://users:80801", "http://users:80801"),
         ("my-users:8080", "my-users:8080"),
@@ -213,3 +216,8 @@ def test_mysqlclient_reaches_the_database_by_its_name_in_a_thread_and_in_a_child
     with supervised(tmp_path, {"mesh.toml": toml, "web.py": "import asks\n" + ECHO, "asks.py": MYSQL_USER}) as project:
         for service in ("web", "job"):
             assert project.line(service, "[(").text == str(expected)
+
+
+def test_what_other_pythons_import_at_their_start_has_the_syntax_of_python_3_7() -> None:
+    text = (Path(child_names.__file__).parent / "sitecustomize.py").read_text()
+    assert ast.parse(text, feature_version=(3, 7)).body

@@ -218,6 +218,44 @@ CMD ["python", "src/main.py"]
     }
 
 
+def test_a_python_path_leads_to_every_folder_that_has_a_part_of_it(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        """\
+services:
+  auth:
+    build: ./services/auth
+    command: uvicorn app.main:app --port 8000
+    environment: {PYTHONPATH: "/usr/src:/opt/none"}
+    volumes: ["./services/auth:/usr/src/app", "./db/models:/usr/src/models", "./proto:/usr/src/proto"]
+""",
+        services__auth__Dockerfile="FROM python:3.12\nWORKDIR /usr/src/app\nCOPY . .\n",
+        services__auth__app__main_py="app = None\n",
+        db__models__init_py="",
+        proto__init_py="",
+    )
+    assert topology["auth"].env == {"PYTHONPATH": "../../db:../..:/opt/none"}
+
+
+def test_a_worker_beside_a_server_listens_on_nothing(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {web: {build: {context: ., dockerfile: web.df}}, worker: {build: {context: ., dockerfile: w.df}}}\n",
+        app_py="""\
+redis = Redis(host="redis", port=6379)
+app = Flask(__name__)
+if __name__ == "__main__":
+    app.run(host="0.0.0.0", port=5005)
+""",
+        worker_py="import redis\nredis.Redis(host='redis', port=6379).blpop('queue')\n",
+        **{
+            "web.df": "FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD python app.py\n",
+            "w.df": "FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD python worker.py\n",
+        },
+    )
+    assert [(each.name, each.http and each.http.ports) for each in topology] == [("web", (5005,)), ("worker", None)]
+
+
 def test_an_image_that_is_only_named_like_a_server_is_built_for_code(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,

@@ -13,6 +13,7 @@ from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mesh.compat.importlib import ask_finder
 from mesh.hosting.import_hooks import ImportHooks
 from mesh.hosting.imports.module_keys import ModuleKey, ParkedKey, SiteKey, shared_imports
 from mesh.hosting.imports.scope.directory_cache import DirectoryCache
@@ -189,8 +190,7 @@ class Site:
 
     def _ask(self, finders: Sequence[Any], name: str, path: Sequence[str] | None) -> ModuleSpec | None:
         for finder in finders:
-            spec: ModuleSpec | None = finder.find_spec(name, path, None)
-            if spec is not None:
+            if (spec := ask_finder(finder, name, path, None)) is not None:
                 return spec
         return None
 

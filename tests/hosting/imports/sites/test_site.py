@@ -290,6 +290,30 @@ def test_folders_of_pth_files_and_editable_installs_are_followed(hosted: Hosted,
     assert [each for each in sys.meta_path if each not in before and "mesh" not in type(each).__module__] == []
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python asks such a finder no more")
+@pytest.mark.filterwarnings("ignore::ImportWarning")  # which Python gives for it
+def test_finders_of_six_before_1_16_are_asked(hosted: Hosted, write: Write) -> None:
+    finder = """
+        import sys, types
+        class Importer:
+            def find_module(self, name, path=None):
+                return self if name == "old.moves" else None
+            def load_module(self, name):
+                module = sys.modules[name] = types.ModuleType(name)
+                module.X = 1
+                return module
+        __path__ = []
+        sys.meta_path.append(Importer())
+    """
+    make_virtualenv(hosted.folder / ".venv", {"old.py": finder, "other.py": "import late_part", "late_part.py": ""})
+    app = "import old, other\nfrom old.moves import X\nfound = X\n"
+    service = hosted.add("alice", root=write("alice", {"app.py": app}), virtualenv=hosted.folder / ".venv")
+    try:
+        assert hosted.load(service, "app:found") == 1
+    finally:
+        sys.meta_path[:] = [each for each in sys.meta_path if type(each).__name__ != "Importer"]
+
+
 def test_what_is_installed_meanwhile_is_found(hosted: Hosted, write: Write) -> None:
     packages = make_virtualenv(hosted.folder / ".venv")
     app = "def late():\n    import added\n    return added.X\n"

@@ -130,6 +130,25 @@ def test_dependencies_that_only_the_build_backend_knows_are_installed(project: S
     mesh.end(signal.SIGTERM)
 
 
+def test_packages_in_a_folder_of_the_project_are_found_as_if_it_were_installed(project: Shell) -> None:
+    """Poetry's installation makes them importable; the service runs elsewhere."""
+    (project.folder / "users" / "requirements.txt").unlink()
+    poetry = (
+        '[tool.poetry]\npackages = [{include = "shop", from = "source"}]\n[tool.poetry.dependencies]\ngreeting = "1"\n'
+    )
+    project.write(
+        {"users/pyproject.toml": poetry, "users/poetry.lock": '[[package]]\nname="greeting"\nversion="1.0"\n'}
+    )
+    project.write(
+        {"users/source/shop/__init__.py": "TEXT = 'a shop'\n", "users/api/app.py": APP.replace("greeting", "shop")}
+    )
+    project.write({"mesh.toml": '[services.users]\nroot = "users/api"\nhttp = {port = 0, app = "app:app"}\n'})
+    assert project.run("install").process.returncode == 0
+    mesh = project.up()
+    assert get(mesh.http("users")).text == "a shop"
+    mesh.end(signal.SIGTERM)
+
+
 def test_what_cannot_be_installed_is_told_in_the_tools_words_and_leaves_nothing(project: Shell) -> None:
     project.write({"users/requirements.txt": "greeting==3.0\n"})
     done = project.run("install")

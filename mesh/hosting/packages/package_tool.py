@@ -40,8 +40,7 @@ def make_environment(folder: Path, files: RequirementFiles, python: Python, as_o
     as_of: the day by whose end the packages had been published, also those that build others; None for any.
     """
     try:
-        wanted = files.arguments()
-        pins = files.pins()
+        wanted, pins, sources = files.arguments(), files.pins(), files.source_folders()
     except ValueError as error:
         raise MeshError(str(error)) from error
     version, interpreter = python
@@ -59,6 +58,9 @@ def make_environment(folder: Path, files: RequirementFiles, python: Python, as_o
         wanted += ["-c", str(constraints)]
     if wanted:
         _run(files.working_folder(), *program, *wanted)
+    if sources:
+        (packages,) = folder.glob("lib/python*/site-packages")
+        (packages / "project.pth").write_text("".join(f"{each}\n" for each in sources))
 
 
 def put_package(folder: Path, name: str, as_of: date | None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from mesh.hosting.packages import pipfile, poetry
+from mesh.hosting.packages import pipfile, poetry, uv_groups
 from mesh.topology.model import Service
 from mesh.virtualenv import folders_up
 
@@ -23,12 +23,15 @@ LOCKS = ("uv.lock", poetry.LOCK)
 #: How Poetry writes `the same major version`.
 _CARET = re.compile(r"\^\s*((\d+)[\d.]*)")
 
+#: Names of requirements files, which some misspell, and that of the one that is taken alone where there are several.
+_TEXT = re.compile(r"(?:req\w*ments?|reqs?)(?:[-_.].*)?\.txt", re.IGNORECASE)
+_USUAL = re.compile(r"req\w*ments?\.txt", re.IGNORECASE)
 #: A line that requires what lies in a folder: `-e ../library`, `./library`.
 _LOCAL = re.compile(r"(?:(?:-e|--editable)[ =]\s*)?(\.{1,2}(?:/[^\s\[#;]*)?)(?:[\s\[#;]|$)")
 
 
 class RequirementFiles(Struct, frozen=True):
-    """files: requirements*.txt, or a pyproject.toml or a Pipfile and perhaps its lock file.
+    """files: requirements*.txt, or one of a similar name, or a pyproject.toml or a Pipfile and perhaps its lock file.
 
     lines: further requirements, as lines of a requirements.txt in the folder.
     """
@@ -45,6 +48,8 @@ class RequirementFiles(Struct, frozen=True):
         """Return what services with the same requirements, for this version of Python, have in common."""
         found = hashlib.sha256(f"{sys.version_info[:2]}".encode())
         found.update("".join(f"{line}\0" for line in self.lines).encode())
+        with suppress(ValueError):
+            found.update("".join(f"{folder}\0" for folder in self.source_folders()).encode())
         for file in self._read_files():
             content = file.read_bytes()
             found.update(f"{file.name}\0{len(content)}\0".encode() + content)
@@ -64,7 +69,15 @@ class RequirementFiles(Struct, frozen=True):
         dependencies = declared.get("project", {}).get("dependencies")
         if dependencies is None and any(file.name == poetry.LOCK for file in self.files[1:]):
             return poetry.requirements(declared)
-        return None if dependencies is None else [str(each) for each in dependencies]
+        if dependencies is None:
+            return None
+        groups = uv_groups.requirements(declared) if any(file.name == "uv.lock" for file in self.files[1:]) else []
+        return [*map(str, dependencies), *groups]
+
+    def source_folders(self) -> list[Path]:
+        """Return the folders of the project that its own installation makes importable; it is not installed itself."""
+        declared = _read(self.files[0]) if self._first == "pyproject.toml" else {}
+        return [self.folder / name for name in poetry.source_folders(declared)]
 
     def python(self) -> str | None:
         """Return the versions of Python that a pyproject.toml requires, as `>=3.13`; None if it says none."""
@@ -179,10 +192,10 @@ def _is_project(folder: Path) -> bool:
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    texts = sorted(folder.glob("requirements*.txt"))
-    usual = folder / "requirements.txt"
+    texts = sorted(file for file in folder.glob("req*.txt") if _TEXT.fullmatch(file.name))
+    usual = next((file for file in texts if _USUAL.fullmatch(file.name)), None)
     if texts:
-        yield from (usual,) if usual in texts else texts
+        yield from texts if usual is None else (usual,)
     elif (declared := folder / "pyproject.toml").is_file() and _names_dependencies(declared):
         yield declared
         yield from [folder / name for name in LOCKS if (folder / name).is_file()][:1]

@@ -45,3 +45,29 @@ def test_the_table_is_installed_in_the_versions_of_the_lock_file(
     locked = requirement_files(tmp_path, tmp_path)
     assert locked is not None
     assert (locked.arguments(), locked.pins()) == (wanted, ["click==8.1.7", "uvloop==0.19.0"])
+
+
+def test_groups_that_poetry_installs_are_installed(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        """\
+[tool.poetry]
+packages = [{include = "api", from = "src"}, {include = "core", from = "src"}, {include = "tools"}]
+[tool.poetry.dependencies]
+python = "^3.11"
+click = "^8"
+[tool.poetry.dev-dependencies]
+black = "^24"
+[tool.poetry.group.test.dependencies]
+pytest = "*"
+own = {path = "../own"}
+[tool.poetry.group.docs]
+optional = true
+[tool.poetry.group.docs.dependencies]
+sphinx = "*"
+"""
+    )
+    (tmp_path / "poetry.lock").write_text(LOCK)
+    files = requirement_files(tmp_path, tmp_path)
+    assert files is not None
+    assert files.arguments() == ["click", "black", "pytest"]
+    assert files.source_folders() == [tmp_path / "src"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.hosting.packages.requirement_files import requirements_of
+from mesh.hosting.packages.requirement_files import requirement_files, requirements_of
 from mesh.topology.model import Service
 
 
@@ -34,3 +34,51 @@ def test_local_paths_are_relative_to_the_file_that_has_them_where_they_are_there
     files = requirements_of(service, tmp_path)
     assert files is not None
     assert files.working_folder() == tmp_path / folder
+
+
+@pytest.mark.parametrize(
+    ("uv", "wanted"),
+    [
+        ("", ["click>=8", "pytest>=8", "ruff"]),
+        ('default-groups = ["lint"]', ["click>=8", "ruff"]),
+        ("default-groups = []", ["click>=8"]),
+        ('default-groups = "all"\ndev-dependencies = ["black"]', ["click>=8", "pytest>=8", "ruff", "ruff", "black"]),
+    ],
+)
+def test_groups_that_uv_installs_are_installed(tmp_path: Path, uv: str, wanted: list[str]) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        f"""\
+[project]
+name = "shop"
+dependencies = ["click>=8"]
+[dependency-groups]
+dev = ["pytest>=8", {{include-group = "lint"}}]
+lint = ["ruff"]
+[tool.uv]
+{uv}
+"""
+    )
+    files = requirement_files(tmp_path, tmp_path)
+    assert files is not None
+    assert files.arguments() == ["click>=8"]
+    (tmp_path / "uv.lock").write_text("")
+    locked = requirement_files(tmp_path, tmp_path)
+    assert locked is not None
+    assert locked.arguments() == wanted
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["requirements.txt", "requirements-dev.txt"], ["requirements.txt"]),
+        (["requiriments.txt", "requests.txt"], ["requiriments.txt"]),
+        (["requirements-dev.txt", "requirements-web.txt"], ["requirements-dev.txt", "requirements-web.txt"]),
+        (["reqs.txt"], ["reqs.txt"]),
+        (["requests.txt", "required.txt"], None),
+    ],
+)
+def test_files_are_known_by_their_names(tmp_path: Path, names: list[str], taken: list[str] | None) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    files = requirement_files(tmp_path, tmp_path)
+    assert (files and [file.name for file in files.files]) == taken

@@ -237,6 +237,17 @@ services:
     assert topology["auth"].env == {"PYTHONPATH": "../../db:../..:/opt/none"}
 
 
+def test_a_folder_called_dotenv_holds_files_of_variables(tmp_path: Path) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {web: {build: ., env_file: .env/.dev, environment: ['B=${B:-none}']}}\n",
+        Dockerfile="FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD uvicorn app:app\n",
+        app_py=FASTAPI,
+        **{".env/.dev": "A=1\n"},
+    )
+    assert topology["web"].env == {"A": "1", "B": "none"}
+
+
 def test_a_worker_beside_a_server_listens_on_nothing(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,

@@ -37,8 +37,8 @@ from mesh.topology.selection import Selection
 MAX_CONCURRENT_STARTS = 4
 #: Seconds after which a start no longer delays the others: it is waiting for something.
 START_GRACE_SECONDS = 0.25
-#: How many times as long as other services an image may take to start.
-IMAGE_PATIENCE = 6
+#: How many times as long as other services an image or a command may take to start; it is told after the usual time.
+PATIENCE = 6
 
 
 class Loop:
@@ -67,6 +67,8 @@ class Loop:
         self._late_stops = LateStops()
         #: When each service was started, on the monotonic clock.
         self._launched: dict[str, float] = {}
+        #: Those of which it was told that they take long.
+        self._told: set[str] = set()
 
     @property
     def exit_status(self) -> int:
@@ -131,10 +133,14 @@ class Loop:
 
     def _launch(self, name: str) -> None:
         self._status.set(name, state="starting")
-        self._launched[name] = time.monotonic()
+        self._began(name)
         self._own_writes.began(name)
         self._instances.living.add(name)
         self._instances.by_name[name].start()
+
+    def _began(self, name: str) -> None:
+        self._launched[name] = time.monotonic()
+        self._told.discard(name)
 
     def _arrive(self, name: str) -> None:
         """Handle a new generation: clear earlier errors, and tell the services that serve its contract."""
@@ -201,7 +207,7 @@ class Loop:
             return
         if name in self._instances.living:
             self._status.set(name, state="starting")
-            self._launched[name] = time.monotonic()
+            self._began(name)
             self._instances.by_name[name].reload("")
             return
         try:
@@ -304,6 +310,7 @@ class Loop:
         if self._shutdown.has_started:
             return self._shutdown.seconds_left()
         times = [self._late_from(name) for name in self._due_to_start()]
+        times += [self._launched[name] + self._options.start_within for name in self._untold()]
         times += self._restart_policy.due.values()
         times += self._late_stops.due()
         times += [at for at, _ in self._own_writes.due().values()]
@@ -325,6 +332,10 @@ class Loop:
         for name, (at, why) in self._own_writes.due().items():
             if at <= now:
                 self._load_again(name, why)
+        for name in self._untold():
+            if self._launched[name] + self._options.start_within <= now:
+                self._told.add(name)
+                self._status.log(name, self._instances.by_name[name].current_stack())
         for name in self._due_to_start():
             if self._late_from(name) <= now:
                 where = self._instances.by_name[name].current_stack()
@@ -339,7 +350,15 @@ class Loop:
     def _late_from(self, name: str) -> float:
         return self._launched[name] + self._limit(name)
 
+    def _untold(self) -> set[str]:
+        """Return the services that are starting and may take longer than others, until that is told of them."""
+        return {name for name in self._due_to_start() - self._told if self._limit(name) > self._options.start_within}
+
     def _limit(self, name: str) -> float:
-        """Return the seconds in which the service is expected to start; brokers and databases take longer than code."""
-        is_image = self._instances.topology[name].image is not None
-        return self._options.start_within * (IMAGE_PATIENCE if is_image else 1)
+        """Return the seconds in which the service is expected to start.
+
+        Brokers and databases take longer than code, and so do commands that compile, or wait for others by themselves.
+        """
+        service = self._instances.topology[name]
+        is_slow = service.image is not None or service.command is not None
+        return self._options.start_within * (PATIENCE if is_slow else 1)

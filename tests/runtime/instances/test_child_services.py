@@ -200,12 +200,12 @@ def test_a_command_that_does_not_listen_is_named_with_its_port_and_may_still_com
         ready = "/health"
         """
     files = {"mesh.toml": toml, "serve.py": serve}
-    with supervised(tmp_path, files, Options(start_within=0.5)) as project:
+    with supervised(tmp_path, files, Options(start_within=0.1), settled=False) as project:
         port = project.supervisor.directory.address("late", "http").port
-        failed = project.change("late", "failed")
-        assert failed.reason == "has not started within 0.5 s"
         told = project.line("late", "`exec python serve.py` runs as pid ")
         assert told.text.endswith(f", without an answer on http port {port} yet")
+        failed = project.change("late", "failed")
+        assert failed.reason == "has not started within 0.6 s"
         (tmp_path / "healthy").touch()
         project.change("late", "ready")
 

@@ -18,7 +18,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml hatch_build.py mesh/contract/protoc.py $(wildcard proto/*.proto)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/contract/clients; \
 		else echo "npm is not installed: the tests of clients in Node are left out"; fi

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from mesh.hosting.packages.installation import add_package
+from mesh.hosting.packages.requirement_files import requirement_files
 from tests.support.package_index import package_index
 from tests.support.programs import Shell, get
 from tests.support.wheels import make_wheel
@@ -30,8 +32,8 @@ APP = """
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": greeting.TEXT.encode()})
 """
-#: Of a wheel that only one test makes.
-LATELY = {"greeting-4.0": str(date.today() - timedelta(days=50))}
+#: Of wheels that tests make.
+LATELY = {"greeting-4.0": str(date.today() - timedelta(days=50)), "word-1.0": "2020-01-01"}
 
 
 @pytest.fixture(params=["pip", "uv"])
@@ -77,40 +79,62 @@ def commit(folder: Path, day: str) -> None:
         subprocess.run([*words, *rest], cwd=folder, check=True, env=env)
 
 
-def greeting(shell: Shell) -> str:
-    """Return the text of the greeting that the one environment has."""
-    (found,) = (shell.folder / ".mesh" / "venvs").glob("*/lib/python3.*/site-packages/greeting.py")
-    return found.read_text().split("'")[1]
+class Installed(NamedTuple):
+    """began: the line that says what is installed, if something is. greeting: the text of the one that is used."""
+
+    began: str
+    greeting: str
 
 
-def began(shell: Shell, *words: str) -> str:
-    """Install; return the line that says what is installed."""
+def install(shell: Shell, *words: str) -> Installed:
     done = shell.run("install", *words)
     assert done.process.returncode == 0, done.text()
-    return next((line for line in done.err if line.startswith("installing")), "")
+    used = shell.folder / done.out[0].strip().removeprefix("users: uses ")
+    (module,) = used.glob("lib/python3.*/site-packages/greeting.py")
+    began = next((line for line in done.err if line.startswith("installing")), "")
+    return Installed(began.partition(" with ")[2].partition(" ")[2], module.read_text().split("'")[1])
 
 
 def test_the_packages_are_those_of_the_last_commit(project: Shell) -> None:
     commit(project.folder, "2021-03-01")
-    assert began(project).endswith(", as of its last commit on 2021-03-01 ...\n")
-    assert greeting(project) == "greeting-2.0"  # published on that day
-    assert began(project) == ""  # It is there.
-    assert began(project, "--as-of", "2022-06-01").endswith(", as of 2022-06-01 ...\n")
-    assert greeting(project) == "greeting-3.0"
-    assert began(project) == ""
+    assert install(project) == ("as of 2021-03-01 ...\n", "greeting-2.0")  # published on that day
+    assert install(project) == ("", "greeting-2.0")
+    assert install(project, "--as-of", "2022-06-01") == ("as of 2022-06-01 ...\n", "greeting-3.0")
+    assert install(project) == ("", "greeting-3.0")
+    assert install(project, "--as-of", "2021-03-01") == ("", "greeting-2.0")
+
+
+def test_a_new_requirement_does_not_make_the_others_newer(project: Shell, tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", "word", "1.0", {"word.py": ""})
+    commit(project.folder, "2021-03-01")
+    assert install(project).greeting == "greeting-2.0"
+    project.write({"requirements.txt": "greeting\nword\n"})
+    assert install(project) == ("as of 2021-03-01 ...\n", "greeting-2.0")
+
+
+def test_folders_with_the_same_requirements_have_the_packages_of_their_own_days(project: Shell) -> None:
+    project.write({"young/app.py": APP, "young/requirements.txt": "greeting\n"})
+    project.write({"mesh.toml": TOML + '\n[services.young]\nroot = "young"\nhttp = {port = 0, app = "app:app"}\n'})
+    commit(project.folder, "2021-03-01")
+    assert project.run("install").process.returncode == 0
+    mesh = project.up()
+    assert [get(mesh.http(name)).text for name in ("users", "young")] == ["greeting-2.0", "greeting-3.0"]
+    mesh.end(signal.SIGTERM)
 
 
 def test_a_package_that_is_added_later_is_of_the_same_day(
     project: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.write({"requirements.txt": ""})
+    make_wheel(tmp_path / "wheels", "word", "1.0", {"word.py": ""})
+    project.write({"requirements.txt": "word\n"})
     commit(project.folder, "2021-03-01")
-    assert began(project)
-    (made,) = (each for each in (project.folder / ".mesh" / "venvs").iterdir() if each.is_dir())
+    assert project.run("install").process.returncode == 0
+    files = requirement_files(project.folder, project.folder)
+    assert files is not None
     for name, value in project.env.items():
         monkeypatch.setenv(name, value)
-    add_package(made, "greeting")
-    assert greeting(project) == "greeting-2.0"
+    add_package(project.folder, files, "greeting")
+    assert install(project).greeting == "greeting-2.0"
 
 
 @pytest.mark.parametrize("state", ["no repository", "edited", "young"])
@@ -119,8 +143,7 @@ def test_code_that_is_worked_on_gets_the_newest(project: Shell, state: str) -> N
         commit(project.folder, "2021-03-01" if state == "edited" else str(date.today() - timedelta(days=100)))
     if state == "edited":
         project.write({"app.py": "import greeting as hello\n"})
-    assert " as of " not in began(project)
-    assert greeting(project) == "greeting-3.0"
+    assert install(project) == ("...\n", "greeting-3.0")
 
 
 def test_todays_packages_are_taken_where_those_of_the_day_cannot_be_installed(project: Shell) -> None:
@@ -128,21 +151,25 @@ def test_todays_packages_are_taken_where_those_of_the_day_cannot_be_installed(pr
     done = project.run("install")
     assert done.process.returncode == 0, done.text()
     assert "the packages of 2019-01-01 cannot be installed; today's are tried now ...\n" in done.err
-    assert greeting(project) == "greeting-3.0"
+    assert install(project) == ("", "greeting-3.0")
     assert project.run("install", "--as-of", "2019-01-01").process.returncode == 1
-    assert not list((project.folder / ".mesh" / "venvs").glob("*/lib"))
+    assert install(project) == ("", "greeting-3.0")
+    assert project.run("install", "--as-of", "9999-12-31").process.returncode == 0
 
 
 def test_code_that_fails_in_a_newer_package_is_told_of_its_time(project: Shell, tmp_path: Path) -> None:
     make_wheel(tmp_path / "wheels", "greeting", "4.0", {"greeting.py": "import what_it_newly_needs\n"})
     day = date.today() - timedelta(days=100)
     commit(project.folder, str(day))
-    assert began(project)
+    assert project.run("install").process.returncode == 0
     mesh = project.up()
     (said,) = mesh.wait_for(lambda: [each["text"] for each in mesh.events() if "newer" in each.get("text", "")])
-    assert said == f"its packages are newer than its last commit: `mesh install --as-of {day}` takes those of that day"
+    assert said == (
+        f"its packages may be newer than its code allows: `mesh install --as-of {day} users` takes those of its last "
+        "commit"
+    )
     mesh.end(signal.SIGTERM)
-    began(project, "--as-of", str(day))
+    assert install(project, "--as-of", str(day)).greeting == "greeting-3.0"
     mesh = project.up()
     assert get(mesh.http("users")).text == "greeting-3.0"
     mesh.end(signal.SIGTERM)

@@ -58,7 +58,7 @@ def install(names: tuple[str, ...], as_of: datetime | None) -> int:
 def _installed(service: Service, topology: Topology, as_of: date | None) -> str:
     """Install what the service requires, and return what it has now; raises MeshError."""
     from mesh.hosting.packages.environments import lacks_server
-    from mesh.hosting.packages.installation import add_package, install
+    from mesh.hosting.packages.installation import add_package, install, is_for_old_code
     from mesh.hosting.packages.node_packages import node_packages
     from mesh.hosting.packages.pythons import asked_python
     from mesh.hosting.packages.requirement_files import requirements_of
@@ -69,20 +69,21 @@ def _installed(service: Service, topology: Topology, as_of: date | None) -> str:
         write_lines(f"{text} ...", err=True)
 
     project = topology.folder
+    left_alone = ", which --as-of leaves alone" if as_of else ""
     if (packages := node_packages(service, project)) is not None:
         if not packages.are_there:
             packages.install(tell)
-        return "has the packages of its package.json"
+        return f"has the packages of its package.json{left_alone}"
     if service.python is not None or nearest_virtualenv(service.root or project, project) is not None:
-        return "has a virtual environment"
+        return f"has a virtual environment{left_alone}"
     files = requirements_of(service, project)
     if files is None:
         return "has no requirements to install"
-    if as_of is None and are_met(files):
+    if as_of is None and not is_for_old_code(project, files) and are_met(files):
         return "has what it requires in mesh's own environment"
     asked = asked_python(service.root or project, project)
     made = install(project, files, tell, asked, as_of)
     if lacks_server(service, topology):
         tell(f"installing uvicorn, which serves {service.name} there")
-        add_package(made, "uvicorn")
+        add_package(project, files, "uvicorn")
     return f"uses {made.relative_to(project)}"

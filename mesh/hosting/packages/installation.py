@@ -6,7 +6,7 @@ import fcntl
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from mesh.errors import MeshError
-from mesh.hosting.packages.last_change import last_change
+from mesh.hosting.packages.last_commit import age, is_edited, last_commit
+from mesh.hosting.packages.package_days import day_of, is_known, keep_day
 from mesh.hosting.packages.package_tool import ToolError, make_environment, put_package, uv
 from mesh.hosting.packages.pythons import Python, Version, own_python, python_of, pythons
 from mesh.hosting.packages.requirement_files import RequirementFiles
@@ -29,25 +30,26 @@ _MAY_BE_THE_VERSION = re.compile(
     re.IGNORECASE,
 )
 #: The age from which on code is expected to need the packages of its time.
-_OLD = timedelta(days=365)
+OLD = timedelta(days=365)
 #: No older Python is tried that nothing asks for.
 _OLDEST = (3, 8)
 
 
 def installed(project: Path, files: RequirementFiles) -> Path | None:
     """Return the environment that was made for the current content of these files; None if there is none."""
-    folder = _folder(project, files)
+    folder = _folder(project, files, day_of(_venvs(project), files.folder))
     return folder if (folder / _MARK).is_file() else None
 
 
-def has_newest(environment: Path) -> bool:
-    """Return whether the environment was made here, with the newest packages."""
-    return (environment / _MARK).is_file() and _day_of(environment) is None
+def add_package(project: Path, files: RequirementFiles, name: str) -> None:
+    """Install a package into the environment that was made for these files; raises ToolError."""
+    day = day_of(_venvs(project), files.folder)
+    put_package(_folder(project, files, day), name, day)
 
 
-def add_package(environment: Path, name: str) -> None:
-    """Install a package into an environment that was made here, beside what it has; raises ToolError."""
-    put_package(environment, name, _day_of(environment))
+def is_for_old_code(project: Path, files: RequirementFiles) -> bool:
+    """Return whether the files have the packages of an earlier day, or would be given them."""
+    return _usual_day(project, files) is not None
 
 
 def install(
@@ -62,28 +64,57 @@ def install(
     It is for mesh's Python where that can be. asked: the Python that the project names, with the file that does. It is
     taken if the files exclude mesh's, or if what they require cannot be installed or imported there. Where none is
     named, or one that is not here, older ones are tried: what was pinned years ago has no wheels for newer ones.
-    as_of: the day of which its packages are; None for the newest, of old code those of its last commit if they can be
-    installed. tell: takes a line before it begins. uv's words go to stderr, and those of a pip that succeeds. Raises
-    MeshError; a ToolError has what the first pip that failed has said.
+    as_of: the day by whose end its packages were published. None for that of the environment before, or else for the
+    newest, but for old code those of its last commit, if they can be installed. tell: takes a line before it begins.
+    uv's words go to stderr, and those of a pip that succeeds. Raises MeshError; a ToolError has what pip has said of
+    the first attempt with these packages.
     """
-    folder = _folder(project, files)
+    day = _usual_day(project, files) if as_of is None else as_of if as_of < date.today() else None
     state_folder(project)
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    with _alone(folder.parent):
-        mark = folder / _MARK
-        if mark.is_file() and (as_of is None or _day_of(folder) == as_of):
-            return folder
-        shutil.rmtree(folder, ignore_errors=True)
-        old = _day_of_old_code(files.folder) if as_of is None else None
-        when = f", as of {as_of}" if as_of else f", as of its last commit on {old}" if old else ""
-        tell(f"installing {files.names()} of {files.folder} with {'uv' if uv() else 'pip'}{when}")
+    venvs = _venvs(project)
+    venvs.mkdir(mode=0o700, exist_ok=True)
+    with _alone(venvs):
         try:
-            making = _Making(folder, files, asked, as_of or old, tell)
-            making.run(may_be_newer=as_of is None)
-            mark.write_text(str(making.as_of or ""))
-        finally:
-            if not mark.exists():
-                shutil.rmtree(folder, ignore_errors=True)
+            folder = _made(_folder(project, files, day), files, tell, asked, day)
+        except ToolError:
+            if day is None or as_of is not None:
+                raise
+            tell(f"the packages of {day} cannot be installed; today's are tried now")
+            day = None
+            folder = _made(_folder(project, files, day), files, tell, asked, day)
+        keep_day(venvs, files.folder, day)
+    return folder
+
+
+def _usual_day(project: Path, files: RequirementFiles) -> date | None:
+    """Return the day of what is there; for old code without an environment, that of its last commit."""
+    venvs = _venvs(project)
+    if is_known(venvs, files.folder) or installed(project, files) is not None:
+        return day_of(venvs, files.folder)
+    day = last_commit(files.folder)
+    return day if day is not None and age(day) >= OLD and not is_edited(files.folder) else None
+
+
+def _made(
+    folder: Path,
+    files: RequirementFiles,
+    tell: Callable[[str], None],
+    asked: tuple[str, Version] | None,
+    day: date | None,
+) -> Path:
+    """Return the environment; make it if it is not there."""
+    mark = folder / _MARK
+    if mark.is_file():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    tool, when = "uv" if uv() else "pip", f" as of {day}" if day else ""
+    tell(f"installing {files.names()} of {files.folder} with {tool}{when}")
+    try:
+        _Making(folder, files, asked, day, tell).run()
+        mark.touch()
+    finally:
+        if not mark.exists():
+            shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
@@ -96,18 +127,7 @@ class _Making(Struct):
     as_of: date | None
     tell: Callable[[str], None]
 
-    def run(self, may_be_newer: bool) -> None:
-        """Make it; with today's packages if it may be and those of the day cannot be installed."""
-        try:
-            self._for_a_python()
-        except ToolError:
-            if self.as_of is None or not may_be_newer:
-                raise
-            self.tell(f"the packages of {self.as_of} cannot be installed; today's are tried now")
-            self.as_of = None
-            self._for_a_python()
-
-    def _for_a_python(self) -> None:
+    def run(self) -> None:
         first = self._fitting()
         try:
             self._make(first)
@@ -156,20 +176,31 @@ class _Making(Struct):
         others = list(self._others())
         if not others or not (refused := refused_packages(self.folder)):
             return
+        first = self.folder.with_name(f"{self.folder.name}.first")
+        shutil.rmtree(first, ignore_errors=True)
+        self.folder.rename(first)
+        try:
+            self._take_another(others, refused)
+        finally:
+            if not self.folder.exists():
+                first.rename(self.folder)
+            shutil.rmtree(first, ignore_errors=True)
+
+    def _take_another(self, others: Iterable[Python], refused: frozenset[str]) -> None:
+        """Leave the environment of the first Python that imports some of these packages; none if there is no such."""
         said = f"mesh's Python cannot import {', '.join(sorted(refused))}"
         for python in others:
             self.tell(f"{said}; {self._tried(python[0])}")
             try:
                 self._make(python)
+                still_refused = refused_packages(self.folder)
+                if still_refused is not None and still_refused < refused:
+                    return
+                said = f"Python {_shown(python[0])} cannot, either"
             except ToolError as error:
                 said = f"for Python {_shown(python[0])}, {error.tool} ended with status {error.status}"
-                continue
-            still_refused = refused_packages(self.folder)
-            if still_refused is not None and still_refused < refused:
-                return
-            said = f"neither can Python {_shown(python[0])}"
+        shutil.rmtree(self.folder, ignore_errors=True)
         self.tell(f"{said}; mesh's Python is taken")
-        self._make(own_python())
 
     def _others(self) -> Iterator[Python]:
         """Yield the Pythons beside mesh's: the one that is asked for, or else older ones, the newest first."""
@@ -194,18 +225,6 @@ class _Making(Struct):
             raise MeshError(str(error)) from error
 
 
-def _day_of(environment: Path) -> date | None:
-    """Return the day whose packages the environment has; None for the newest."""
-    day = (environment / _MARK).read_text()
-    return date.fromisoformat(day) if day else None
-
-
-def _day_of_old_code(folder: Path) -> date | None:
-    """Return the day of its last commit, if it is old."""
-    day = last_change(folder)
-    return day if day is not None and day <= date.today() - _OLD else None
-
-
 def _shown(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
@@ -218,5 +237,9 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _folder(project: Path, files: RequirementFiles) -> Path:
-    return project / ".mesh" / "venvs" / files.key()
+def _venvs(project: Path) -> Path:
+    return project / ".mesh" / "venvs"
+
+
+def _folder(project: Path, files: RequirementFiles, day: date | None) -> Path:
+    return _venvs(project) / (f"{files.key()}-{day}" if day else files.key())

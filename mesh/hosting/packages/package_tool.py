@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from mesh.errors import MeshError
-from mesh.hosting.packages.pythons import Python
+from mesh.hosting.packages.pythons import Python, makes_environments
 from mesh.hosting.packages.requirement_files import RequirementFiles
 
 #: From this version on, neither `python -m venv` nor Python's images bring setuptools, which old code imports.
 _WITHOUT_SETUPTOOLS = (3, 12)
-#: The pip that can be told a day.
+#: Where pip can be limited to what was published by a day.
 _KNOWS_DATES = "pip>=26"
 
 
@@ -37,7 +37,7 @@ def uv() -> str | None:
 def make_environment(folder: Path, files: RequirementFiles, python: Python, as_of: date | None = None) -> None:
     """Make an environment for a Python, with what the files require; raises ToolError, or MeshError for these.
 
-    as_of: the day by whose end the packages had been published, also those that build others; None for any.
+    as_of: the day by whose end all packages were published, and so were those that only build others; None for any.
     """
     try:
         wanted, pins, sources = files.arguments(), files.pins(), files.source_folders()
@@ -45,7 +45,7 @@ def make_environment(folder: Path, files: RequirementFiles, python: Python, as_o
         raise MeshError(str(error)) from error
     version, interpreter = python
     found = uv()
-    if found is not None and version >= _WITHOUT_SETUPTOOLS:
+    if found is not None and (version >= _WITHOUT_SETUPTOOLS or not makes_environments(interpreter)):
         _run(folder, found, "venv", "--quiet", "--python", str(interpreter), str(folder))
     else:
         _run(folder, str(interpreter), "-m", "venv", str(folder))

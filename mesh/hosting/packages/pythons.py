@@ -57,8 +57,8 @@ def python_of(version: Version) -> Path | None:
     name = ".".join(map(str, version))
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     found = shutil.which(f"python{name}")
-    candidates = [Path(found)] if found else []
-    return next(filter(_works, [*candidates, *sorted(pyenv.glob(f"{name}.*/bin/python"), reverse=True)]), None)
+    candidates = [*([Path(found)] if found else []), *sorted(pyenv.glob(f"{name}.*/bin/python"), reverse=True)]
+    return next(filter(makes_environments, candidates), None)
 
 
 def own_python() -> Python:
@@ -73,7 +73,7 @@ def pythons() -> Iterator[Python]:
             yield version, found
 
 
-def _works(python: Path) -> bool:
+def makes_environments(python: Path) -> bool:
     """Return whether it runs, which a placeholder of pyenv may not, and has what makes an environment."""
     words = [str(python), "-c", "import ensurepip, venv"]
     return subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 #: Seconds for all imports together.
 _WITHIN = 120
-#: Imports the packages that were asked for; prints the names of those of which nothing can be. It runs on any Python.
+#: Imports the packages that were asked for, and prints the names of those that fail. It runs on any Python.
 _SCRIPT = """
 import contextlib, importlib, importlib.metadata, io, json, sysconfig
 
@@ -21,12 +21,20 @@ def modules(found):
     parts = [file.parts for file in found.files or ()]
     return named or {each[0] for each in parts if len(each) == 2 and each[1] == "__init__.py"}
 
+def is_refused(found, names):
+    named = found.metadata["Name"].lower().replace("-", "_").replace(".", "_")
+    if named in names:
+        return not can_import(named)
+    # One of several may be for an extra that was not asked for.
+    return bool(names) and not any(map(can_import, names))
+
 def can_import(name):
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             importlib.import_module(name)
     except BaseException as error:
-        return type(error).__name__ == "ImproperlyConfigured"  # Django's, outside of a project
+        # Django's, outside of a project, and that of a library of the system, which no other Python has
+        return type(error).__name__ == "ImproperlyConfigured" or "shared object" in str(error)
     return True
 
 refused = []
@@ -35,8 +43,7 @@ for found in importlib.metadata.distributions(path=[sysconfig.get_path("purelib"
         continue
     names = [each for each in sorted(modules(found)) if each.isidentifier() and not each.startswith("_")]
     names = [each for each in names if each not in ("test", "tests", "docs", "examples")]
-    # One of several may be for an extra that was not asked for.
-    if names and not any(map(can_import, names)):
+    if is_refused(found, names):
         refused.append(found.metadata["Name"])
 print(json.dumps(refused))
 """

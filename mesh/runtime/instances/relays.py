@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 import time
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from mesh.runtime.instances.port_owner import listening_ports
@@ -19,8 +20,10 @@ from mesh.topology.model import Address
 
 #: Seconds in which a command that listens there may still come to the port that it was given.
 _GIVEN = 0.5
-#: Seconds until another attempt, where a connection could not be accepted.
-_PAUSE = 0.1
+#: Seconds until another attempt, where a connection could not be accepted; and for what is still to be passed on.
+_PAUSE, _LAST = 0.1, 1.0
+#: Makes the end of a connection an error for the other side.
+_BREAK = struct.pack("ii", 1, 0)
 _PIECE = 64 * 1024
 
 
@@ -62,14 +65,18 @@ class Relay:
         self._target = target
         self._listening = bind(address)
         self._listening.listen()
-        #: asyncio itself refers to a task weakly, and so does the stream of a client that has sent everything.
+        #: Neither asyncio nor a stream whose client has sent everything keeps the task of a connection from being
+        #: collected as garbage.
         self._connections: set[asyncio.Task[None]] = set()
+        #: One for each connection, set when its answer has been passed on.
+        self._answers: set[asyncio.Event] = set()
         self._end = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"relay to {target}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
+        """End it, once what the target has answered before its end has been passed on, and after a second at most."""
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
@@ -81,6 +88,10 @@ class Relay:
         self._listen()
         await self._end.wait()
         self._loop.remove_reader(self._listening)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST):
+                for answered in list(self._answers):
+                    await answered.wait()
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -96,36 +107,63 @@ class Relay:
             self._loop.remove_reader(self._listening)
             self._loop.call_later(_PAUSE, self._listen)
             return
-        task = self._loop.create_task(self._forward(client))
+        answered = asyncio.Event()
+        task = self._loop.create_task(self._forward(client, answered))
         self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-        task.add_done_callback(lambda _: client.close())
+        self._answers.add(answered)
 
-    async def _forward(self, client: socket.socket) -> None:
+        def end(_: object) -> None:
+            client.close()
+            answered.set()
+            self._connections.discard(task)
+            self._answers.discard(answered)
+
+        task.add_done_callback(end)
+
+    async def _forward(self, client: socket.socket, answered: asyncio.Event) -> None:
         with contextlib.suppress(OSError):  # Either side may leave at any time.
             reader, writer = await asyncio.open_connection(sock=client)
-            async with _closing(writer):
+            try:
                 answers, requests = await asyncio.open_connection(self._target.host, self._target.port)
-                async with _closing(requests):
-                    await asyncio.gather(_pass(reader, requests), _pass(answers, writer))
+                try:
+                    answering = self._loop.create_task(_pass(answers, writer))
+                    answering.add_done_callback(lambda _: answered.set())
+                    await _exchange(reader, requests, answering, writer)
+                finally:
+                    requests.transport.abort()
+            finally:
+                writer.transport.abort()
 
 
-@contextlib.asynccontextmanager
-async def _closing(writer: StreamWriter) -> AsyncIterator[None]:
-    """Send what is left at the end; drop it in an exception."""
+async def _exchange(
+    reader: StreamReader, requests: StreamWriter, answering: asyncio.Task[None], writer: StreamWriter
+) -> None:
     try:
-        yield
-        writer.close()
-        await writer.wait_closed()
+        await asyncio.gather(_pass_while_wanted(reader, requests), answering)
     finally:
-        writer.transport.abort()
+        if not answering.done() or answering.cancelled() or answering.exception():
+            # The client must not take what it has for everything.
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BREAK)
 
 
 async def _pass(source: StreamReader, target: StreamWriter) -> None:
+    target.transport.set_write_buffer_limits(0)  # `drain` returns when the system has everything.
     while data := await source.read(_PIECE):
         target.write(data)
         await target.drain()
     target.write_eof()
+
+
+async def _pass_while_wanted(source: StreamReader, target: StreamWriter) -> None:
+    """Pass requests on until the target reads no more of them; its answer may still come."""
+    while data := await source.read(_PIECE):
+        try:
+            target.write(data)
+            await target.drain()
+        except OSError:
+            return
+    with contextlib.suppress(OSError):
+        target.write_eof()
 
 
 def _host_of(port: int) -> str | None:

@@ -405,11 +405,11 @@ class ThreadInstance:
         return requirements_of(self.service, self.service.root, above=False)
 
     def _compare_packages(self, files: RequirementFiles | None, virtualenv: Virtualenv | None, trace: str) -> None:
-        from mesh.runtime.instances.unmet_packages import told_of_newer_packages, told_of_packages  # after the start
+        from mesh.runtime.instances.package_remarks import told_of_newer_packages, told_of_packages  # after the start
 
         for sentence in told_of_packages(files, virtualenv):
             self._say(sentence)
-        for sentence in told_of_newer_packages(self.service.root or Path(), virtualenv, trace):
+        for sentence in told_of_newer_packages(self.service, virtualenv, trace):
             self._say(sentence)
 
     def _say(self, text: str) -> None:

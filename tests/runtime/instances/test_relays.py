@@ -7,6 +7,7 @@ import gc
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -45,13 +46,6 @@ def everything(connection: socket.socket) -> bytes:
         return stream.read()
 
 
-def fill(connection: socket.socket) -> None:
-    """Send until neither side's system takes more."""
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            connection.send(bytes(65536))
-
-
 def test_a_client_that_has_sent_everything_is_answered_after_a_garbage_collection(
     target: socket.socket, published: int
 ) -> None:
@@ -78,20 +72,61 @@ def test_what_a_slow_client_has_not_read_yet_is_kept_for_it(target: socket.socke
 
 
 def test_connections_end_with_their_relay(target: socket.socket) -> None:
+    """One that has just come, one that waits, and one that gets more than it reads: it must not take that for all."""
     address = Address("127.0.0.1", free_row(1))
     relay = Relay(address, Address("127.0.0.1", target.getsockname()[1]))
-    with connect("127.0.0.1", address.port, WITHIN) as client, accepted(target) as server:
-        # One that has just come, and one that sends more than anybody reads.
-        with connect("127.0.0.1", address.port, WITHIN) as late:
-            server.setblocking(False)
-            fill(server)
-            relay.close()
-            assert everything(late) == b""
-        server.settimeout(WITHIN)
+    with connect("127.0.0.1", address.port, WITHIN) as idle, accepted(target) as waiting:
+        with connect("127.0.0.1", address.port, WITHIN) as slow, accepted(target) as server:
+            sending = ThreadPoolExecutor(1).submit(server.sendall, bytes(50_000_000))
+            assert slow.recv(1) == b"\0"
+            with connect("127.0.0.1", address.port, WITHIN) as late:
+                relay.close()
+                with contextlib.suppress(ConnectionResetError):
+                    assert everything(late) == b""
+            with pytest.raises(OSError, match=r"Broken pipe|reset by peer"):
+                sending.result(WITHIN)
+            with pytest.raises(ConnectionResetError):
+                everything(slow)
         with pytest.raises(ConnectionResetError):
-            server.recv(1)
-        assert client.recv(1) == b"\0"
+            idle.recv(1)
+        assert waiting.recv(1) == b""
     gc.collect()
+
+
+@pytest.mark.parametrize("size", [1, 5_000_000])
+def test_the_last_answer_arrives_though_the_relay_ends(target: socket.socket, size: int) -> None:
+    address = Address("127.0.0.1", free_row(1))
+    relay = Relay(address, Address("127.0.0.1", target.getsockname()[1]))
+    with ThreadPoolExecutor(1) as pool, connect("127.0.0.1", address.port, WITHIN) as client:
+        server = accepted(target)
+        reading = pool.submit(everything, client)
+        server.sendall(bytes(size))
+        server.close()
+        relay.close()
+        assert len(reading.result(WITHIN)) == size
+
+
+def test_an_answer_that_breaks_off_is_an_error_for_the_client(target: socket.socket, published: int) -> None:
+    with connect("127.0.0.1", published, WITHIN) as client:
+        with accepted(target) as server:
+            client.sendall(b"question")
+            assert server.recv(1, socket.MSG_PEEK) == b"q"
+            server.sendall(b"ans")
+            assert client.recv(3) == b"ans"
+        with pytest.raises(ConnectionResetError):  # The system breaks a connection with something unread in it.
+            client.recv(1)
+
+
+def test_an_early_answer_arrives_whole_though_the_rest_of_the_request_is_not_wanted(
+    target: socket.socket, published: int
+) -> None:
+    with connect("127.0.0.1", published, WITHIN) as client, accepted(target) as server:
+        server.shutdown(socket.SHUT_RD)
+        client.sendall(b"q")
+        assert server.recv(1) in (b"", b"q")
+        server.sendall(b"too large")
+        server.shutdown(socket.SHUT_WR)
+        assert everything(client) == b"too large"
 
 
 def test_a_client_is_let_go_where_nothing_listens_any_more(target: socket.socket, published: int) -> None:

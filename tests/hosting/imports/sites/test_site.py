@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.hosting.imports.sites import extensions
-from mesh.runtime.instances.unmet_packages import told_of_packages
+from mesh.runtime.instances.package_remarks import told_of_packages
 from mesh.virtualenv import Virtualenv
 from tests.hosting.conftest import Hosted
 from tests.support.compiled import KINDS, compile_extension, needs_compiler

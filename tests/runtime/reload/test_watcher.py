@@ -64,6 +64,10 @@ class Watching:
                 return count
         raise AssertionError
 
+    def has_told_all(self) -> bool:
+        """Return whether nothing was told since `until`."""
+        return self._told.empty()
+
     def stop(self) -> None:
         self._watcher.stop()
 
@@ -215,3 +219,19 @@ def test_links_are_followed_once_and_a_dangling_one_is_nothing(tmp_path: Path) -
     (folder / "a" / "back").symlink_to(folder)
     (folder / "gone").symlink_to(folder / "nowhere")
     assert set(edited([folder])) == {str(folder), str(folder / "a")}
+
+
+def test_a_file_that_an_editor_truncates_is_told_once_it_has_been_written(
+    watch: Callable[[], Watching], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.runtime.reload.watcher.SAVE_SECONDS", PATIENCE)
+    monkeypatch.setattr("mesh.runtime.reload.watcher.BURST_WITHIN", 1)
+    code = tmp_path.resolve() / "code.py"
+    code.write_text("before\n")
+    watching = watch()
+    for number in range(10):
+        with code.open("w") as file:
+            time.sleep(0.02)  # as on a slow disk
+            assert watching.has_told_all()
+            file.write(f"{number}\n")
+        watching.until(code)

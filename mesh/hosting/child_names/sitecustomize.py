@@ -2,10 +2,9 @@
 
 A port of the container that its code listens on becomes the one that MESH_PORTS gives it.
 
-Only the standard library is imported, and nothing of mesh; any Python from 3.8 on runs this.
+Only the standard library is imported, and nothing of mesh; any Python from 3.6 on runs this, without
+postponed annotations.
 """
-
-from __future__ import annotations
 
 import functools
 import importlib.abc
@@ -24,12 +23,12 @@ from typing import Any
 _LOCAL = re.compile(r"localhost(\.localdomain)?|127(\.\d+){1,3}|::1|0\.0\.0\.0|::|host\.docker\.internal")
 
 
-def _canonical(host: str | bytes) -> str:
+def _canonical(host: "str | bytes") -> str:
     name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
     return "localhost" if _LOCAL.fullmatch(name.lower()) else name.lower()
 
 
-def _table() -> dict[str, tuple[str, int]]:
+def _table() -> "dict[str, tuple[str, int]]":
     try:
         return {
             name: (address[0], address[1]) for name, address in json.loads(os.environ.get("MESH_NAMES", "{}")).items()
@@ -38,7 +37,7 @@ def _table() -> dict[str, tuple[str, int]]:
         return {}
 
 
-def _ports() -> dict[int, int]:
+def _ports() -> "dict[int, int]":
     try:
         return {int(port): given for port, given in json.loads(os.environ.get("MESH_PORTS", "{}")).items()}
     except ValueError:
@@ -50,7 +49,7 @@ _PORTS = _ports()
 _KNOWN = {name.rpartition(":")[0]: address[0] for name, address in _NAMES.items()}
 
 
-def actual(host: Any, port: Any) -> tuple[Any, Any]:
+def actual(host: Any, port: Any) -> "tuple[Any, Any]":
     """Return where a host and port lead; the same if mesh knows nothing of them."""
     if not isinstance(host, (str, bytes)):
         return host, port
@@ -78,7 +77,7 @@ def _patch_sockets() -> None:
         setattr(socket.socket, name, _connecting(getattr(socket.socket, name)))
 
 
-def _connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
+def _connecting(connect: "Callable[..., Any]") -> "Callable[..., Any]":
     @functools.wraps(connect)
     def redirected(own: socket.socket, address: Any) -> Any:
         if own.family == socket.AF_INET and own.type == socket.SOCK_STREAM:
@@ -101,7 +100,7 @@ def _patch_listening() -> None:
 
 
 def _patch_grpc_servers(grpc: Any) -> None:
-    def listening(add: Callable[..., Any]) -> Callable[..., Any]:
+    def listening(add: "Callable[..., Any]") -> "Callable[..., Any]":
         @functools.wraps(add)
         def added(own: Any, address: str, *args: Any, **options: Any) -> Any:
             host, colon, port = address.rpartition(":")
@@ -110,7 +109,7 @@ def _patch_grpc_servers(grpc: Any) -> None:
 
         return added
 
-    def making(make: Callable[..., Any]) -> Callable[..., Any]:
+    def making(make: "Callable[..., Any]") -> "Callable[..., Any]":
         @functools.wraps(make)
         def made(*args: Any, **options: Any) -> Any:
             server = make(*args, **options)
@@ -128,7 +127,7 @@ def _patch_grpc_servers(grpc: Any) -> None:
 
 
 def _patch_grpc(grpc: Any) -> None:
-    def channel(make: Callable[..., Any]) -> Callable[..., Any]:
+    def channel(make: "Callable[..., Any]") -> "Callable[..., Any]":
         @functools.wraps(make)
         def made(target: str, *args: Any, **kwargs: Any) -> Any:
             host, colon, port = re.sub(r"^(dns|ipv4):/*", "", target).rpartition(":")
@@ -151,7 +150,7 @@ def _patch_grpc(grpc: Any) -> None:
                 setattr(module, name, channel(getattr(module, name)))
 
 
-def _libpq(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def _libpq(parameters: "Mapping[str, Any]") -> "Mapping[str, Any]":
     """Return libpq's parameters with the actual address; it looks names up by itself."""
     host = parameters.get("host") or os.environ.get("PGHOST") or ""
     port = parameters.get("port") or os.environ.get("PGPORT") or "5432"
@@ -164,7 +163,7 @@ def _patch_psycopg2(psycopg2: Any) -> None:
 
     @functools.wraps(connect)
     def own_connect(
-        dsn: str | None = None, connection_factory: Any = None, cursor_factory: Any = None, **kwargs: Any
+        dsn: "str | None" = None, connection_factory: Any = None, cursor_factory: Any = None, **kwargs: Any
     ) -> Any:
         parameters = extensions.parse_dsn(extensions.make_dsn(dsn, **kwargs)) if dsn or kwargs else {}
         return connect(extensions.make_dsn(**_libpq(parameters)), connection_factory, cursor_factory)
@@ -173,7 +172,7 @@ def _patch_psycopg2(psycopg2: Any) -> None:
 
 
 def _patch_psycopg(psycopg: Any) -> None:
-    def connecting(real: Callable[..., Any]) -> Any:
+    def connecting(real: "Callable[..., Any]") -> Any:
         own = {name for name, each in inspect.signature(real).parameters.items() if each.kind is each.KEYWORD_ONLY}
 
         def connect(cls: Any, conninfo: str = "", **options: Any) -> Any:
@@ -182,7 +181,7 @@ def _patch_psycopg(psycopg: Any) -> None:
             return real(cls, psycopg.conninfo.make_conninfo(**_libpq(parameters)), **given)
 
         functools.update_wrapper(connect, real)
-        return classmethod(connect)  # type: ignore[arg-type]  # Python 3.7 has no positional-only parameters
+        return classmethod(connect)  # type: ignore[arg-type]  # Python 3.6 has no positional-only parameters
 
     for kind in (psycopg.Connection, psycopg.AsyncConnection):
         kind.connect = connecting(vars(kind)["connect"].__func__)
@@ -197,7 +196,7 @@ def _patch_mysqldb(connections: Any) -> None:
     def connect(own: Any, *args: Any, **options: Any) -> None:
         names = ("host", "user", "password", "database", "port")
         if len(args) <= len(names):
-            options.update(zip(names, args))  # noqa: B905  # Python 3.8 has no strict
+            options.update(zip(names, args))  # noqa: B905  # Python before 3.10 has no strict
             args = ()
         host = options.get("host")
         if host and host != "localhost" and not options.get("unix_socket"):
@@ -243,8 +242,8 @@ class PatchesOnImport(importlib.abc.MetaPathFinder):
         }
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        self, fullname: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         patch = self._waiting.pop(fullname, None)
         spec = importlib.util.find_spec(fullname) if patch else None
         if patch is None or spec is None or spec.loader is None:

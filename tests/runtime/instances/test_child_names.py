@@ -218,6 +218,11 @@ def test_mysqlclient_reaches_the_database_by_its_name_in_a_thread_and_in_a_child
             assert project.line(service, "[(").text == str(expected)
 
 
-def test_what_other_pythons_import_at_their_start_has_the_syntax_of_python_3_7() -> None:
-    text = (Path(child_names.__file__).parent / "sitecustomize.py").read_text()
-    assert ast.parse(text, feature_version=(3, 7)).body
+def test_what_other_pythons_import_at_their_start_has_the_syntax_of_python_3_6() -> None:
+    tree = ast.parse((Path(child_names.__file__).parent / "sitecustomize.py").read_text(), feature_version=(3, 6))
+    functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    arguments = [each for found in functions for each in ast.walk(found.args) if isinstance(each, ast.arg)]
+    evaluated = [*(each.annotation for each in arguments), *(each.returns for each in functions)]
+    assert functions
+    assert [ast.unparse(each) for each in evaluated if isinstance(each, ast.Subscript | ast.BinOp)] == []
+    assert not any(isinstance(each, ast.ImportFrom) and each.module == "__future__" for each in tree.body)

@@ -63,5 +63,9 @@ def tls_of_context(context: ssl.SSLContext, *files: str | Path | None) -> HttpTl
 
 
 def tls_of_credentials(credentials: Any) -> GrpcTls:
-    """Return the TLS of credentials that a program made."""
-    return GrpcTls(getattr(credentials, "mesh_made_of", credentials), credentials)
+    """Return the TLS of credentials that a program made; its grpcio may be another than mesh's, which serves."""
+    if (made_of := getattr(credentials, "mesh_made_of", None)) is None:
+        return GrpcTls(credentials, credentials)
+    import grpc
+
+    return GrpcTls(made_of, grpc.ssl_server_credentials(*made_of))

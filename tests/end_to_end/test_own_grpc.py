@@ -12,6 +12,7 @@ import google.protobuf
 import grpc
 import pytest
 import requests
+import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.calling.reflected import Reflected
@@ -413,3 +414,41 @@ def test_protos_that_clash_get_pools_of_the_services_own(tmp_path: Path, python:
     with supervised(tmp_path, {"mesh.toml": table, **files}) as both:
         assert called(both, "service1", "Say", "{}") == [{"first": "5.28.3", "at": "1970-01-01T00:00:01Z"}]
         assert called(both, "service2", "Say", "{}") == [{"second": "5.28.3", "at": "1970-01-01T00:00:02Z"}]
+
+
+SECURE = """
+    from concurrent import futures
+    from pathlib import Path
+    import grpc
+
+    def say(request, context):
+        return grpc.__version__.encode()
+
+    if __name__ == "__main__":
+        server = grpc.server(futures.ThreadPoolExecutor(2))
+        methods = {"Say": grpc.unary_unary_rpc_method_handler(say)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("talk.Talk", methods),))
+        pair = Path("key.pem").read_bytes(), Path("cert.pem").read_bytes()
+        server.add_secure_port("localhost:50061", grpc.ssl_server_credentials([pair]))
+        server.start()
+        server.wait_for_termination()
+"""
+
+
+def test_a_program_serves_over_tls_with_its_own(tmp_path: Path, python: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    toml = f"""
+        [services.talk]
+        run = "secure.py"
+        python = "{python}"
+        grpc = {{ port = 50061 }}
+        """
+    with supervised(tmp_path, {"mesh.toml": toml, "secure.py": SECURE}) as project:
+        port = project.supervisor.directory.address("talk", "grpc").port
+        credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+        with grpc.secure_channel(f"localhost:{port}", credentials) as channel:
+            say: Any = channel.unary_unary("/talk.Talk/Say")
+            assert say(b"", timeout=PATIENCE) == b"1.67.1"

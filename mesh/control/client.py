@@ -52,10 +52,13 @@ def running_services(project: Path) -> Iterator[dict[str, Any]]:
 
 def address_in(state: dict[str, Any], kind: Kind) -> Address | None:
     """Return the first address of the service's listener; None if it has none of that kind."""
-    if not state[kind]:
-        return None
-    found = state[kind] if kind == "grpc" else state[kind][0]
-    return Address.parse(urlsplit(found).netloc if kind == "http" else found)
+    return next(iter(addresses_in(state, kind)), None)
+
+
+def addresses_in(state: dict[str, Any], kind: Kind) -> tuple[Address, ...]:
+    """Return the addresses of the service's listener; nothing if it has none of that kind."""
+    found = [state[kind]] if kind == "grpc" and state[kind] else state[kind] or ()
+    return tuple(Address.parse(urlsplit(each).netloc if kind == "http" else each) for each in found)
 
 
 def ask(running: Running, method: str, path: str, timeout: float = 5.0) -> Any:

@@ -74,7 +74,7 @@ class Addresses:
 
     def publish(self, selection: Selection, contracts: Contracts, services: Iterable[ServiceContext]) -> None:
         """Rebuild the directory, and give it to every running service."""
-        running = {(name, kind): found[0] for name, bound in self._bound.items() for kind, found in bound.items()}
+        running = {(name, kind): found for name, bound in self._bound.items() for kind, found in bound.items()}
         self.directory = Directory.of(
             selection.declared, running, contracts.descriptors(), contracts.known, dict(self._certificates)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from mesh.errors import UsageError
 from mesh.suggestions import no_such
-from mesh.topology.model import LOOPBACK, Address, Kind, Topology
+from mesh.topology.model import LOOPBACK, Address, Grpc, Http, Kind, Tcp, Topology
 
 KINDS: tuple[Kind, ...] = ("http", "grpc", "tcp")
 
@@ -19,13 +19,14 @@ KINDS: tuple[Kind, ...] = ("http", "grpc", "tcp")
 class Directory(Struct, frozen=True):
     """The facts that a caller needs about the services it may call.
 
-    addresses: of each listener, by service and kind. services: full names of the protobuf services behind each
-    service's gRPC listener, where they are declared. descriptors: files with a serialized FileDescriptorSet in which
-    those are described, by service. contracts: of services that run here, as their servicers report them.
-    certificates: of the listeners here that speak TLS.
+    addresses: of each listener, by service and kind. further: those of its other ports. services: full names of the
+    protobuf services behind each service's gRPC listener, where they are declared. descriptors: files with a serialized
+    FileDescriptorSet in which those are described, by service. contracts: of services that run here, as their servicers
+    report them. certificates: of the listeners here that speak TLS.
     """
 
     addresses: Mapping[tuple[str, Kind], Address] = field(default_factory=dict)
+    further: Mapping[tuple[str, Kind], tuple[Address, ...]] = field(default_factory=dict)
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     descriptors: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     contracts: dict[str, Any] = field(default_factory=dict)
@@ -35,24 +36,31 @@ class Directory(Struct, frozen=True):
     def of(
         cls,
         declared: Topology,
-        running: Mapping[tuple[str, Kind], Address],
+        running: Mapping[tuple[str, Kind], tuple[Address, ...]],
         compiled: Mapping[str, tuple[Path, ...]] | None = None,
         contracts: dict[str, Any] | None = None,
         certificates: Mapping[tuple[str, Kind], Any] | None = None,
     ) -> Directory:
         """Return the directory of a topology of which `running` runs here; the rest is expected on loopback."""
-        expected = {
-            (service.name, listener.kind): address_from_environment(service.name, listener.kind)
-            or Address("127.0.0.1", listener.ports[0])
-            for service in declared
-            for listener in service.listeners
-        }
+        known: dict[tuple[str, Kind], tuple[Address, ...]] = {}
+        for service in declared:
+            for listener in service.listeners:
+                elsewhere = address_from_environment(service.name, listener.kind)
+                here = tuple(Address("127.0.0.1", port) for port in listener.ports)
+                known[service.name, listener.kind] = here if elsewhere is None else (elsewhere,)
+        known |= running
         services = {service.name: service.grpc.services for service in declared if service.grpc}
         descriptors = {
             service.name: ((compiled or {}).get(service.name, ()) + declared.descriptors) for service in declared
         }
-        known = {} if contracts is None else contracts
-        return cls({**expected, **running}, services, descriptors, known, certificates or {})
+        return cls(
+            {key: each[0] for key, each in known.items()},
+            {key: each[1:] for key, each in known.items()},
+            services,
+            descriptors,
+            {} if contracts is None else contracts,
+            certificates or {},
+        )
 
     def names(self, declared: Topology) -> dict[tuple[str, int], Address]:
         """Return the host names and ports under which code may address each listener.
@@ -62,11 +70,13 @@ class Directory(Struct, frozen=True):
         known: dict[tuple[str, int], Address] = {}
         for service in declared:
             for listener in service.listeners:
-                found = self.addresses[service.name, listener.kind]
-                hosts = (service.name, LOOPBACK)
-                known |= {(host, port): found for port in listener.ports if port for host in hosts}
-                for alias in map(Address.parse, listener.aliases):
-                    known[alias.host, alias.port] = found
+                key = service.name, listener.kind
+                found = self.addresses[key], *self.further.get(key, ())
+                for at, port in enumerate(listener.ports):
+                    to = found[at] if at < len(found) else found[0]
+                    known |= {(host, port): to for host in (service.name, LOOPBACK) if port}
+                for alias, at in _aliases(listener):
+                    known[alias.host, alias.port] = found[at] if at < len(found) else found[0]
         return known
 
     @staticmethod
@@ -108,6 +118,21 @@ class Directory(Struct, frozen=True):
 
     def has(self, service: str, kind: Kind) -> bool:
         return (service, kind) in self.addresses or variable_of(service, kind) in os.environ
+
+
+def _aliases(listener: Http | Grpc | Tcp) -> Iterator[tuple[Address, int]]:
+    """Yield each alias with the index of the port that it leads to.
+
+    The aliases of one host are in the order of the ports, or else each has the number of one; any other leads to the
+    first.
+    """
+    parsed = [Address.parse(alias) for alias in listener.aliases]
+    for host in dict.fromkeys(alias.host for alias in parsed):
+        found = [alias for alias in parsed if alias.host == host]
+        in_order = len(found) % len(listener.ports) == 0
+        for at, alias in enumerate(found):
+            same = listener.ports.index(alias.port) if alias.port in listener.ports else 0
+            yield alias, at % len(listener.ports) if in_order else same
 
 
 def variable_of(service: str, kind: Kind) -> str:

@@ -21,7 +21,7 @@ def run(name: str, words: tuple[str, ...]) -> NoReturn:
     words = words[1:] if words[0] == "--" else words
     if not words:
         raise click.UsageError("expected a command, such as: mesh run NAME -- python manage.py migrate")
-    from mesh.control.client import address_in, running_services
+    from mesh.control.client import addresses_in, running_services
     from mesh.errors import MeshError
     from mesh.runtime.instances.command_environment import command_environment
     from mesh.store.topology import store
@@ -33,10 +33,10 @@ def run(name: str, words: tuple[str, ...]) -> NoReturn:
     select(declared, [name])
     service = declared[name]
     running = {
-        (state["name"], kind): address
+        (state["name"], kind): addresses
         for state in running_services(project_folder())
         for kind in KINDS
-        if (address := address_in(state, kind)) is not None
+        if (addresses := addresses_in(state, kind))
     }
     environment = command_environment(service, declared, Directory.of(declared, running), {})
     os.chdir(service.root or declared.folder)

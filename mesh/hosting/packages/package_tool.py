@@ -17,6 +17,8 @@ from mesh.hosting.packages.requirement_files import RequirementFiles
 
 #: From this version on, neither `python -m venv` nor Python's images bring setuptools, which old code imports.
 _WITHOUT_SETUPTOOLS = (3, 12)
+#: In environments for Pythons that uv does not support any more: the pip that they bring builds what was made for it.
+_WITHOUT_UV = "lib/python3.[67]"
 #: Where pip can be limited to what was published by a day.
 _KNOWS_DATES = "pip>=26"
 
@@ -51,7 +53,8 @@ def make_environment(folder: Path, files: RequirementFiles, python: Python, as_o
         _run(folder, str(interpreter), "-m", "venv", str(folder))
     program = _installer(folder, as_of)
     if wanted is None:
-        wanted = ["-r", str(files.files[0])] if found is not None else _asked_of_backend(folder, program, files.folder)
+        by_uv = program[0] == found
+        wanted = ["-r", str(files.files[0])] if by_uv else _asked_of_backend(folder, program, files.folder)
     if pins:
         constraints = folder / "constraints.txt"
         constraints.write_text("".join(f"{each}\n" for each in pins))
@@ -72,7 +75,7 @@ def _installer(folder: Path, as_of: date | None) -> list[str]:
     """Return the words before what is to be installed into an environment."""
     python = str(folder / "bin" / "python")
     before = None if as_of is None else f"{as_of + timedelta(days=1)}T00:00:00Z"
-    if (found := uv()) is not None:
+    if (found := uv()) is not None and (before or not any(folder.glob(_WITHOUT_UV))):
         return [found, "pip", "install", "--python", python, *(("--exclude-newer", before) if before else ())]
     quiet = () if sys.stderr.isatty() else ("--quiet",)
     program = [python, "-m", "pip", "--disable-pip-version-check", *quiet, "install"]

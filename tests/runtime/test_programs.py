@@ -410,6 +410,53 @@ def test_a_program_answers_as_it_does_alone_is_edited_and_stops(name: str, tmp_p
     assert "two" in str(second)
 
 
+EXITING = {
+    "uvicorn": """
+        import sys
+        import uvicorn
+        from starlette.applications import Starlette
+        from starlette.responses import PlainTextResponse
+        from starlette.routing import Route
+
+        async def say(request):
+            return PlainTextResponse("here")
+
+        async def leave(request):
+            sys.exit("no database")
+
+        def leave_in_a_thread(request):
+            sys.exit("no database")
+
+        app = Starlette(routes=[Route("/say", say), Route("/leave", leave), Route("/thread", leave_in_a_thread)])
+        if __name__ == "__main__":
+            uvicorn.run(app, port=PORT)
+    """,
+    "flask": """
+        import sys
+        from flask import Flask
+
+        app = Flask(__name__)
+        app.add_url_rule("/say", "say", lambda: "here")
+        app.add_url_rule("/leave", "leave", lambda: sys.exit("no database"))
+        app.add_url_rule("/thread", "thread", lambda: sys.exit("no database"))
+        if __name__ == "__main__":
+            app.run(port=PORT)
+    """,
+}
+
+
+@pytest.mark.parametrize("name", EXITING)
+def test_a_request_that_exits_does_not_end_the_program(name: str, tmp_path: Path) -> None:
+    port = free_row(1)
+    code = EXITING[name].replace("PORT", str(port))
+    with Edited(tmp_path, {"server.py": code, "mesh.toml": toml(talk=f'run = "server.py"\nhttp = {port}')}) as edited:
+        for path in ("/leave", "/thread"):
+            answer = requests.get(f"http://localhost:{port}{path}", timeout=PATIENCE, proxies={"http": ""})
+            assert answer.status_code == 500
+            assert ask_said(port) == "here"
+        assert edited.supervisor.snapshot["talk"].reason is None
+
+
 def test_programs_of_one_command_have_their_own_folders(tmp_path: Path) -> None:
     """gunicorn's folder is by default the one in which it was imported."""
     ports = free_row(2)

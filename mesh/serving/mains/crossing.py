@@ -15,6 +15,14 @@ from mesh.errors import Code, StatusError
 T = TypeVar("T")
 
 
+class _ExitError(Exception):
+    """Carries a SystemExit out of a loop that would end with it, as the program's own server catches it."""
+
+    def __init__(self, raised: SystemExit) -> None:
+        super().__init__(raised)
+        self.raised = raised
+
+
 async def run_in(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """Await the function in that loop, in the context of the caller; a cancellation reaches it there.
 
@@ -28,11 +36,17 @@ async def run_in(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaita
     except RuntimeError as error:
         work.close()
         raise StatusError(Code.UNAVAILABLE, "its program has ended") from error
-    return await asyncio.wrap_future(outcome)
+    try:
+        return await asyncio.wrap_future(outcome)
+    except _ExitError as carried:
+        raise carried.raised from None
 
 
 async def _awaited(function: Callable[..., Awaitable[T]], *args: Any) -> T:
-    return await function(*args)
+    try:
+        return await function(*args)
+    except SystemExit as error:
+        raise _ExitError(error) from error
 
 
 def crossing_app(app: ASGIApp, loop: asyncio.AbstractEventLoop) -> ASGIApp:

@@ -13,6 +13,7 @@ from mesh.hosting.images.caddy import caddy
 from mesh.hosting.images.installed import installed
 from mesh.hosting.images.mysql import mysql
 from mesh.hosting.images.nginx import nginx
+from mesh.hosting.images.pgadmin import VARIABLES, pgadmin
 from mesh.hosting.images.postgres import postgres
 from mesh.hosting.images.rabbitmq import rabbitmq
 
@@ -128,6 +129,7 @@ PROGRAMS = {
     "caddy": InstalledProgram(("caddy",), caddy),
     "nginx": InstalledProgram(("nginx",), nginx),
     "memcached": InstalledProgram(("memcached",), _memcached),
+    "dpage/pgadmin4": InstalledProgram(("pgadmin4",), pgadmin, "servers.json", VARIABLES),
     "minio/minio": InstalledProgram(("minio",), _minio),
     "axllent/mailpit": InstalledProgram(("mailpit",), _mailpit),
     "mailhog/mailhog": InstalledProgram(("mailpit",), _mailpit),

@@ -95,7 +95,7 @@ def _server(service: Service, virtualenv: Virtualenv) -> str | None:
     file = (service.root or Path()) / app.path
     text = file.read_text("utf-8", "replace") if file.is_file() else ""
     if "flask" in has and (_FLASK.search(text) or "uvicorn" not in has):
-        return f'python -m flask --app {shlex.quote(service.http.app)} run --port "$PORT"'
+        return f'FLASK_APP={shlex.quote(service.http.app)} python -m flask run --port "$PORT"'  # before 2.2, too
     if "uvicorn" not in has:
         return None
     options = " --interface wsgi" if "get_wsgi_application" in text else ""

@@ -28,7 +28,7 @@ class Image(Struct, frozen=True):
 
     folder: the working folder in the container. copies: each path in the container with the one on this machine.
     runs: the commands that build it. requires: what these install by pip, as lines of a requirements.txt. base: the
-    image that it starts from.
+    image that it starts from. takes_built: whether it copies from another stage or image.
     """
 
     base: str = ""
@@ -40,6 +40,7 @@ class Image(Struct, frozen=True):
     ports: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    takes_built: bool = False
 
     def local(self, path: str) -> Path | None:
         """Return the place on this machine of a path in the container; None if it was not copied from here."""
@@ -103,7 +104,8 @@ def _with(
             stage = stages.get(_from(text) or "")
             requires = (*image.requires, *(stage.requires if stage else ()))
             copies = (*image.copies, *_copies(text, image, context, stages))
-            return replace(image, copies=copies, requires=tuple(dict.fromkeys(requires)))
+            built = image.takes_built or _from(text) is not None
+            return replace(image, copies=copies, requires=tuple(dict.fromkeys(requires)), takes_built=built)
         case "EXPOSE":
             return replace(image, ports=(*image.ports, *expanded(rest, known).split()))
         case "ENTRYPOINT":

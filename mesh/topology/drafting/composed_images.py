@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mesh.topology.compose.services import ComposeService
+from mesh.topology.compose.services import ComposeService, words_of
 from mesh.topology.drafting.files import relative
 
 #: The ports at which well-known images listen, for those that publish none.
@@ -19,6 +19,18 @@ _USUAL_PORTS = {"postgres": 5432, "postgis": 5432, "redis": 6379, "valkey": 6379
 }
 #: Whose scripts the images of databases run once, on an empty database.
 _FIRST_SCRIPTS = "/docker-entrypoint-initdb.d"
+#: Of these images, as far as files are copied there.
+_FOLDERS = (
+    _FIRST_SCRIPTS,
+    "/etc/nginx",
+    "/etc/nginx/conf.d",
+    "/usr/share/nginx/html",
+    "/etc/caddy",
+    "/usr/share/caddy",
+)
+#: Of which nginx's image makes its configuration by a script.
+_TEMPLATES = "/etc/nginx/templates"
+_SERVERS = ("nginx", "caddy")
 
 
 def is_image(service: ComposeService) -> bool:
@@ -29,7 +41,15 @@ def image_name(service: ComposeService) -> str:
     """Return the image that is run as it is, or with a few files more, such as a database's first scripts."""
     if service.context is None:
         return service.image_name
-    return service.image.base if _plain_name(service.image.base) in _USUAL_PORTS else ""
+    base = service.image.base
+    return base if _plain_name(base) in _USUAL_PORTS or _is_configured_server(service) else ""
+
+
+def _is_configured_server(service: ComposeService) -> bool:
+    """Return whether nginx's or Caddy's image is built with nothing but files of this machine, and run as it is."""
+    image, words = service.image, [] if service.command is None else words_of(service.command)
+    is_usual = image.base.partition(":")[0] in _SERVERS and (not words or words[0] in _SERVERS)
+    return is_usual and not image.takes_built and not any(to.startswith(_TEMPLATES) for to, _ in image.copies)
 
 
 def image_ports(service: ComposeService) -> list[tuple[int, int]]:
@@ -47,7 +67,7 @@ def copied(service: ComposeService) -> list[str]:
     mounted = {volume.split(":")[1] for volume in service.volumes if ":" in volume}
     # Copied into a folder of the base image, a file keeps its name.
     places = [
-        (f"{inside}/{place.name}" if inside == _FIRST_SCRIPTS and place.is_file() else inside, place)
+        (f"{inside}/{place.name}" if inside in _FOLDERS and place.is_file() else inside, place)
         for inside, place in service.image.copies
     ]
     return [f"{place}:{inside}" for inside, place in places if inside not in mounted]

@@ -112,7 +112,8 @@ def codes(folder: Path) -> list[FoundCode]:
     """
     offers = [offer for file in files_below(folder, ".py") if (offer := _offer(file))]
     groups: dict[tuple[Path, Path], list[Offer]] = {}
-    apps_at_top = {offer.file.parent for offer in offers if offer.app and _root(offer, folder) == folder}
+    at_top = [offer for offer in offers if offer.app and _root(offer, folder) == folder]
+    apps_at_top = {offer.file.parent for offer in at_top if offer.file.stem not in _ENTRIES}
     for offer in offers:
         root = _root(offer, folder)
         place = offer.file.parent if root == folder and len(apps_at_top) > 1 else root

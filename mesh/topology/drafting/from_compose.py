@@ -32,6 +32,8 @@ _ONE_SHOT = re.compile(
 )
 #: What is built from these has no code, but files for a server that runs beside the services.
 _SERVER_IMAGES = re.compile(r"(?:[\w.-]+/)*(?:nginx|httpd|caddy|traefik|haproxy|envoy|openresty)\b")
+#: What makes room for the files of an image.
+_PREPARES = re.compile(r"(?:rm|mkdir|touch|chown|chmod)\b[^&;|]*$")
 #: Images whose containers end at once without a command; one that only builds, for others, has none.
 _STARTS_NOTHING = re.compile(r"(?:[\w.-]+/)*(?:python|debian|ubuntu|alpine)(?::.*)?")
 
@@ -178,7 +180,8 @@ class _Drafting(Struct):
             sketch.command = shlex.join(words_of(service.command))
         sketch.volumes = [volume_here(volume, self.folder) for volume in (*copied(service), *service.volumes)]
         if service.context is not None:
-            sketch.remarks += [f"the image is built by this as well: {run[:90]}" for run in service.image.runs]
+            runs = [run for run in service.image.runs if not _PREPARES.match(run)]
+            sketch.remarks += [f"the image is built by this as well: {run[:90]}" for run in runs]
         pairs = image_ports(service)
         for host, inside in pairs:
             given = self._given(sketch, host, inside)

@@ -155,6 +155,14 @@ def test_each_application_of_a_folder_is_a_service(tmp_path: Path) -> None:
     )
 
 
+def test_a_module_that_only_names_the_application_of_a_package_is_no_service(tmp_path: Path) -> None:
+    factory = "from flask import Flask\n\ndef create_app():\n    return Flask(__name__)\n"
+    files = {"manage.py": "from shop import create_app\n\napp = create_app()\n", "shop/__init__.py": factory}
+    (service,) = found(tmp_path, files)
+    assert service.http is not None
+    assert (service.root, service.http.app) == (tmp_path, "manage:app")
+
+
 def test_a_main_that_runs_commands_is_no_server(tmp_path: Path) -> None:
     script = FASTAPI + "if __name__ == '__main__':\n    {}\n"
     files = {

@@ -248,6 +248,42 @@ def test_a_folder_called_dotenv_holds_files_of_variables(tmp_path: Path) -> None
     assert topology["web"].env == {"A": "1", "B": "none"}
 
 
+NGINX = {
+    "COPY page.conf /etc/nginx/conf.d": ["./proxy/page.conf:/etc/nginx/conf.d/page.conf"],
+    "RUN rm /etc/nginx/conf.d/default.conf\nCOPY page.conf /etc/nginx/conf.d/\nCOPY pages /usr/share/nginx/html": [
+        "./proxy/page.conf:/etc/nginx/conf.d/page.conf",
+        "./proxy/pages:/usr/share/nginx/html",
+    ],
+    'COPY page.conf /etc/nginx/nginx.conf\nCMD ["nginx", "-g", "daemon off;"]': [
+        "./proxy/page.conf:/etc/nginx/nginx.conf"
+    ],
+    "COPY page.conf /etc/nginx/templates/page.conf.template": None,
+    "COPY page.conf /etc/nginx/conf.d/\nCOPY start.sh /start.sh\nCMD /start.sh": None,
+    "COPY page.conf /etc/nginx/conf.d/\nCOPY --from=node:20 /built /usr/share/nginx/html": None,
+}
+
+
+@pytest.mark.parametrize("built", NGINX)
+def test_an_nginx_that_is_built_with_its_files_runs_as_its_image(tmp_path: Path, built: str) -> None:
+    topology = composed(
+        tmp_path,
+        "services: {web: {build: .}, proxy: {build: proxy, ports: ['8088:80'], depends_on: [web]}}\n",
+        Dockerfile="FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD uvicorn app:app\n",
+        app_py=FASTAPI,
+        proxy__Dockerfile=f"FROM nginx:1.25-alpine\n{built}\n",
+        **{"proxy/page.conf": "server { listen 80; }\n", "proxy/pages/index.html": "", "proxy/start.sh": "nginx\n"},
+    )
+    found = [service for service in topology if service.name == "proxy"]
+    assert [each.volumes for each in found] == ([] if NGINX[built] is None else [tuple(NGINX[built] or ())])
+    assert [(each.image, each.tcp and each.tcp.ports) for each in found] == [("nginx:1.25-alpine", (8088,))] * len(
+        found
+    )
+    assert [line for line in topology.remarks if "left out" in line] == [
+        "proxy is left out (no Python code found): run it beside mesh, such as by "
+        "`docker compose -f compose.yaml up -d proxy`"
+    ] * (not found)
+
+
 def test_a_worker_beside_a_server_listens_on_nothing(tmp_path: Path) -> None:
     topology = composed(
         tmp_path,

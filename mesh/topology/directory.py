@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -70,14 +71,17 @@ class Directory(Struct, frozen=True):
         known: dict[tuple[str, int], Address] = {}
         for service in declared:
             for listener in service.listeners:
-                key = service.name, listener.kind
-                found = self.addresses[key], *self.further.get(key, ())
+                found = self.all_of(service.name, listener.kind)
                 for at, port in enumerate(listener.ports):
                     to = found[at] if at < len(found) else found[0]
                     known |= {(host, port): to for host in (service.name, LOOPBACK) if port}
-                for alias, at in _aliases(listener):
+                for alias, at in alias_targets(listener):
                     known[alias.host, alias.port] = found[at] if at < len(found) else found[0]
         return known
+
+    def all_of(self, service: str, kind: Kind) -> tuple[Address, ...]:
+        """Return the addresses of each port of a listener."""
+        return self.address(service, kind), *self.further.get((service, kind), ())
 
     @staticmethod
     def externals(declared: Topology) -> dict[tuple[str, int], Address]:
@@ -120,19 +124,21 @@ class Directory(Struct, frozen=True):
         return (service, kind) in self.addresses or variable_of(service, kind) in os.environ
 
 
-def _aliases(listener: Http | Grpc | Tcp) -> Iterator[tuple[Address, int]]:
+def alias_targets(listener: Http | Grpc | Tcp) -> Iterator[tuple[Address, int]]:
     """Yield each alias with the index of the port that it leads to.
 
-    The aliases of one host are in the order of the ports, or else each has the number of one; any other leads to the
-    first.
+    An alias with the number of a port leads to that one. The others of its host lead to the other ports in their
+    order, if there are as many, or several for each; else to the first port.
     """
     parsed = [Address.parse(alias) for alias in listener.aliases]
     for host in dict.fromkeys(alias.host for alias in parsed):
-        found = [alias for alias in parsed if alias.host == host]
-        in_order = len(found) % len(listener.ports) == 0
-        for at, alias in enumerate(found):
-            same = listener.ports.index(alias.port) if alias.port in listener.ports else 0
-            yield alias, at % len(listener.ports) if in_order else same
+        ports = [alias.port for alias in parsed if alias.host == host]
+        rest = [at for at, port in enumerate(listener.ports) if port not in ports]
+        others = [port for port in ports if port not in listener.ports]
+        in_order = rest if rest and len(others) % len(rest) == 0 else [0]
+        targets = itertools.cycle(in_order)
+        for port in ports:
+            yield Address(host, port), listener.ports.index(port) if port in listener.ports else next(targets)
 
 
 def variable_of(service: str, kind: Kind) -> str:

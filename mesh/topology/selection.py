@@ -11,6 +11,7 @@ from mesh.errors import UsageError
 from mesh.suggestions import no_such
 from mesh.topology.declaration.checking import circle, port_mistakes
 from mesh.topology.declaration.mistakes import TopologyError
+from mesh.topology.directory import alias_targets
 from mesh.topology.model import LOOPBACK, Address, Grpc, Http, Kind, Service, Tcp, Topology, without_listener
 
 
@@ -161,11 +162,13 @@ def moved_ports(topology: Topology) -> set[int]:
 
 def _refuse_overlap(declared: Topology, renumbered: Topology) -> None:
     """Refuse a port that is declared for one listener and given to another: code that names it may mean either."""
-    owners = {port: name for name, ports in _ports_by_listener(declared) for port in ports}
+    owners = {port: (name, at) for name, ports in _ports_by_listener(declared) for at, port in enumerate(ports)}
     for name, ports in _ports_by_listener(renumbered):
-        for port in filter(None, ports):
-            if (owner := owners.get(port, name)) != name:
-                raise UsageError(f"{name} would get port {port}, which is declared for {owner}; give another port base")
+        for at, port in enumerate(ports):
+            if port and (owner := owners.get(port, (name, at))) != (name, at):
+                raise UsageError(
+                    f"{name} would get port {port}, which is declared for {owner[0]}; give another port base"
+                )
 
 
 def _ports_by_listener(topology: Topology) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -175,8 +178,21 @@ def _ports_by_listener(topology: Topology) -> Iterator[tuple[str, tuple[int, ...
 
 
 def _aliases(name: str, listener: Http | Grpc | Tcp) -> tuple[str, ...]:
-    declared = (f"{host}:{port}" for port in listener.ports if port for host in (name, LOOPBACK))
-    return tuple(dict.fromkeys((*listener.aliases, *declared)))
+    declared = [
+        (Address(host, port), at) for at, port in enumerate(listener.ports) for host in (name, LOOPBACK) if port
+    ]
+    if len(listener.ports) == 1:
+        return tuple(dict.fromkeys((*listener.aliases, *(str(alias) for alias, _ in declared))))
+    # The ports are new: what tells the aliases of a host apart is their order, in which each port has as many.
+    by_host: dict[str, dict[int, list[str]]] = {}
+    for alias, at in (*alias_targets(listener), *declared):
+        by_host.setdefault(alias.host, {}).setdefault(at, []).append(str(alias))
+    found: list[str] = []
+    for host, aliases in by_host.items():
+        columns = [aliases.get(at) or [f"{host}:{port}"] for at, port in enumerate(listener.ports)]
+        rows = range(max(map(len, columns)))
+        found += [column[min(row, len(column) - 1)] for row in rows for column in columns]
+    return tuple(found)
 
 
 def _listed(names: Sequence[str]) -> str:

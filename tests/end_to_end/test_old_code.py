@@ -112,6 +112,14 @@ def test_a_new_requirement_does_not_make_the_others_newer(project: Shell, tmp_pa
     assert install(project) == ("as of 2021-03-01 ...\n", "greeting-2.0")
 
 
+def test_a_day_that_was_named_is_kept_though_something_is_not_to_be_had_on_it(project: Shell) -> None:
+    assert install(project, "--as-of", "2021-03-01").greeting == "greeting-2.0"
+    project.write({"requirements.txt": "greeting>=3\n"})
+    assert project.run("install").process.returncode == 1
+    project.write({"requirements.txt": "greeting>=1\n"})
+    assert install(project) == ("as of 2021-03-01 ...\n", "greeting-2.0")
+
+
 def test_folders_with_the_same_requirements_have_the_packages_of_their_own_days(project: Shell) -> None:
     project.write({"young/app.py": APP, "young/requirements.txt": "greeting\n"})
     project.write({"mesh.toml": TOML + '\n[services.young]\nroot = "young"\nhttp = {port = 0, app = "app:app"}\n'})

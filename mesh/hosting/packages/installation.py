@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from mesh.errors import MeshError
 from mesh.hosting.packages.last_commit import age, is_edited, last_commit
-from mesh.hosting.packages.package_days import day_of, is_known, keep_day
+from mesh.hosting.packages.package_days import PackageDay, keep, package_day
 from mesh.hosting.packages.package_tool import ToolError, make_environment, put_package, uv
 from mesh.hosting.packages.pythons import Python, Version, own_python, python_of, pythons
 from mesh.hosting.packages.requirement_files import RequirementFiles
@@ -37,19 +37,24 @@ _OLDEST = (3, 8)
 
 def installed(project: Path, files: RequirementFiles) -> Path | None:
     """Return the environment that was made for the current content of these files; None if there is none."""
-    folder = _folder(project, files, day_of(_venvs(project), files.folder))
-    return folder if (folder / _MARK).is_file() else None
+    folder = _folder(project, files, _day(project, files))
+    return folder if is_made_here(folder) else None
+
+
+def is_made_here(environment: Path) -> bool:
+    """Return whether it is a finished environment of `mesh install`."""
+    return (environment / _MARK).is_file()
 
 
 def add_package(project: Path, files: RequirementFiles, name: str) -> None:
     """Install a package into the environment that was made for these files; raises ToolError."""
-    day = day_of(_venvs(project), files.folder)
+    day = _day(project, files)
     put_package(_folder(project, files, day), name, day)
 
 
 def is_for_old_code(project: Path, files: RequirementFiles) -> bool:
     """Return whether the files have the packages of an earlier day, or would be given them."""
-    return _usual_day(project, files) is not None
+    return _usual_day(project, files).day is not None
 
 
 def install(
@@ -69,30 +74,36 @@ def install(
     uv's words go to stderr, and those of a pip that succeeds. Raises MeshError; a ToolError has what pip has said of
     the first attempt with these packages.
     """
-    day = _usual_day(project, files) if as_of is None else as_of if as_of < date.today() else None
+    wanted = _usual_day(project, files) if as_of is None else PackageDay(as_of if as_of < date.today() else None, True)
     state_folder(project)
     venvs = _venvs(project)
     venvs.mkdir(mode=0o700, exist_ok=True)
     with _alone(venvs):
         try:
-            folder = _made(_folder(project, files, day), files, tell, asked, day)
+            folder = _made(_folder(project, files, wanted.day), files, tell, asked, wanted.day)
         except ToolError:
-            if day is None or as_of is not None:
+            if wanted.day is None or wanted.is_named:
                 raise
-            tell(f"the packages of {day} cannot be installed; today's are tried now")
-            day = None
-            folder = _made(_folder(project, files, day), files, tell, asked, day)
-        keep_day(venvs, files.folder, day)
+            tell(f"the packages of {wanted.day} cannot be installed; today's are tried now")
+            wanted = PackageDay()
+            folder = _made(_folder(project, files, None), files, tell, asked, None)
+        keep(venvs, files, wanted)
     return folder
 
 
-def _usual_day(project: Path, files: RequirementFiles) -> date | None:
+def _usual_day(project: Path, files: RequirementFiles) -> PackageDay:
     """Return the day of what is there; for old code without an environment, that of its last commit."""
-    venvs = _venvs(project)
-    if is_known(venvs, files.folder) or installed(project, files) is not None:
-        return day_of(venvs, files.folder)
+    if (kept := package_day(_venvs(project), files)) is not None:
+        return kept
+    if installed(project, files) is not None:
+        return PackageDay()
     day = last_commit(files.folder)
-    return day if day is not None and age(day) >= OLD and not is_edited(files.folder) else None
+    return PackageDay(day if day is not None and age(day) >= OLD and not is_edited(files.folder) else None)
+
+
+def _day(project: Path, files: RequirementFiles) -> date | None:
+    kept = package_day(_venvs(project), files)
+    return None if kept is None else kept.day
 
 
 def _made(

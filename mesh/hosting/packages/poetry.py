@@ -20,9 +20,14 @@ def requirements(declared: Mapping[str, Any]) -> list[str] | None:
     if not isinstance(poetry, dict):
         return None
     main = list(_lines(poetry.get("dependencies", {})))
+    return None if None in main else list(dict.fromkeys(filter(None, [*main, *of_groups(declared)]))) or None
+
+
+def of_groups(declared: Mapping[str, Any]) -> list[str]:
+    """Return the dependencies of the groups, without those that are no plain packages of an index."""
+    poetry = declared.get("tool", {}).get("poetry", {})
     groups = [each.get("dependencies", {}) for each in poetry.get("group", {}).values() if not each.get("optional")]
-    further = [line for table in (poetry.get("dev-dependencies", {}), *groups) for line in _lines(table)]
-    return None if None in main else list(dict.fromkeys(filter(None, [*main, *further]))) or None
+    return [line for table in (poetry.get("dev-dependencies", {}), *groups) for line in _lines(table) if line]
 
 
 def source_folders(declared: Mapping[str, Any]) -> list[str]:

@@ -23,9 +23,8 @@ LOCKS = ("uv.lock", poetry.LOCK)
 #: How Poetry writes `the same major version`.
 _CARET = re.compile(r"\^\s*((\d+)[\d.]*)")
 
-#: Names of requirements files, which some misspell, and that of the one that is taken alone where there are several.
-_TEXT = re.compile(r"(?:req\w*ments?|reqs?)(?:[-_.].*)?\.txt", re.IGNORECASE)
-_USUAL = re.compile(r"req\w*ments?\.txt", re.IGNORECASE)
+#: A requirements.txt whose name is misspelt, or short.
+_MISSPELT = re.compile(r"(?:req\w*ments?|reqs?)\.txt", re.IGNORECASE)
 #: A line that requires what lies in a folder: `-e ../library`, `./library`.
 _LOCAL = re.compile(r"(?:(?:-e|--editable)[ =]\s*)?(\.{1,2}(?:/[^\s\[#;]*)?)(?:[\s\[#;]|$)")
 
@@ -71,7 +70,9 @@ class RequirementFiles(Struct, frozen=True):
             return poetry.requirements(declared)
         if dependencies is None:
             return None
-        groups = uv_groups.requirements(declared) if any(file.name == "uv.lock" for file in self.files[1:]) else []
+        locks = [file.name for file in self.files[1:]]
+        groups = uv_groups.requirements(declared) if "uv.lock" in locks else []
+        groups += poetry.of_groups(declared) if poetry.LOCK in locks else []
         return [*map(str, dependencies), *groups]
 
     def source_folders(self) -> list[Path]:
@@ -192,16 +193,18 @@ def _is_project(folder: Path) -> bool:
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    texts = sorted(file for file in folder.glob("req*.txt") if _TEXT.fullmatch(file.name))
-    usual = next((file for file in texts if _USUAL.fullmatch(file.name)), None)
+    texts = sorted(folder.glob("requirements*.txt"))
+    usual = folder / "requirements.txt"
     if texts:
-        yield from texts if usual is None else (usual,)
+        yield from (usual,) if usual in texts else texts
     elif (declared := folder / "pyproject.toml").is_file() and _names_dependencies(declared):
         yield declared
         yield from [folder / name for name in LOCKS if (folder / name).is_file()][:1]
     elif (declared := folder / pipfile.NAME).is_file():
         yield declared
         yield from [folder / pipfile.LOCK] if (folder / pipfile.LOCK).is_file() else []
+    else:
+        yield from [file for file in sorted(folder.glob("*.txt")) if _MISSPELT.fullmatch(file.name)][:1]
 
 
 def _names_dependencies(pyproject: Path) -> bool:

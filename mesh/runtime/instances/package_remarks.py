@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from mesh.hosting.imports.sites.common_packages import is_loadable, other_versions
-from mesh.hosting.packages.installation import OLD
+from mesh.hosting.packages.installation import OLD, is_made_here
 from mesh.hosting.packages.last_commit import age, last_commit
-from mesh.hosting.packages.package_days import day_of
+from mesh.hosting.packages.package_days import package_day
 from mesh.hosting.packages.requirement_files import RequirementFiles, requirements_of
 from mesh.hosting.packages.requirements import misfits
 from mesh.topology.model import Service
@@ -42,11 +42,10 @@ def told_of_newer_packages(service: Service, virtualenv: Virtualenv | None, trac
     trace: of the failure. `mesh install` takes the packages of its time by itself for much older code.
     """
     prefix = None if virtualenv is None else virtualenv.prefix
-    if prefix is None or prefix.parent.name != "venvs" or f"{prefix}/" not in trace or not _ANOTHER.search(trace):
+    if prefix is None or not is_made_here(prefix) or f"{prefix}/" not in trace or not _ANOTHER.search(trace):
         return
-    project = prefix.parents[2]
-    files = requirements_of(service, project)
-    if files is None or day_of(prefix.parent, files.folder) is not None:
+    files = requirements_of(service, prefix.parents[2])
+    if files is None or ((kept := package_day(prefix.parent, files)) is not None and kept.day is not None):
         return
     day = last_commit(files.folder)
     if day is not None and _AGED <= age(day) < OLD:

@@ -207,7 +207,7 @@ def with_addresses(declared: Topology, directory: Directory, own: dict[Kind, lis
 def _with_addresses(service: Service, directory: Directory, own: dict[Kind, list[Address]]) -> Service:
     http, grpc = service.http, service.grpc
     if http:
-        ports = tuple(address.port for address in own.get("http", [directory.address(service.name, "http")]))
+        ports = tuple(address.port for address in own.get("http", directory.all_of(service.name, "http")))
         known = tuple(f"{service.name}:{port}" for port in http.ports if port)
         http = replace(http, ports=ports, aliases=(*http.aliases, *known))
     if grpc:

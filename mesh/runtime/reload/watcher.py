@@ -109,7 +109,7 @@ class Watcher:
         found = set(changes)
         until = time.monotonic() + SAVE_SECONDS
         while time.monotonic() < until and any(map(_is_empty, found)):
-            found |= notify.changes(DEBOUNCE, STEP, STEP, self._stop)
+            found |= set(filter(_is_edit, notify.changes(DEBOUNCE, STEP, STEP, self._stop)))
         return found
 
     def _rest_of_burst(self, notify: FolderWatch) -> set[tuple[int, str]]:
@@ -117,7 +117,7 @@ class Watcher:
         found: set[tuple[int, str]] = set()
         until = time.monotonic() + BURST_SECONDS
         while time.monotonic() < until and (more := notify.changes(DEBOUNCE, STEP, BURST_REST, self._stop)):
-            found |= more
+            found |= set(filter(_is_edit, more))
         return found
 
     def _is_folder(self, path: str) -> bool:

@@ -28,18 +28,23 @@ async def run_in(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaita
 
     Raises StatusError UNAVAILABLE if the loop has ended.
     """
+    try:
+        return await _run_in(loop, function, *args)
+    except _ExitError as carried:
+        raise carried.raised from None
+
+
+async def _run_in(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Do the same; raises _ExitError for a SystemExit, with which a task would end its loop."""
     if loop is asyncio.get_running_loop():
-        return await function(*args)
+        return await _awaited(function, *args)
     work = _awaited(function, *args)
     try:
         outcome = asyncio.run_coroutine_threadsafe(work, loop)
     except RuntimeError as error:
         work.close()
         raise StatusError(Code.UNAVAILABLE, "its program has ended") from error
-    try:
-        return await asyncio.wrap_future(outcome)
-    except _ExitError as carried:
-        raise carried.raised from None
+    return await asyncio.wrap_future(outcome)
 
 
 async def _awaited(function: Callable[..., Awaitable[T]], *args: Any) -> T:
@@ -75,7 +80,7 @@ async def items_of(loop: asyncio.AbstractEventLoop, produce: Callable[..., Corou
     """Yield what `produce(put)` puts, one at a time, while it runs in that loop."""
     here = asyncio.get_running_loop()
     items: asyncio.Queue[Any] = asyncio.Queue(1)
-    producing = asyncio.ensure_future(run_in(loop, produce, partial(run_in, here, items.put)))
+    producing = asyncio.ensure_future(_run_in(loop, produce, partial(run_in, here, items.put)))
     try:
         while True:
             getting = asyncio.ensure_future(items.get())
@@ -85,5 +90,7 @@ async def items_of(loop: asyncio.AbstractEventLoop, produce: Callable[..., Corou
                 break
             yield getting.result()
         await producing
+    except _ExitError as carried:
+        raise carried.raised from None
     finally:
         producing.cancel()

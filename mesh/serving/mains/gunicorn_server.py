@@ -36,7 +36,8 @@ def run_gunicorn(program: Program, application: Any) -> None:
         if folder and os.path.abspath(folder) not in sys.path:
             sys.path.insert(0, os.path.abspath(folder))
     if worker in _UVICORN:
-        program_module("uvicorn").run(application.wsgi(), host=host, port=port, **_uvicorn_tls(settings))
+        options = {"timeout_keep_alive": settings.keepalive, "forwarded_allow_ips": settings.forwarded_allow_ips}
+        program_module("uvicorn").run(application.wsgi(), host=host, port=port, **options, **_uvicorn_tls(settings))
         return
     in_this_thread = worker == "sync" and settings.workers == 1
     serve_wsgi(program, application.wsgi(), in_this_thread, _tls(settings), _limits(settings))

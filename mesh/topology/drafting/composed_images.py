@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mesh.topology.compose.services import ComposeService, words_of
@@ -31,6 +32,11 @@ _FOLDERS = (
 #: Of which nginx's image makes its configuration by a script.
 _TEMPLATES = "/etc/nginx/templates"
 _SERVERS = ("nginx", "caddy")
+#: The server that nginx's image has, and what removes it.
+_DEFAULT = "/etc/nginx/conf.d/default.conf"
+_REMOVES = re.compile(r"\brm\s[^&;|]*/etc/nginx/conf\.d/(?:default\.conf|\*)")
+#: What ADD takes apart.
+_ARCHIVES = frozenset({".tar", ".gz", ".tgz", ".xz", ".bz2"})
 
 
 def is_image(service: ComposeService) -> bool:
@@ -49,7 +55,9 @@ def _is_configured_server(service: ComposeService) -> bool:
     """Return whether nginx's or Caddy's image is built with nothing but files of this machine, and run as it is."""
     image, words = service.image, [] if service.command is None else words_of(service.command)
     is_usual = image.base.partition(":")[0] in _SERVERS and (not words or words[0] in _SERVERS)
-    return is_usual and not image.takes_built and not any(to.startswith(_TEMPLATES) for to, _ in image.copies)
+    is_plain = all(place.exists() and place.suffix not in _ARCHIVES for _, place in image.copies)
+    by_scripts = any(to.startswith(_TEMPLATES) for to, _ in image.copies)
+    return is_usual and is_plain and not image.takes_built and not by_scripts
 
 
 def image_ports(service: ComposeService) -> list[tuple[int, int]]:
@@ -70,7 +78,10 @@ def copied(service: ComposeService) -> list[str]:
         (f"{inside}/{place.name}" if inside in _FOLDERS and place.is_file() else inside, place)
         for inside, place in service.image.copies
     ]
-    return [f"{place}:{inside}" for inside, place in places if inside not in mounted]
+    mounts = [f"{place}:{inside}" for inside, place in places if inside not in mounted]
+    removes = any(_REMOVES.search(run) for run in service.image.runs)
+    taken = {*mounted, *(inside for inside, _ in places)}
+    return [*mounts, *([f"/dev/null:{_DEFAULT}"] if removes and _DEFAULT not in taken else [])]
 
 
 def volume_here(volume: str, folder: Path) -> str:

@@ -271,7 +271,8 @@ class _Drafting(Struct):
                 continue
             given = self._given(sketch, host, container)
             aliases = [f"{name}:{container}" for name in dict.fromkeys((*service.names, sketch.name))]
-            aliases = [alias for alias in aliases if alias != f"{sketch.name}:{given}"]
+            if len(pairs) == 1:
+                aliases = [alias for alias in aliases if alias != f"{sketch.name}:{given}"]
             if container == grpc:
                 sketch.grpc_port, sketch.grpc_aliases = given, aliases
             else:

@@ -22,6 +22,7 @@ _HTTP = re.compile(
 )
 _HTTP_PORT = re.compile(
     rb"\bport\s*=\s*(?:int\()?[^)\n]*?\b(\d{4,5})\b|\.listen\(\s*(\d{4,5})|\.run\(\s*[\"'][\w.:]*[\"']\s*,\s*(\d{4,5})\b"
+    rb"|\(\s*\(\s*[\"'][\w.:]*[\"']\s*,\s*(\d{4,5})\s*\)"
 )
 _ANY_PORT = re.compile(rb"\bport\s*=")
 #: The ports of calls that are given none.
@@ -71,7 +72,7 @@ def listening(line: str, root: Path) -> Listening:
 def _http_port(text: bytes) -> re.Match[bytes] | None:
     """Find the port that is named where the server is started, or else the first: clients name theirs, too."""
     server = _HTTP.search(text)
-    return _HTTP_PORT.search(text, server.start() if server else 0) or _HTTP_PORT.search(text)
+    return _HTTP_PORT.search(text, max(0, server.start() - 1) if server else 0) or _HTTP_PORT.search(text)
 
 
 def _named_port(texts: Sequence[bytes], root: Path) -> int | None:

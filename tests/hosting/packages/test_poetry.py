@@ -71,3 +71,13 @@ sphinx = "*"
     assert files is not None
     assert files.arguments() == ["click", "black", "pytest"]
     assert files.source_folders() == [tmp_path / "src"]
+
+
+def test_groups_beside_dependencies_of_the_project_are_installed(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[project]\ndependencies = ['click>=8']\n[tool.poetry.group.dev.dependencies]\npytest = '*'\n"
+    )
+    (tmp_path / "poetry.lock").write_text(LOCK)
+    files = requirement_files(tmp_path, tmp_path)
+    assert files is not None
+    assert files.arguments() == ["click>=8", "pytest"]

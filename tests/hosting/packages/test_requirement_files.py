@@ -42,7 +42,9 @@ def test_local_paths_are_relative_to_the_file_that_has_them_where_they_are_there
         ("", ["click>=8", "pytest>=8", "ruff"]),
         ('default-groups = ["lint"]', ["click>=8", "ruff"]),
         ("default-groups = []", ["click>=8"]),
-        ('default-groups = "all"\ndev-dependencies = ["black"]', ["click>=8", "pytest>=8", "ruff", "ruff", "black"]),
+        ('default-groups = "all"\ndev-dependencies = ["black"]', ["click>=8", "pytest>=8", "ruff", "black", "ruff"]),
+        ('default-groups = ["lint"]\ndev-dependencies = ["black"]', ["click>=8", "ruff"]),
+        ("sources = { Ruff = { workspace = true } }", ["click>=8", "pytest>=8"]),
     ],
 )
 def test_groups_that_uv_installs_are_installed(tmp_path: Path, uv: str, wanted: list[str]) -> None:
@@ -74,6 +76,8 @@ lint = ["ruff"]
         (["requiriments.txt", "requests.txt"], ["requiriments.txt"]),
         (["requirements-dev.txt", "requirements-web.txt"], ["requirements-dev.txt", "requirements-web.txt"]),
         (["reqs.txt"], ["reqs.txt"]),
+        (["requirement.txt", "requirements.txt"], ["requirements.txt"]),
+        (["requirements37.txt", "req.txt"], ["requirements37.txt"]),
         (["requests.txt", "required.txt"], None),
     ],
 )

@@ -253,11 +253,13 @@ NGINX = {
     "RUN rm /etc/nginx/conf.d/default.conf\nCOPY page.conf /etc/nginx/conf.d/\nCOPY pages /usr/share/nginx/html": [
         "./proxy/page.conf:/etc/nginx/conf.d/page.conf",
         "./proxy/pages:/usr/share/nginx/html",
+        "/dev/null:/etc/nginx/conf.d/default.conf",
     ],
     'COPY page.conf /etc/nginx/nginx.conf\nCMD ["nginx", "-g", "daemon off;"]': [
         "./proxy/page.conf:/etc/nginx/nginx.conf"
     ],
     "COPY page.conf /etc/nginx/templates/page.conf.template": None,
+    "COPY page.conf /etc/nginx/conf.d/\nCOPY not-built /usr/share/nginx/html": None,
     "COPY page.conf /etc/nginx/conf.d/\nCOPY start.sh /start.sh\nCMD /start.sh": None,
     "COPY page.conf /etc/nginx/conf.d/\nCOPY --from=node:20 /built /usr/share/nginx/html": None,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -127,18 +126,16 @@ class Directory(Struct, frozen=True):
 def alias_targets(listener: Http | Grpc | Tcp) -> Iterator[tuple[Address, int]]:
     """Yield each alias with the index of the port that it leads to.
 
-    An alias with the number of a port leads to that one. The others of its host lead to the other ports in their
-    order, if there are as many, or several for each; else to the first port.
+    The aliases of one host are in the order of the ports, one or more rounds of them. Where they are not as many, each
+    leads to the port with its number, or else to the first.
     """
     parsed = [Address.parse(alias) for alias in listener.aliases]
     for host in dict.fromkeys(alias.host for alias in parsed):
-        ports = [alias.port for alias in parsed if alias.host == host]
-        rest = [at for at, port in enumerate(listener.ports) if port not in ports]
-        others = [port for port in ports if port not in listener.ports]
-        in_order = rest if rest and len(others) % len(rest) == 0 else [0]
-        targets = itertools.cycle(in_order)
-        for port in ports:
-            yield Address(host, port), listener.ports.index(port) if port in listener.ports else next(targets)
+        found = [alias for alias in parsed if alias.host == host]
+        in_order = len(found) % len(listener.ports) == 0
+        for at, alias in enumerate(found):
+            same = listener.ports.index(alias.port) if alias.port in listener.ports else 0
+            yield alias, at % len(listener.ports) if in_order else same
 
 
 def variable_of(service: str, kind: Kind) -> str:

@@ -147,7 +147,7 @@ def test_an_environment_with_extensions_for_another_python_is_run_by_that(
 def serving(option: str) -> str:
     """Return a main that prints its arguments, and answers on the port that follows this one."""
     main = textwrap.dedent(MAIN).replace("int(sys.argv[1])", f"int(sys.argv[sys.argv.index('{option}') + 1])")
-    return f"print('told', *__import__('sys').argv[1:], flush=True)\n{main}"
+    return f"import os\nprint('told', *__import__('sys').argv[1:], os.environ.get('FLASK_APP'), flush=True)\n{main}"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def serving(option: str) -> str:
     [
         ("uvicorn", "main:app", "main:app --port PORT"),
         ("uvicorn", "main:make()", "main:make --port PORT --factory"),
-        ("flask", "main:make()", "--app main:make() run --port PORT"),
+        ("flask", "main:make()", "run --port PORT main:make()"),
     ],
 )
 def test_an_application_for_another_python_is_served_by_the_server_of_its_environment(

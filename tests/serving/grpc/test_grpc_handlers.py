@@ -43,7 +43,8 @@ def test_a_handler_that_fails_is_internal_at_once_with_a_request_id_and_its_trac
     stub = bad.stub("user-service")
     code, details = failure(lambda: stub.GetUser(id=deed, metadata=[TRACEPARENT]))
     assert (code, details) == ("INTERNAL", "internal error in user-service (request 0af7651916cd43dd)")
-    lines = [each for each in bad.supervisor.journal.entries() if isinstance(each, Line)]
+    entries = bad.supervisor.journal.entries()
+    lines = [each for each in entries if isinstance(each, Line) and each.level == "ERROR"]
     assert [line.service for line in lines] == ["user-service"]
     assert lines[0].text.startswith("request 0af7651916cd43dd failed\nTraceback (most recent call last):")
     assert error in lines[0].text

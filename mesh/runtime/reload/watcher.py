@@ -83,10 +83,10 @@ class Watcher:
                 roots = _real(self._folders())
                 changes = notify.changes(DEBOUNCE, STEP, BURST_WITHIN if told else LOOK, self._stop)
                 is_quiet, changes = not changes, set(filter(_is_edit, changes))
-                changes |= self._rest_of_save(notify, changes)
                 is_same_save = told == 1 and time.monotonic() - told_at < SAVE_SECONDS
                 if changes and told and not is_same_save:
                     changes |= self._rest_of_burst(notify)
+                changes |= self._rest_of_save(notify, changes)
                 told, told_at = told + 1 if changes else 0, time.monotonic()
                 if is_quiet and self._unknown:
                     # What was saved after the start and before these folders were watched is reported now.

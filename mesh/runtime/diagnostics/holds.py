@@ -24,9 +24,12 @@ Place = tuple[str, str, str, str]
 
 
 class _Probe(Struct):
-    """A callback sent to a busy loop. frame: the id of the service's innermost frame, at each look so far the same."""
+    """A callback sent to a busy loop. frame: the id of the service's innermost frame, the same at each look since then.
 
-    sent: float
+    since, answered: on the monotonic clock.
+    """
+
+    since: float = 0.0
     answered: float = 0.0
     frame: int | None = None
     function: str = ""
@@ -90,13 +93,13 @@ class Holds:
         probe = self._probes.get(name)
         if probe is None:
             if frame is not None and frame.f_code.co_filename not in IDLE:
-                probe = self._probes[name] = _Probe(time.monotonic())
+                probe = self._probes[name] = _Probe()
                 _see(probe, frame)
                 with contextlib.suppress(RuntimeError):  # closed in the meantime
                     loop.call_soon_threadsafe(probe.answer)
         elif probe.answered:
             del self._probes[name]
-            took = probe.answered - probe.sent
+            took = probe.answered - probe.since
             if took >= self.least and probe.function:
                 self._held(Hold(name, "loop", probe.function, probe.file, probe.line, took * 1000))
         elif frame is not None:
@@ -132,16 +135,17 @@ def sentence(hold: Hold) -> str:
 
 
 def _see(probe: _Probe, frame: FrameType) -> None:
-    """Note where the loop's thread is; forget the place if it has come to another call since the last look."""
+    """Note where the loop's thread is; measure anew if it has come to another call since the last look."""
     found: FrameType | None = frame
     while found is not None and not is_own(found.f_code.co_filename):
         found = found.f_back
-    if probe.frame is None and found is not None:
+    if found is not None and probe.frame == id(found):
+        return
+    probe.since, probe.frame, probe.function = time.monotonic(), None, ""
+    if found is not None:
         probe.frame = id(found)
         probe.function, probe.file = found.f_code.co_qualname, found.f_code.co_filename
         probe.line = found.f_lineno or 0
-    elif found is None or probe.frame != id(found):
-        probe.frame, probe.function = 0, ""
 
 
 class _ShortGilHolds(GilHolds):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -53,6 +56,31 @@ def test_a_blocked_loop_is_noted_each_time_and_told_once(tmp_path: Path, monkeyp
         project.line("web", "load at app.py:8 blocked its event loop for ")
         told = [each for each in project.entries if isinstance(each, Line) and "blocked its event loop" in each.text]
         assert len(told) == 1
+
+
+def test_a_loop_is_measured_from_the_look_that_first_saw_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the look before that, its thread was in another call, or in code of mesh."""
+    clock = iter([10.0, 20.0, 20.5])
+    monkeypatch.setattr("mesh.runtime.diagnostics.holds.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    noted: list[Hold] = []
+    holds: Any = Holds(dict, dict, noted.append, lambda name, text: None)
+    answers: list[Callable[[], None]] = []
+    loop = SimpleNamespace(call_soon_threadsafe=answers.append)
+
+    def before() -> FrameType:
+        return sys._getframe()
+
+    def blocking() -> FrameType:
+        return sys._getframe()
+
+    earlier, later = before(), blocking()
+    for frame in (earlier, later, later):
+        holds._look_at("web", loop, frame)
+    (answer,) = answers
+    answer()
+    holds._look_at("web", loop, None)
+    (hold,) = noted
+    assert (hold.function.rpartition(".")[2], hold.milliseconds) == ("blocking", 500.0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another system does not tell how often a thread waits")
